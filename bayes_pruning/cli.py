@@ -1,0 +1,66 @@
+"""The command line: Hydra composes a config, and one run (or each job of a sweep) trains from it."""
+
+import copy
+import os
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bayes_pruning.errors import RunFailed, UserError
+from bayes_pruning.paths import conf_dir
+
+
+def train(config: DictConfig) -> str:
+    """Train the one run that `config` describes; its folder's path. Raises UserError if it can not be trained."""
+    from bayes_pruning.execute import FAILED, SKIPPED, STOPPED, Clock, Job, train_stack
+    from bayes_pruning.reporting import Display, describe
+
+    job = Job(config, own_hydra_config())
+    clock = Clock(config.max_minutes)
+    display = Display(config.progress, total=job.run.epochs)
+    try:
+        [outcome] = train_stack([job], display, clock)
+    finally:
+        display.close()
+    if outcome.status == FAILED:
+        raise RunFailed(f"{outcome.folder} failed: {outcome.reason}.")
+    if outcome.status == SKIPPED:
+        print(f"{outcome.folder} is finished already; remove it to train it again.")
+    elif outcome.status == STOPPED:
+        print(f"{outcome.folder} stopped: {outcome.reason}. The same command goes on from there.")
+    elif outcome.metrics is not None:
+        print(f"{outcome.folder} is finished: {describe(outcome.metrics, job.run.epochs)}")
+    return str(outcome.folder)
+
+
+def own_hydra_config() -> DictConfig | None:
+    """Hydra's node of the running job as Hydra saves it, None outside Hydra."""
+    if not HydraConfig.initialized():
+        return None
+    node = copy.deepcopy(HydraConfig.instance().cfg)
+    return OmegaConf.masked_copy(node, ["hydra"]) if node is not None else None
+
+
+def task(config: DictConfig) -> str:
+    """What Hydra calls for each job. A lone run's UserError ends the program here, before Hydra adds lines to it."""
+    try:
+        return train(config)
+    except UserError as error:
+        if HydraConfig.get().mode == RunMode.RUN:
+            sys.exit(str(error))
+        raise
+
+
+def main() -> None:
+    """Entry point of train.py and of the installed command: errors that a user can mend are one sentence each."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us whole, and any other keeps its stack trace
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()
+    except CompactHydraException as error:
+        cause = f" {error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+        sys.exit(f"{error}{cause}")

@@ -1,0 +1,181 @@
+"""One run's scientific config: typed, checked, and hashed into its identity.
+
+`RunConfig` holds what changes a run's numbers and nothing else (no paths, device or logging). Hydra composes the
+values from `conf/`; this module checks them and turns them into plain, immutable Python.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from bayes_pruning.errors import ConfigError, UserError, one_of
+
+SCALES = ("sum", "mean")
+DECISIONS = ("previous", "candidate")
+HASH_DIGITS = 10
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Gaussian prior N(mean, std^2) of every prunable weight."""
+
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How the paper's open points are read; conf/protocol/paper.yaml says what each field means."""
+
+    name: str
+    regrow: bool
+    decision: str
+    log_likelihood: str
+    log_prior: str
+    beta: float
+    prior: Prior
+
+
+@dataclass(frozen=True)
+class Pruner:
+    """A selector (which weights) and a gate (when), each a name and its own options."""
+
+    name: str
+    selector: str
+    gate: str
+    selector_options: Mapping[str, Any]
+    gate_options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: (dataset, model, pruner, sparsity, seed), a protocol, and how it is trained."""
+
+    dataset: Mapping[str, Any]
+    model: Mapping[str, Any]
+    pruner: Pruner
+    sparsity: float
+    seed: int
+    protocol: Protocol
+    epochs: int
+    batch_size: int
+    learning_rate: float
+
+    @property
+    def log_beta(self) -> float:
+        """Threshold of the log Bayes factor, in nats."""
+        return math.log(self.protocol.beta)
+
+    @property
+    def tries_candidate(self) -> bool:
+        """Whether this epoch's own pruning is tried before the gate decides (it matters only to a gate that asks)."""
+        return self.protocol.decision == "candidate" and self.pruner.gate not in ("never", "always")
+
+    def identity(self) -> dict[str, Any]:
+        """What the run is, as plain values, without what can not change its numbers.
+
+        An unpruned run does not depend on the sparsity or on how a gate decides, and a gate that is always open does
+        not depend on beta: such fields are left out, so that runs which are the same run have the same identity.
+        """
+        plain = dataclasses.asdict(self)
+        plain["dataset"], plain["model"] = dict(self.dataset), dict(self.model)
+        del plain["protocol"]["name"]
+        unread = {"never": ("regrow", "decision", "beta"), "always": ("decision", "beta")}
+        for field in unread.get(self.pruner.gate, ()):
+            del plain["protocol"][field]
+        if self.pruner.gate == "never":
+            del plain["sparsity"]
+        return plain
+
+    def hash(self) -> str:
+        """The identity in a few hexadecimal digits."""
+        text = json.dumps(self.identity(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]
+
+    def label(self) -> str:
+        """A readable name that tells the runs of a grid apart, e.g. mnist-fcn-magnitude-0.9-seed0."""
+        parts = [self.dataset["name"], self.model["name"], self.pruner.name]
+        if self.pruner.gate != "never":
+            parts.append(f"{self.sparsity:g}")
+        return "-".join([*parts, f"seed{self.seed}"])
+
+
+def _number(field: str, value: Any, accepted: str, whole: bool = False) -> Any:
+    kind = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+        raise ConfigError(field, value, accepted)
+    return value
+
+
+def _above_zero(field: str, value: Any, whole: bool = False) -> Any:
+    accepted = "a whole number of at least 1" if whole else "a number above 0"
+    if _number(field, value, accepted, whole) <= 0:
+        raise ConfigError(field, value, accepted)
+    return value
+
+
+def _choice(field: str, value: Any, options: tuple[str, ...]) -> str:
+    if value not in options:
+        raise ConfigError(field, value, one_of(options))
+    return value
+
+
+def _protocol(values: Mapping[str, Any]) -> Protocol:
+    if not isinstance(values["regrow"], bool):
+        raise ConfigError("protocol.regrow", values["regrow"], "true or false")
+    return Protocol(
+        name=str(values["name"]),
+        regrow=values["regrow"],
+        decision=_choice("protocol.decision", values["decision"], DECISIONS),
+        log_likelihood=_choice("protocol.log_likelihood", values["log_likelihood"], SCALES),
+        log_prior=_choice("protocol.log_prior", values["log_prior"], SCALES),
+        beta=float(_above_zero("protocol.beta", values["beta"])),
+        prior=Prior(
+            mean=float(_number("protocol.prior.mean", values["prior"]["mean"], "a number")),
+            std=float(_above_zero("protocol.prior.std", values["prior"]["std"])),
+        ),
+    )
+
+
+def _pruner(values: Mapping[str, Any]) -> Pruner:
+    return Pruner(
+        name=str(values["name"]),
+        selector=str(values["selector"]),
+        gate=str(values["gate"]),
+        selector_options=dict(values.get("selector_options") or {}),
+        gate_options=dict(values.get("gate_options") or {}),
+    )
+
+
+def run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:
+    """Check a composed config and return its scientific part.
+
+    Raises ConfigError for the first value that is not accepted, UserError if a field is missing.
+    """
+    values: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
+    try:
+        sparsity = _number("sparsity", values["sparsity"], "a number from 0 to 1")
+        if not 0 <= sparsity <= 1:
+            raise ConfigError("sparsity", sparsity, "a number from 0 to 1")
+        seed = _number("seed", values["seed"], "a whole number of at least 0", whole=True)
+        if not 0 <= seed < 2**63:
+            raise ConfigError("seed", seed, "a whole number of at least 0")
+        return RunConfig(
+            dataset=values["dataset"],
+            model=values["model"],
+            pruner=_pruner(values["pruner"]),
+            sparsity=float(sparsity),
+            seed=seed,
+            protocol=_protocol(values["protocol"]),
+            epochs=_above_zero("epochs", values["epochs"], whole=True),
+            batch_size=_above_zero("batch_size", values["batch_size"], whole=True),
+            learning_rate=float(_above_zero("learning_rate", values["learning_rate"])),
+        )
+    except KeyError as error:
+        raise UserError(f"The config has no field {error}; conf/config.yaml and its groups list them all.") from error

@@ -1,0 +1,27 @@
+"""Errors that a user can mend: one sentence each, shown without a stack trace."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from hydra.errors import CompactHydraException
+
+
+class UserError(CompactHydraException):
+    """A failure whose message says all that the user needs (Hydra prints such an error without its stack)."""
+
+
+class ConfigError(UserError):
+    """A config value that is not accepted; the sentence names field, value and what is accepted."""
+
+    def __init__(self, field: str, value: Any, accepted: str) -> None:
+        super().__init__(f"{field}={value} is not accepted: {field} takes {accepted}.")
+
+
+class RunFailed(UserError):
+    """A run that can not go on, for instance because its loss is no longer finite."""
+
+
+def one_of(options: Iterable[str]) -> str:
+    """'a, b or c', for the sentence of a ConfigError."""
+    *head, last = options
+    return f"{', '.join(head)} or {last}" if head else last

@@ -1,0 +1,109 @@
+"""Layers for many networks at once: each takes and returns activations with a leading member axis.
+
+Activations are [members, batch, ...], or [1, batch, ...] where all members see the same input. Parameters are
+[members, ...]. An input that members share makes one wide layer of all their first layers.
+
+On the CPU a linear layer calls oneDNN, not MKL's batched product: measured twice as fast on AMD's processors, as fast
+on Intel's, and a member's numbers are then the same to the bit whatever its company (docs/performance.md).
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def _onednn_product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """a @ b.T + bias for a [n, k] and b [m, k], by oneDNN's inner product."""
+    return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")  # type: ignore[no-any-return]
+
+
+def _plain_product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """a @ b.T + bias for a [n, k] and b [m, k]."""
+    return F.linear(a, b, bias)
+
+
+_HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+_product = _onednn_product if _HAS_ONEDNN else _plain_product
+
+
+class _CpuLinear(torch.autograd.Function):
+    """Linear layers of all members: one product where the input is shared, else one a member."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        if len(x) == 1:
+            members, outputs, inputs = weight.shape
+            wide = _product(x[0], weight.view(members * outputs, inputs), bias.view(-1))
+            return wide.view(-1, members, outputs).transpose(0, 1).contiguous()
+        return torch.stack([_product(*member) for member in zip(x, weight, bias, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        (grad,) = gradients
+        x, weight = ctx.saved_tensors
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = torch.stack([_product(g, w.t()) for g, w in zip(grad, weight, strict=True)])
+            grad_x = grad_x.sum(0, keepdim=True) if len(x) == 1 else grad_x
+        if len(x) == 1:
+            wide = grad.transpose(0, 1).reshape(grad.shape[1], -1)
+            grad_weight = _product(wide.t(), x[0].t()).view_as(weight)
+        else:
+            grad_weight = torch.stack([_product(g.t(), a.t()) for g, a in zip(grad, x, strict=True)])
+        return grad_x, grad_weight, grad.sum(1)
+
+
+def linear(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x [members | 1, batch, inputs], weight [members, outputs, inputs], bias [members, outputs]."""
+    if x.device.type == "cpu":
+        return _CpuLinear.apply(x, weight, bias)  # type: ignore[no-any-return]
+    if len(x) == 1:
+        members, outputs, inputs = weight.shape
+        wide = F.linear(x[0], weight.view(members * outputs, inputs), bias.view(-1))
+        return wide.view(-1, members, outputs).transpose(0, 1)
+    return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+
+
+def conv2d(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x [members | 1, batch, channels, h, w], weight [members, filters, channels, k, k], bias [members, filters]."""
+    shared = x.expand(len(weight), *x.shape[1:])
+    outputs = [
+        F.conv2d(a, w, b, layer.stride, layer.padding, layer.dilation, layer.groups)
+        for a, w, b in zip(shared, weight, bias, strict=True)
+    ]
+    return torch.stack(outputs)
+
+
+def max_pool2d(layer: nn.MaxPool2d, x: Tensor) -> Tensor:
+    """x [members, batch, channels, h, w]."""
+    return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+def flatten(layer: nn.Flatten, x: Tensor) -> Tensor:
+    """[members, batch, ...] -> [members, batch, features]."""
+    return x.flatten(2)
+
+
+def relu(layer: nn.ReLU, x: Tensor) -> Tensor:
+    """Elementwise."""
+    return F.relu(x)
+
+
+STACKED = {nn.Linear: linear, nn.Conv2d: conv2d, nn.MaxPool2d: max_pool2d, nn.Flatten: flatten, nn.ReLU: relu}
+
+
+def is_stackable(model: nn.Module) -> bool:
+    """Whether `model` is a sequence of layers that this module has in stacked form."""
+    if type(model) is not nn.Sequential:
+        return False
+    return all(
+        type(layer) in STACKED
+        and (type(layer) is not nn.Flatten or (layer.start_dim, layer.end_dim) == (1, -1))
+        and (not isinstance(layer, (nn.Linear, nn.Conv2d)) or layer.bias is not None)
+        and (type(layer) is not nn.Conv2d or layer.padding_mode == "zeros")
+        and (type(layer) is not nn.MaxPool2d or not layer.return_indices)
+        for layer in model
+    )

@@ -1,0 +1,71 @@
+"""The paper's two networks (Figures 2 and 3) as plain modules.
+
+A builder takes the image's shape and the number of classes, and its own settings from conf/model, and returns an
+`nn.Module` that maps [batch, channels, height, width] to logits [batch, classes]. An `nn.Sequential` of the layers
+that bayes_pruning/stack.py knows trains fastest; any other module trains too.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from bayes_pruning.errors import ConfigError
+from bayes_pruning.registry import Registry
+from bayes_pruning.streams import generator
+
+BUILDERS = Registry("model.builder")
+
+
+@BUILDERS.register
+def fcn(shape: tuple[int, ...], classes: int, hidden: list[int]) -> nn.Module:
+    """Fully connected network: hidden layers of `hidden` units with ReLU, then a linear layer to the logits."""
+    _widths("model.hidden", hidden)
+    widths = [torch.Size(shape).numel(), *hidden]
+    layers: list[nn.Module] = [nn.Flatten()]
+    for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
+
+
+@BUILDERS.register
+def cnn(shape: tuple[int, ...], classes: int, filters: list[int], kernel_size: int, hidden: int) -> nn.Module:
+    """Convolutions of `filters` filters, each with ReLU and 2 x 2 max pooling, then two fully connected layers."""
+    _widths("model.filters", filters)
+    _widths("model.hidden", [hidden])
+    if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
+        raise ConfigError("model.kernel_size", kernel_size, "an odd whole number of at least 1")
+    channels, height, width = shape
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip([channels, *filters[:-1]], filters, strict=True):
+        layers += [nn.Conv2d(inputs, outputs, kernel_size, padding=kernel_size // 2), nn.ReLU(), nn.MaxPool2d(2, 2)]
+        height, width = height // 2, width // 2
+    features = filters[-1] * height * width
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+
+
+def _widths(field: str, widths: list[int]) -> None:
+    if not isinstance(widths, (list, tuple)) or not widths or any(not isinstance(w, int) or w < 1 for w in widths):
+        raise ConfigError(field, widths, "whole numbers of at least 1")
+
+
+def build(config: Mapping[str, Any], shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
+    """The network of `config` (a file of conf/model) with the initial weights of `seed`, on the CPU.
+
+    PyTorch's own initialisation, drawn from the seed's stream "initial weights": runs that share a seed start from
+    the same weights. Raises ConfigError for an unknown builder or settings that it does not take.
+    """
+    builder = BUILDERS.find(config["builder"])
+    settings = {key: value for key, value in config.items() if key not in ("name", "builder")}
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator(seed, "initial weights").get_state())
+        try:
+            return builder(shape, classes, **settings)
+        except TypeError as error:
+            raise ConfigError("model", dict(config), f"the settings of {config['builder']} ({error})") from error
+
+
+def prunable(model: nn.Module) -> list[str]:
+    """Names of the parameters that are pruned: every weight with two or more dimensions, no bias."""
+    return [name for name, parameter in model.named_parameters() if parameter.ndim >= 2]

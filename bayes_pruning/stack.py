@@ -1,0 +1,134 @@
+"""Many networks as one program: parameters with a leading member axis, one forward pass, one optimiser step.
+
+Members of a stack share architecture, batch size, learning rate and epoch, and nothing else: each has its own weights
+and, if it wants, its own batches. A single run is a stack of one. No operation mixes members, so one that diverges
+harms no other.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bayes_pruning import layers
+from bayes_pruning.errors import UserError
+
+Parameters = dict[str, Tensor]  # by name, each [members, *shape]
+MOMENTS = ("exp_avg", "exp_avg_sq")
+VECTOR = 16  # float32 numbers in the widest vector register of a CPU
+
+
+class Stack:
+    """Networks of one architecture, their Adam optimiser, and masks for weights that may not grow back.
+
+    Args:
+        models: one module a member, all built alike; their parameters are copied.
+        learning_rate: of Adam.
+        device: where the parameters live.
+    """
+
+    def __init__(self, models: Sequence[nn.Module], learning_rate: float, device: torch.device) -> None:
+        self.model = models[0]
+        if next(self.model.buffers(), None) is not None:
+            raise UserError("A model with buffers (such as BatchNorm's running mean) can not be stacked: leave them out.")
+        self.size = len(models)
+        self.device = device
+        self.parameters: Parameters = {
+            name: torch.stack([model.get_parameter(name).detach() for model in models]).to(device).requires_grad_()
+            for name, _ in self.model.named_parameters()
+        }
+        self.keep: Parameters = {}  # 1 where a weight may change, 0 where it must stay zero; empty: all may change
+        self.optimizer = self._adam(learning_rate)
+
+    def _adam(self, learning_rate: float) -> torch.optim.Adam:
+        """Adam, fused where that treats a member alike whatever its place in the stack.
+
+        The fused CPU kernel rounds the last few numbers of a tensor otherwise than the rest, so a member's result would
+        depend on its place unless its numbers fill whole vectors; the few small tensors that do not are not fused.
+        """
+        on_cpu = self.device.type == "cpu"
+        tensors = list(self.parameters.values())
+        whole = [p for p in tensors if not on_cpu or p[0].numel() % VECTOR == 0]
+        rest = [p for p in tensors if on_cpu and p[0].numel() % VECTOR != 0]
+        groups = [{"params": whole, "fused": True}, {"params": rest, "fused": False, "foreach": False}]
+        optimizer = torch.optim.Adam([group for group in groups if group["params"]], lr=learning_rate)
+        for p in tensors:  # Adam would make these in its first step
+            moments = {name: torch.zeros_like(p, requires_grad=False) for name in MOMENTS}
+            optimizer.state[p] = {"step": torch.zeros((), device=self.device if not on_cpu else None), **moments}
+        return optimizer
+
+    def forward(self, x: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Logits [members, batch, classes] of x [members | 1, batch, ...], by default with the stack's parameters."""
+        parameters = self.parameters if parameters is None else parameters
+        if not layers.is_stackable(self.model):
+            return self._vmap(x, dict(parameters))
+        for index, layer in enumerate(self.model.children()):
+            own = [parameters[f"{index}.{name}"] for name, _ in layer.named_parameters()]
+            x = layers.STACKED[type(layer)](layer, x, *own)
+        return x
+
+    def _vmap(self, x: Tensor, parameters: Parameters) -> Tensor:
+        def call(member: Parameters, inputs: Tensor) -> Tensor:
+            return torch.func.functional_call(self.model, member, (inputs,))
+
+        shared = len(x) == 1
+        return torch.func.vmap(call, in_dims=(0, None if shared else 0))(parameters, x[0] if shared else x)
+
+    def step(self, x: Tensor, labels: Tensor) -> Tensor:
+        """One optimiser step of every member on its batch.
+
+        Args:
+            x: float32 [members | 1, batch, ...].
+            labels: int64 [members | 1, batch].
+
+        Returns:
+            Mean cross-entropy of each member's batch before the step: float32 [members], in nats.
+        """
+        logits = self.forward(x)
+        targets = labels.expand(self.size, -1)
+        losses = F.cross_entropy(logits.flatten(0, 1), targets.reshape(-1), reduction="none")
+        losses = losses.view(self.size, -1).mean(dim=1)
+        tensors = list(self.parameters.values())
+        gradients = torch.autograd.grad(losses.sum(), tensors)
+        for name, tensor, gradient in zip(self.parameters, tensors, gradients, strict=True):
+            tensor.grad = gradient.mul_(self.keep[name]) if name in self.keep else gradient
+        self.optimizer.step()
+        return losses.detach()
+
+    def members(self, indices: Sequence[int]) -> Parameters:
+        """Copies of the parameters of some members: each [len(indices), *shape]."""
+        index = torch.tensor(list(indices), dtype=torch.int64, device=self.device)
+        return {name: parameter.detach()[index] for name, parameter in self.parameters.items()}
+
+    def replace(self, member: int, weights: Mapping[str, Tensor]) -> None:
+        """Set some parameters of one member."""
+        for name, weight in weights.items():
+            self.parameters[name].detach()[member] = weight
+
+    def freeze_zeros(self, member: int, keep: Mapping[str, Tensor]) -> None:
+        """Hold the weights where `keep` is False at zero from now on: no gradient, and no memory of one in Adam."""
+        for name, mask in keep.items():
+            if name not in self.keep:
+                self.keep[name] = torch.ones_like(self.parameters[name], requires_grad=False)
+            self.keep[name][member] = mask.to(self.keep[name].dtype)
+            for moment in MOMENTS:
+                self.optimizer.state[self.parameters[name]][moment][member] *= mask
+
+    def state(self, member: int) -> dict[str, dict[str, Tensor]]:
+        """All that changes as one member trains, as views: parameters, Adam's moments and the mask."""
+        tensors = {"parameters": {name: p.detach()[member] for name, p in self.parameters.items()}}
+        for moment in MOMENTS:
+            tensors[moment] = {n: self.optimizer.state[p][moment][member] for n, p in self.parameters.items()}
+        tensors["keep"] = {name: keep[member] for name, keep in self.keep.items()}
+        return tensors
+
+    def load_state(self, member: int, state: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
+        """Continue a member from `state`, after `steps` optimiser steps (the same for all members)."""
+        self.replace(member, state["parameters"])
+        for name, parameter in self.parameters.items():
+            for moment in MOMENTS:
+                self.optimizer.state[parameter][moment][member] = state[moment][name]
+            self.optimizer.state[parameter]["step"].fill_(steps)
+        if state["keep"]:
+            self.freeze_zeros(member, {name: mask != 0 for name, mask in state["keep"].items()})
