@@ -8,7 +8,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from bayes_pruning.errors import RunFailed, UserError
@@ -17,12 +17,17 @@ from bayes_pruning.paths import conf_dir
 
 def train(config: DictConfig) -> str:
     """Train the one run that `config` describes; its folder's path. Raises UserError if it can not be trained."""
-    from bayes_pruning.execute import FAILED, SKIPPED, STOPPED, Clock, Job, train_stack
+    from bayes_pruning import runs
+    from bayes_pruning.execute import FAILED, SKIPPED, STOPPED, Clock, job_of, train_stack
     from bayes_pruning.reporting import Display, describe
 
-    job = Job(config, own_hydra_config())
+    hydra_node = own_hydra_config()
+    job = job_of(config, hydra_node)
+    if hydra_node is not None:
+        with read_write(hydra_node), open_dict(hydra_node):
+            hydra_node.hydra.runtime.output_dir = str(job.folder.absolute())
     clock = Clock(config.max_minutes)
-    display = Display(config.progress, total=job.run.epochs)
+    display = Display(config.progress, total=job.run.epochs, done=runs.epochs_done(job.folder))
     try:
         [outcome] = train_stack([job], display, clock)
     finally:

@@ -4,13 +4,13 @@ A job is one composed config. `train_stack` trains jobs that can share a stack; 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bayes_pruning import datasets, device, models, runs, tracking
 from bayes_pruning.config import RunConfig, run_config
@@ -24,14 +24,21 @@ FINISHED, SKIPPED, STOPPED, FAILED = "finished", "skipped", "stopped", "failed"
 
 @dataclass(frozen=True)
 class Job:
-    """One composed config, and what it says the run is. `hydra` is Hydra's own node, None outside Hydra."""
+    """One run that was asked for.
 
-    config: DictConfig
-    hydra: DictConfig | None = None
+    Args:
+        values: the composed config as plain values.
+        compose: the same as Hydra saves it, (config, hydra's own node); called only once the run starts.
+
+    Raises ConfigError for a value, or the name of a function, that is not accepted.
+    """
+
+    values: Mapping[str, Any]
+    compose: Callable[[], tuple[DictConfig, DictConfig | None]]
     run: RunConfig = field(init=False)
 
     def __post_init__(self) -> None:
-        run = run_config(self.config)
+        run = run_config(self.values)
         for registry, name in (
             (datasets.LOADERS, run.dataset["loader"]),
             (models.BUILDERS, run.model["builder"]),
@@ -39,12 +46,19 @@ class Job:
             (GATES, run.pruner.gate),
         ):
             registry.find(name)
+        tracking.check_mode(self.values["wandb"]["mode"])
         object.__setattr__(self, "run", run)
 
     @property
     def folder(self) -> Path:
         """Where the run lives."""
-        return runs.folder_of(self.run, self.config.output_dir)
+        return runs.folder_of(self.run, self.values["output_dir"])
+
+
+def job_of(config: DictConfig, hydra: DictConfig | None = None) -> Job:
+    """The job of a composed config."""
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    return Job(values, lambda: (config, hydra))
 
 
 @dataclass(frozen=True)
@@ -57,27 +71,45 @@ class Outcome:
     metrics: Metrics | None = None
 
 
+def skipped(folder: Path) -> Outcome:
+    """The outcome of a job whose run was finished before."""
+    return Outcome(SKIPPED, folder, metrics=runs.final_metrics(folder))
+
+
 class Clock:
-    """The time that `max_minutes` leaves; None leaves any."""
+    """The time that `max_minutes` leaves; None leaves any. An epoch starts only if the last one would fit in again."""
 
     def __init__(self, max_minutes: float | None) -> None:
         if max_minutes is not None and not (isinstance(max_minutes, (int, float)) and max_minutes > 0):
             raise ConfigError("max_minutes", max_minutes, "a number above 0, or null for no limit")
         self.deadline = float("inf") if max_minutes is None else time.monotonic() + 60 * max_minutes
+        self.started = time.monotonic()
+        self.last_epoch = 0.0
 
-    def allows(self, seconds: float) -> bool:
-        """Whether something that takes `seconds` would end in time."""
-        return time.monotonic() + seconds < self.deadline
+    def allows_epoch(self) -> bool:
+        """Whether one more epoch would end in time."""
+        self.started = time.monotonic()
+        return self.started + self.last_epoch < self.deadline
+
+    def epoch_done(self) -> None:
+        """The epoch that `allows_epoch` allowed has ended."""
+        self.last_epoch = time.monotonic() - self.started
 
 
 class _Member:
-    """One job while it trains: its folder, its metrics so far and its W&B run."""
+    """One job while it trains: its open folder, its metrics so far and its W&B run."""
 
-    def __init__(self, job: Job, folder: runs.RunFolder, progress: runs.Progress | None) -> None:
-        self.job, self.folder, self.progress = job, folder, progress
-        self.metrics = list(progress.metrics) if progress else []
-        self.tracker = tracking.start(job.run, job.config, folder.path)
+    def __init__(self, job: Job, folders: ExitStack) -> None:
+        config, hydra = job.compose()
+        self.job = job
+        self.folder = folders.enter_context(runs.RunFolder(job.run, job.values["output_dir"], config, hydra))
         self.outcome: Outcome | None = None
+        self.progress = self.folder.progress()
+        self.metrics = list(self.progress.metrics) if self.progress else []
+        if runs.is_finished(self.folder.path):  # by another process, since this one looked
+            self.outcome = skipped(self.folder.path)
+            return
+        self.tracker = tracking.start(job.run, config, self.folder.path)
         for row in self.metrics:
             self.tracker.log(row)
 
@@ -94,19 +126,25 @@ class _Member:
             pass  # the folder itself is what failed; the outcome carries the reason
 
     def keep_epoch(self, row: Metrics, trainer: Trainer, index: int) -> None:
-        """Save one finished epoch, and the whole run if it was the last; a folder that can not be written ends it."""
+        """Save one finished epoch; a folder that can not be written ends the run."""
         self.metrics.append(row)
-        state = trainer.state(index)
         try:
-            self.folder.save_epoch(self.metrics, state)
+            self.folder.save_epoch(self.metrics, trainer.state(index))
             with (self.folder.path / "train.log").open("a") as log:
                 log.write(describe(row, self.job.run.epochs) + "\n")
-            self.tracker.log(row)
-            if row.epoch == self.job.run.epochs:
-                self.folder.finish(self.metrics, state, trainer.device, trainer.weights)
-                self.end(FINISHED)
         except OSError as error:
             self.fail(f"{self.folder.path} can not be written in epoch {row.epoch} ({error.strerror})", row.epoch)
+            return
+        self.tracker.log(row)
+
+    def finish(self, trainer: Trainer, index: int) -> None:
+        """Write what makes the run finished."""
+        try:
+            self.folder.finish(self.metrics, trainer.state(index), trainer.device, trainer.weights)
+        except OSError as error:
+            self.fail(f"{self.folder.path} can not be written ({error.strerror})", trainer.epoch)
+            return
+        self.end(FINISHED)
 
 
 def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Outcome]:
@@ -116,11 +154,13 @@ def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Out
     is written, for a device or data set that can not be had, and for any trouble with the folder of a lone job.
     """
     outcomes: dict[int, Outcome] = {
-        i: Outcome(SKIPPED, job.folder) for i, job in enumerate(jobs) if runs.is_finished(job.folder)
+        i: skipped(job.folder) for i, job in enumerate(jobs) if runs.is_finished(job.folder)
     }
-    settings = jobs[0].config
-    place = device.pick(settings.device)
-    data = datasets.load(jobs[0].run.dataset, settings.data_root, place)
+    if len(outcomes) == len(jobs):
+        return list(outcomes.values())
+    settings = jobs[0].values
+    place = device.pick(settings["device"])
+    data = datasets.load(jobs[0].run.dataset, settings["data_root"], place)
     models.build(jobs[0].run.model, data.shape, datasets.CLASSES, seed=0)  # complains before anything is written
     with ExitStack() as folders:
         members: dict[int, _Member] = {}
@@ -128,14 +168,13 @@ def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Out
             if i in outcomes:
                 continue
             try:
-                folder = folders.enter_context(runs.RunFolder(job.run, settings.output_dir, job.config, job.hydra))
-                members[i] = _Member(job, folder, folder.progress())
+                members[i] = _Member(job, folders)
             except UserError as error:
                 if len(jobs) == 1:
                     raise
-                outcomes[i] = Outcome(FAILED, job.folder, str(error))
-        for epoch in sorted({len(member.metrics) for member in members.values()}):
-            group = [member for member in members.values() if len(member.metrics) == epoch and not member.outcome]
+                outcomes[i] = Outcome(FAILED, job.folder, str(error).rstrip("."))
+        for epochs in sorted({len(member.metrics) for member in members.values() if not member.outcome}):
+            group = [member for member in members.values() if len(member.metrics) == epochs and not member.outcome]
             _train_members(group, data, place, display, clock)
         outcomes |= {i: member.outcome for i, member in members.items() if member.outcome}
     return [outcomes[i] for i in range(len(jobs))]
@@ -143,32 +182,34 @@ def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Out
 
 def _train_members(members: list[_Member], data: datasets.Dataset, place: Any, display: Display, clock: Clock) -> None:
     """Train members that have done the same number of epochs, as one stack."""
-    trainer = Trainer([member.job.run for member in members], data, place)
-    for i, member in enumerate(members):
-        if member.progress is not None:
-            trainer.load_state(i, member.progress.state)
-            member.progress = None
-    slowest = 0.0
     try:
-        for _ in range(trainer.epoch, members[0].job.run.epochs):
-            if not clock.allows(slowest):
+        trainer = Trainer([member.job.run for member in members], data, place)
+        for i, member in enumerate(members):
+            if member.progress is not None:
+                trainer.load_state(i, member.progress.state)
+                member.progress = None
+        while trainer.epoch < members[0].job.run.epochs and any(not member.outcome for member in members):
+            if not clock.allows_epoch():
                 break
-            start = time.monotonic()
-            rows = trainer.run_epoch()
-            for i, (member, row) in enumerate(zip(members, rows, strict=True)):
-                if member.outcome is None and row is None:
-                    member.fail(trainer.failures[i], trainer.epoch)
-                elif member.outcome is None and row is not None:
-                    member.keep_epoch(row, trainer, i)
-            display.epoch([member.job.run for member in members], rows)
-            slowest = max(slowest, time.monotonic() - start)
-            if all(member.outcome is not None for member in members):
-                break
+            _train_epoch(members, trainer, display)
+            clock.epoch_done()
+        for i, member in enumerate(members):
+            if member.outcome is None and trainer.epoch == member.job.run.epochs:
+                member.finish(trainer, i)
+            elif member.outcome is None:
+                member.end(STOPPED, f"max_minutes was reached after epoch {trainer.epoch}")
     except BaseException:
         for member in members:
             if member.outcome is None:
                 member.tracker.finish(None, failed=True)
         raise
-    for member in members:
-        if member.outcome is None:
-            member.end(STOPPED, f"max_minutes was reached after epoch {len(member.metrics)}")
+
+
+def _train_epoch(members: list[_Member], trainer: Trainer, display: Display) -> None:
+    rows = trainer.run_epoch()
+    for i, (member, row) in enumerate(zip(members, rows, strict=True)):
+        if member.outcome is None and row is None:
+            member.fail(trainer.failures[i], trainer.epoch)
+        elif member.outcome is None and row is not None:
+            member.keep_epoch(row, trainer, i)
+    display.epoch([member.job.run for member in members], rows)

@@ -28,6 +28,11 @@ _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn,
 _product = _onednn_product if _HAS_ONEDNN else _plain_product
 
 
+def _join(members: list[Tensor]) -> Tensor:
+    """torch.stack, without a copy for a stack of one."""
+    return torch.stack(members) if len(members) > 1 else members[0].unsqueeze(0)
+
+
 class _CpuLinear(torch.autograd.Function):
     """Linear layers of all members: one product where the input is shared, else one a member."""
 
@@ -38,7 +43,7 @@ class _CpuLinear(torch.autograd.Function):
             members, outputs, inputs = weight.shape
             wide = _product(x[0], weight.view(members * outputs, inputs), bias.view(-1))
             return wide.view(-1, members, outputs).transpose(0, 1).contiguous()
-        return torch.stack([_product(*member) for member in zip(x, weight, bias, strict=True)])
+        return _join([_product(*member) for member in zip(x, weight, bias, strict=True)])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
@@ -46,13 +51,13 @@ class _CpuLinear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = torch.stack([_product(g, w.t()) for g, w in zip(grad, weight, strict=True)])
+            grad_x = _join([_product(g, w.t()) for g, w in zip(grad, weight, strict=True)])
             grad_x = grad_x.sum(0, keepdim=True) if len(x) == 1 else grad_x
         if len(x) == 1:
             wide = grad.transpose(0, 1).reshape(grad.shape[1], -1)
             grad_weight = _product(wide.t(), x[0].t()).view_as(weight)
         else:
-            grad_weight = torch.stack([_product(g.t(), a.t()) for g, a in zip(grad, x, strict=True)])
+            grad_weight = _join([_product(g.t(), a.t()) for g, a in zip(grad, x, strict=True)])
         return grad_x, grad_weight, grad.sum(1)
 
 
@@ -68,18 +73,22 @@ def linear(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def conv2d(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x [members | 1, batch, channels, h, w], weight [members, filters, channels, k, k], bias [members, filters]."""
-    shared = x.expand(len(weight), *x.shape[1:])
+    """x [members | 1, batch, channels, h, w], weight [members, filters, channels, k, k], bias [members, filters].
+
+    One convolution a member: a grouped one, which vmap would make of them, measured slower (docs/performance.md).
+    The result lies in memory as [members, batch, h, w, filters], the order in which pooling is fast.
+    """
+    inputs = x.expand(len(weight), *x.shape[1:])
     outputs = [
-        F.conv2d(a, w, b, layer.stride, layer.padding, layer.dilation, layer.groups)
-        for a, w, b in zip(shared, weight, bias, strict=True)
+        F.conv2d(a, w, b, layer.stride, layer.padding, layer.dilation, layer.groups).permute(0, 2, 3, 1)
+        for a, w, b in zip(inputs, weight, bias, strict=True)
     ]
-    return torch.stack(outputs)
+    return _join(outputs).permute(0, 1, 4, 2, 3)
 
 
 def max_pool2d(layer: nn.MaxPool2d, x: Tensor) -> Tensor:
     """x [members, batch, channels, h, w]."""
-    return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # type: ignore[no-any-return]
 
 
 def flatten(layer: nn.Flatten, x: Tensor) -> Tensor:

@@ -62,6 +62,13 @@ class Display:
                 epoch = f"epoch {alive[0].epoch}/{members[0].epochs} of {len(members)} runs"
                 print(f"{self.title}  {epoch}  {self._summary(alive)}  {minutes(left)} left", flush=True)
 
+    def say(self, line: str) -> None:
+        """A line of its own."""
+        if self.bar is not None:
+            self.bar.write(line, file=sys.stderr)
+        elif self.style == "lines":
+            print(line, flush=True)
+
     @staticmethod
     def _summary(rows: Sequence[Metrics]) -> str:
         """Means over the members of a stack; a single run's own numbers."""

@@ -46,6 +46,19 @@ def is_finished(folder: Path) -> bool:
     return (folder / "summary.json").exists()
 
 
+def final_metrics(folder: Path) -> Metrics:
+    """The last epoch of the finished run in `folder`."""
+    return Metrics(**json.loads((folder / "summary.json").read_text())["metrics"])
+
+
+def epochs_done(folder: Path) -> int:
+    """Epochs in the folder's metrics.csv, for planning and display; the checkpoint is what counts."""
+    try:
+        return max(0, (folder / "metrics.csv").read_text().count("\n") - 1)
+    except FileNotFoundError:
+        return 0
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a run is: its checkpoint's state and the metrics of the epochs it has."""

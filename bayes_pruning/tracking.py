@@ -47,6 +47,12 @@ class Tracker:
             self._run = None
 
 
+def check_mode(mode: str) -> None:
+    """Raises ConfigError unless W&B has such a mode."""
+    if mode not in MODES:
+        raise ConfigError("wandb.mode", mode, "offline, online or disabled")
+
+
 def start(run: RunConfig, config: DictConfig, folder: Path) -> Tracker:
     """Open a W&B run for `run`, its settings in the config node `wandb`. Raises ConfigError for an unknown mode."""
     settings = config.wandb

@@ -9,14 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bayes_pruning import models, streams
+from bayes_pruning import capacity, models, streams
 from bayes_pruning.config import RunConfig
 from bayes_pruning.datasets import CLASSES, Dataset, Split
 from bayes_pruning.posterior import log_likelihood, log_prior, scaled
 from bayes_pruning.pruning import GATES, SELECTORS, Evidence, Layer, keep_mask, pruned_count
 from bayes_pruning.stack import Parameters, Stack
-
-EVALUATION_ROWS = 1000  # examples a pass; fixed, so that sums are always added in the same order
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,7 @@ class Trainer:
         self.device = device
         networks = [models.build(run.model, data.shape, CLASSES, run.seed) for run in runs]
         self.prunable = models.prunable(networks[0])
+        self.rows = capacity.evaluation_rows(capacity.footprint(networks[0], data.shape))
         self.stack = Stack(networks, runs[0].learning_rate, device)
         self.weights = sum(self.stack.parameters[name][0].numel() for name in self.prunable)
         self.log_bayes_factors: list[float | None] = [None] * len(self.runs)
@@ -111,13 +110,24 @@ class Trainer:
             total += self.stack.step(images, train.labels[batch])
         return (total / len(batches)).tolist()  # type: ignore[no-any-return]
 
-    @torch.no_grad()
     def _sums(self, parameters: Parameters, split: Split) -> tuple[Tensor, Tensor]:
-        """Log-likelihood (float64, nats) and correct answers (int64) of each network over a split: [networks]."""
+        """Log-likelihood (float64, nats) and correct answers (int64) of each network over a split: [networks].
+
+        On the CPU one network after the other: its activations then stay in the cache.
+        """
+        networks = len(next(iter(parameters.values())))
+        if self.device.type != "cpu" or networks == 1:
+            return self._pass(parameters, split)
+        each = [self._pass({n: p[i : i + 1] for n, p in parameters.items()}, split) for i in range(networks)]
+        return torch.cat([total for total, _ in each]), torch.cat([correct for _, correct in each])
+
+    @torch.no_grad()
+    def _pass(self, parameters: Parameters, split: Split) -> tuple[Tensor, Tensor]:
+        """`_sums` of all networks at once."""
         networks = len(next(iter(parameters.values())))
         total = torch.zeros(networks, dtype=torch.float64, device=self.device)
         correct = torch.zeros(networks, dtype=torch.int64, device=self.device)
-        for images, labels in zip(split.images.split(EVALUATION_ROWS), split.labels.split(EVALUATION_ROWS), strict=True):
+        for images, labels in zip(split.images.split(self.rows), split.labels.split(self.rows), strict=True):
             logits = self.stack.forward(images.unsqueeze(0), parameters)
             total += log_likelihood(logits, labels)
             correct += (logits.argmax(dim=-1) == labels).sum(dim=1)

@@ -1,0 +1,50 @@
+"""The sweeper of this project: Hydra's basic one, but every job is checked before anything is written.
+
+Hydra's own composes each job once only to see whether that works, and raises the first failure of a sweep; here a
+launcher that composes anyway is not waited for, and all failures are listed.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+
+from bayes_pruning.errors import RunFailed, UserError
+from hydra_plugins.bayes_pruning.composer import Composer
+from hydra_plugins.bayes_pruning.stacked_launcher import StackedLauncher
+
+
+class GridSweeper(BasicSweeper):
+    """Runs the product of all choices through the launcher. Raises RunFailed at the end if a job failed."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        assert self.hydra_context is not None and self.launcher is not None
+        loader = self.hydra_context.config_loader
+        parser = OverridesParser.create(config_loader=loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        batches = self.split_arguments(overrides, self.max_batch_size)
+        if not isinstance(self.launcher, StackedLauncher):  # which checks them itself
+            self._check([job for batch in batches for job in batch])
+        results: list[JobReturn] = []
+        for batch in batches:
+            results += self.launcher.launch(batch, initial_job_idx=len(results))
+        failed = [result for result in results if result.status == JobStatus.FAILED]
+        if failed:
+            raise RunFailed("\n".join([f"{len(failed)} of {len(results)} jobs failed:", *map(_reason, failed)]))
+        return results
+
+    def _check(self, jobs: Sequence[Sequence[str]]) -> None:
+        from bayes_pruning.config import run_config
+
+        assert self.hydra_context is not None and self.config is not None
+        composer = Composer(self.hydra_context.config_loader, self.config)
+        for job in jobs:
+            run_config(composer.values(job))
+
+
+def _reason(result: JobReturn) -> str:
+    error = result._return_value
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return f"  {' '.join(result.overrides or [])}: {kind}{error}"
