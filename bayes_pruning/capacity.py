@@ -19,7 +19,7 @@ TRAINING_COPIES = 8  # parameters, gradients, two moments, mask, and three copie
 
 @dataclass(frozen=True)
 class Footprint:
-    """Sizes of one network, in numbers: all parameters, the largest one, and per example all activations and the largest."""
+    """Sizes of one network, in numbers (not bytes); activations are those of one example."""
 
     parameters: int
     largest_parameter: int

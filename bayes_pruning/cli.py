@@ -3,12 +3,13 @@
 import copy
 import os
 import sys
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from bayes_pruning.errors import RunFailed, UserError
@@ -24,7 +25,7 @@ def train(config: DictConfig) -> str:
     hydra_node = own_hydra_config()
     job = job_of(config, hydra_node)
     if hydra_node is not None:
-        with read_write(hydra_node), open_dict(hydra_node):
+        with read_write(hydra_node.hydra.runtime):
             hydra_node.hydra.runtime.output_dir = str(job.folder.absolute())
     clock = Clock(config.max_minutes)
     display = Display(config.progress, total=job.run.epochs, done=runs.epochs_done(job.folder))
@@ -47,8 +48,8 @@ def own_hydra_config() -> DictConfig | None:
     """Hydra's node of the running job as Hydra saves it, None outside Hydra."""
     if not HydraConfig.initialized():
         return None
-    node = copy.deepcopy(HydraConfig.instance().cfg)
-    return OmegaConf.masked_copy(node, ["hydra"]) if node is not None else None
+    node: Any = copy.deepcopy(HydraConfig.instance().cfg)
+    return OmegaConf.masked_copy(node, ["hydra"])
 
 
 def task(config: DictConfig) -> str:

@@ -85,7 +85,7 @@ def _load(loader: str, mean: tuple[float, ...], std: tuple[float, ...], root: st
     images: Images = LOADERS.find(loader)(Path(root))
     channels = images.train_images.shape[1]
     for field, values in (("dataset.mean", mean), ("dataset.std", std)):
-        if len(values) != channels or min(values, default=0.0) <= 0 and field == "dataset.std":
+        if len(values) != channels or (min(values, default=0.0) <= 0 and field == "dataset.std"):
             raise ConfigError(field, list(values), f"{channels} numbers, one a channel, and std only above 0")
 
     def split(pixels: Tensor, labels: Tensor) -> Split:
@@ -114,9 +114,10 @@ def pixel_statistics(pixels: Tensor) -> tuple[list[float], list[float]]:
     count = per_channel.shape[1]
     values = torch.arange(256, dtype=torch.int64)
     histograms = [torch.bincount(channel, minlength=256) for channel in per_channel]
-    means = [int((h * values).sum()) / count / 255 for h in histograms]
-    squares = [int((h * values**2).sum()) / count / 255**2 for h in histograms]
-    return means, [(s - m * m) ** 0.5 for s, m in zip(squares, means, strict=True)]
+    sums = [int((h * values).sum()) for h in histograms]
+    squares = [int((h * values**2).sum()) for h in histograms]
+    variances = [(count * square - total**2) / count**2 for total, square in zip(sums, squares, strict=True)]
+    return [total / count / 255 for total in sums], [variance**0.5 / 255 for variance in variances]
 
 
 def _check(path: Path, md5: str) -> bool:

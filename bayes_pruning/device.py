@@ -12,7 +12,7 @@ LARGEST_REUSED_BLOCK = 32 * 2**20  # bytes; glibc accepts no higher M_MMAP_THRES
 
 
 def pick(name: str) -> torch.device:
-    """The device called `name`: auto (cuda if there is one), cpu, cuda or cuda:N. Raises ConfigError if it is absent."""
+    """The device called `name`: auto (cuda if there is one), cpu, cuda or cuda:N. Raises ConfigError without it."""
     available = torch.cuda.device_count()
     if name == "auto":
         name = "cuda" if available else "cpu"
@@ -23,7 +23,7 @@ def pick(name: str) -> torch.device:
     if device is None or device.type not in ("cpu", "cuda"):
         raise ConfigError("device", name, "auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= available:
-        raise ConfigError("device", name, f"cuda only where there is such a device; here there are {available}: use cpu")
+        raise ConfigError("device", name, f"cuda only where there is one, and this machine has {available}; use cpu")
     if device.type == "cpu":
         keep_freed_memory()
     return device

@@ -5,7 +5,7 @@ A job is one composed config. `train_stack` trains jobs that can share a stack; 
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,10 +120,8 @@ class _Member:
 
     def fail(self, reason: str, epoch: int) -> None:
         self.end(FAILED, reason)
-        try:
+        with suppress(OSError):  # the folder itself may be what failed; the outcome carries the reason
             self.folder.fail(reason, epoch)
-        except OSError:
-            pass  # the folder itself is what failed; the outcome carries the reason
 
     def keep_epoch(self, row: Metrics, trainer: Trainer, index: int) -> None:
         """Save one finished epoch; a folder that can not be written ends the run."""

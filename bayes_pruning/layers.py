@@ -7,6 +7,7 @@ On the CPU a linear layer calls oneDNN, not MKL's batched product: measured twic
 on Intel's, and a member's numbers are then the same to the bit whatever its company (docs/performance.md).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -80,7 +81,7 @@ def conv2d(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     inputs = x.expand(len(weight), *x.shape[1:])
     outputs = [
-        F.conv2d(a, w, b, layer.stride, layer.padding, layer.dilation, layer.groups).permute(0, 2, 3, 1)
+        F.conv2d(a, w, b, layer.stride, layer.padding, layer.dilation, layer.groups).permute(0, 2, 3, 1).contiguous()
         for a, w, b in zip(inputs, weight, bias, strict=True)
     ]
     return _join(outputs).permute(0, 1, 4, 2, 3)
@@ -101,7 +102,13 @@ def relu(layer: nn.ReLU, x: Tensor) -> Tensor:
     return F.relu(x)
 
 
-STACKED = {nn.Linear: linear, nn.Conv2d: conv2d, nn.MaxPool2d: max_pool2d, nn.Flatten: flatten, nn.ReLU: relu}
+STACKED: dict[type[nn.Module], Callable[..., Tensor]] = {
+    nn.Linear: linear,
+    nn.Conv2d: conv2d,
+    nn.MaxPool2d: max_pool2d,
+    nn.Flatten: flatten,
+    nn.ReLU: relu,
+}
 
 
 def is_stackable(model: nn.Module) -> bool:

@@ -5,7 +5,8 @@ A builder takes the image's shape and the number of classes, and its own setting
 that bayes_pruning/stack.py knows trains fastest; any other module trains too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,18 +20,18 @@ BUILDERS = Registry("model.builder")
 
 
 @BUILDERS.register
-def fcn(shape: tuple[int, ...], classes: int, hidden: list[int]) -> nn.Module:
+def fcn(shape: tuple[int, ...], classes: int, hidden: Sequence[int]) -> nn.Module:
     """Fully connected network: hidden layers of `hidden` units with ReLU, then a linear layer to the logits."""
     _widths("model.hidden", hidden)
     widths = [torch.Size(shape).numel(), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+    for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
 
 
 @BUILDERS.register
-def cnn(shape: tuple[int, ...], classes: int, filters: list[int], kernel_size: int, hidden: int) -> nn.Module:
+def cnn(shape: tuple[int, ...], classes: int, filters: Sequence[int], kernel_size: int, hidden: int) -> nn.Module:
     """Convolutions of `filters` filters, each with ReLU and 2 x 2 max pooling, then two fully connected layers."""
     _widths("model.filters", filters)
     _widths("model.hidden", [hidden])
@@ -45,8 +46,9 @@ def cnn(shape: tuple[int, ...], classes: int, filters: list[int], kernel_size: i
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
 
-def _widths(field: str, widths: list[int]) -> None:
-    if not isinstance(widths, (list, tuple)) or not widths or any(not isinstance(w, int) or w < 1 for w in widths):
+def _widths(field: str, widths: Sequence[int]) -> None:
+    listed = isinstance(widths, Sequence) and not isinstance(widths, str) and len(widths) > 0
+    if not listed or any(not isinstance(width, int) or width < 1 for width in widths):
         raise ConfigError(field, widths, "whole numbers of at least 1")
 
 

@@ -32,12 +32,12 @@ def log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
 
 def log_prior(weights: Iterable[Tensor], prior: Prior) -> Tensor:
     """log N(w; mean, std^2), summed over all entries of one member's `weights`: a float64 scalar, in nats."""
-    total, count = 0.0, 0
+    total, count = torch.zeros((), dtype=torch.float64), 0
     for weight in weights:
-        total = total + (weight.double() - prior.mean).square_().sum()
+        total = total + (weight.double() - prior.mean).square_().sum().cpu()
         count += weight.numel()
     normaliser = count * (math.log(prior.std) + 0.5 * math.log(2 * math.pi))
-    return torch.as_tensor(total, dtype=torch.float64) / (-2 * prior.std**2) - normaliser
+    return total / (-2 * prior.std**2) - normaliser
 
 
 def scaled(term: float, scale: str, count: int) -> float:

@@ -55,7 +55,7 @@ def epochs_done(folder: Path) -> int:
     """Epochs in the folder's metrics.csv, for planning and display; the checkpoint is what counts."""
     try:
         return max(0, (folder / "metrics.csv").read_text().count("\n") - 1)
-    except FileNotFoundError:
+    except OSError:
         return 0
 
 
@@ -91,7 +91,7 @@ class RunFolder:
             (self.path / "failure.json").unlink(missing_ok=True)
         except OSError as error:
             raise UserError(
-                f"output_dir={output_dir} can not be written ({error.strerror}: {error.filename}): give a folder that can."
+                f"output_dir={output_dir} can not be written ({error.strerror}: {error.filename}): give another folder."
             ) from error
 
     def __enter__(self) -> "RunFolder":
@@ -204,7 +204,7 @@ class RunFolder:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader, or a process killed at any moment, leaves the old file or the new one."""
+    """Write `data` to `path` in one step: whenever the process is killed, the old file or the new one is there."""
     part = path.with_name(f"{path.name}.part")
     part.write_bytes(data)
     os.replace(part, path)

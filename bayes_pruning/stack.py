@@ -31,7 +31,7 @@ class Stack:
     def __init__(self, models: Sequence[nn.Module], learning_rate: float, device: torch.device) -> None:
         self.model = models[0]
         if next(self.model.buffers(), None) is not None:
-            raise UserError("A model with buffers (such as BatchNorm's running mean) can not be stacked: leave them out.")
+            raise UserError("A model with buffers (such as BatchNorm's running mean) can not be stacked.")
         self.size = len(models)
         self.device = device
         self.parameters: Parameters = {
@@ -92,6 +92,7 @@ class Stack:
         tensors = list(self.parameters.values())
         gradients = torch.autograd.grad(losses.sum(), tensors)
         for name, tensor, gradient in zip(self.parameters, tensors, gradients, strict=True):
+            gradient = gradient.contiguous()  # fused Adam walks memory, whatever the strides say
             tensor.grad = gradient.mul_(self.keep[name]) if name in self.keep else gradient
         self.optimizer.step()
         return losses.detach()

@@ -154,7 +154,9 @@ class Trainer:
         """Lines 4 to 16 of Algorithms 2 and 3: prune the members whose gates open; their scores after pruning."""
         tried = [m for m in before if self.runs[m].tries_candidate or self._gate_opens(m, self.log_bayes_factors[m])]
         pruned = self.stack.members(tried)
-        masks = [self._mask(member, {name: pruned[name][i] for name in self.prunable}) for i, member in enumerate(tried)]
+        masks = [
+            self._mask(member, {name: pruned[name][i] for name in self.prunable}) for i, member in enumerate(tried)
+        ]
         for i, mask in enumerate(masks):
             for name, keep in mask.items():
                 pruned[name][i] *= keep  # equation 1

@@ -28,6 +28,7 @@ class Composer:
         self.loader = loader
         self.master = master
         self.templates: dict[tuple[str, ...], tuple[DictConfig, Any]] = {}
+        self.plain_numbers: dict[tuple[str, float | int], bool] = {}
 
     def values(self, overrides: Sequence[str]) -> dict[str, Any]:
         """A job's own config, without Hydra's node, as resolved plain values."""
@@ -60,7 +61,7 @@ class Composer:
                 if number is None or text != str(number):
                     return None
                 numbers[group] = number
-        config, plain = self._template(overrides)
+        _, plain = self._template(overrides)
         return numbers if plain is not None and all(self._only_sets_number(*item) for item in numbers.items()) else None
 
     def _template(self, overrides: Sequence[str]) -> tuple[DictConfig, Any]:
@@ -68,21 +69,23 @@ class Composer:
         key = tuple(o if o.partition("=")[0] not in NUMBER_GROUPS else o.partition("=")[0] for o in overrides)
         if key not in self.templates:
             config = self.loader.load_sweep_config(self.master, list(overrides))
-            own = OmegaConf.masked_copy(config, [name for name in config if name != "hydra"])
+            own = without_hydra(config)
             constant = "${" not in OmegaConf.to_yaml(own)
-            self.templates[key] = (config, _plain(own) if constant else None)
+            self.templates[key] = (config, _plain(config) if constant else None)
         return self.templates[key]
 
     def _only_sets_number(self, group: str, number: float | int) -> bool:
         """Whether the file behind group=number, if there is one, says nothing but the number."""
-        assert isinstance(self.loader, ConfigLoaderImpl)
-        loaded = self.loader.repository.load_config(f"{group}/{number}")
-        return (
-            loaded is not None
-            and loaded.header.get("package") == "_global_"
-            and not loaded.defaults_list
-            and OmegaConf.to_container(loaded.config) == {group: number}  # type: ignore[arg-type]
-        )
+        if (group, number) not in self.plain_numbers:
+            assert isinstance(self.loader, ConfigLoaderImpl)
+            loaded = self.loader.repository.load_config(f"{group}/{number}")
+            self.plain_numbers[group, number] = (
+                loaded is not None
+                and loaded.header.get("package") == "_global_"
+                and not loaded.defaults_list
+                and OmegaConf.to_container(loaded.config) == {group: number}
+            )
+        return self.plain_numbers[group, number]
 
     def _override_dirname(self, config: DictConfig, overrides: Sequence[str]) -> str:
         from hydra._internal.config_loader_impl import get_overrides_dirname
@@ -97,6 +100,11 @@ class Composer:
         )
 
 
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The job's own part of a composed config."""
+    return OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+
+
 def _plain(config: DictConfig) -> dict[str, Any]:
-    plain: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, [n for n in config if n != "hydra"]), resolve=True)
+    plain: Any = OmegaConf.to_container(without_hydra(config), resolve=True)
     return dict(plain)

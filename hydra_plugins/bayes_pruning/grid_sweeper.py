@@ -20,7 +20,8 @@ class GridSweeper(BasicSweeper):
     """Runs the product of all choices through the launcher. Raises RunFailed at the end if a job failed."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        assert self.hydra_context is not None and self.launcher is not None
+        assert self.hydra_context is not None
+        assert self.launcher is not None
         loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
@@ -38,7 +39,8 @@ class GridSweeper(BasicSweeper):
     def _check(self, jobs: Sequence[Sequence[str]]) -> None:
         from bayes_pruning.config import run_config
 
-        assert self.hydra_context is not None and self.config is not None
+        assert self.hydra_context is not None
+        assert self.config is not None
         composer = Composer(self.hydra_context.config_loader, self.config)
         for job in jobs:
             run_config(composer.values(job))

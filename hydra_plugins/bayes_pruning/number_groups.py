@@ -78,8 +78,8 @@ class NumberSearchPath(SearchPathPlugin):
 def install_hook() -> None:
     """Let Hydra's defaults list take numbers; once a process. Raises UserError if this Hydra has no such place."""
     overrides = getattr(defaults_list, "Overrides", None)
-    original = getattr(overrides, "__init__", None)
-    if overrides is None or list(inspect.signature(original).parameters) != ["self", "repo", "overrides_list"]:  # type: ignore[arg-type]
+    original: Any = getattr(overrides, "__init__", None)
+    if overrides is None or list(inspect.signature(original).parameters) != ["self", "repo", "overrides_list"]:
         raise UserError(
             "This Hydra has no hydra._internal.defaults_list.Overrides(repo, overrides_list), where sparsity=0.73 is "
             "made a group option: install hydra-core>=1.3.8,<1.4."

@@ -11,7 +11,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from bayes_pruning.errors import ConfigError, RunFailed
-from hydra_plugins.bayes_pruning.composer import Composer
+from hydra_plugins.bayes_pruning.composer import Composer, without_hydra
 
 
 class StackedLauncher(Launcher):
@@ -42,7 +42,9 @@ class StackedLauncher(Launcher):
         def compose(number: int) -> tuple[DictConfig, DictConfig]:
             """A job's config and Hydra's node; its first call is the job's start."""
             if number not in configs:
-                configs[number] = self._start_job(composer.config(job_overrides[number]), initial_job_idx + number, jobs[number])
+                configs[number] = self._start_job(
+                    composer.config(job_overrides[number]), initial_job_idx + number, jobs[number]
+                )
             return _split(configs[number])
 
         jobs = [
@@ -75,5 +77,4 @@ class StackedLauncher(Launcher):
 
 def _split(config: DictConfig) -> tuple[DictConfig, Any]:
     """A composed config as the job's own part and Hydra's node, which are saved apart."""
-    own = OmegaConf.masked_copy(config, [name for name in config if name != "hydra"])
-    return own, OmegaConf.masked_copy(config, ["hydra"])
+    return without_hydra(config), OmegaConf.masked_copy(config, ["hydra"])

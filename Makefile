@@ -1,0 +1,32 @@
+# make demo: install, train two runs on real digits, show what came out.   make test: install, run the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := dataset=mnist_5k pruner=bayes_magnitude sparsity=0.5,0.9 epochs=10
+
+.PHONY: demo test lint lock clean
+
+demo: .venv/installed
+	$(BIN)/python train.py -m $(DEMO)
+	@echo; echo "Each run has a folder with metrics.csv, summary.json and its weights:"; ls -d outputs/mnist_5k-fcn-bayes_magnitude-*
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The exact versions of requirements.lock, from whatever registry pip is set up to use. Done once; again if they change.
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+lock:
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-header --no-emit-index-url \
+		--quiet --output-file requirements.lock
+
+clean:
+	rm -rf .venv

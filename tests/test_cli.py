@@ -1,0 +1,152 @@
+"""The commands of the contract, and bad input: one clear sentence, a non-zero exit, nothing written."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import QUIET, ROOT, composed
+from hydra.errors import CompactHydraException
+from omegaconf import OmegaConf
+from test_datasets import real_files
+
+from bayes_pruning.config import run_config
+from bayes_pruning.paths import conf_dir
+from hydra_plugins.bayes_pruning import number_groups
+
+Command = Callable[..., tuple[Any, str]]
+
+
+def test_every_option_of_every_group_composes_into_a_run() -> None:
+    for group in ("dataset", "model", "pruner", "sparsity", "seed", "protocol", "experiment"):
+        options = [path.stem for path in (conf_dir() / group).glob("*.yaml")]
+        assert options, group
+        for option in options:
+            run_config(composed(f"{group}={option}"))
+
+
+@pytest.mark.parametrize(
+    ("override", "field", "value"),
+    [
+        ("sparsity=0.73", "sparsity", 0.73),
+        ("sparsity=0.5", "sparsity", 0.5),
+        ("sparsity=1", "sparsity", 1),
+        ("sparsity=5e-1", "sparsity", 0.5),
+        ("sparsity='0.25'", "sparsity", 0.25),
+        ("seed=17", "seed", 17),
+    ],
+)
+def test_bare_numbers_are_options_of_the_number_groups(override: str, field: str, value: float) -> None:
+    config = composed(override)
+    assert config[field] == value
+    assert isinstance(config[field], (int, float))
+
+
+def test_a_hydra_without_the_hook_fails_with_a_clear_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Overrides:
+        def __init__(self, repository: object) -> None: ...
+
+    monkeypatch.setattr(number_groups.defaults_list, "Overrides", Overrides)
+    with pytest.raises(CompactHydraException, match=r"install hydra-core>=1\.3\.8,<1\.4"):
+        number_groups.install_hook()
+    monkeypatch.delattr(number_groups.defaults_list, "Overrides")
+    with pytest.raises(CompactHydraException, match=r"install hydra-core>=1\.3\.8,<1\.4"):
+        number_groups.install_hook()
+
+
+BAD_INPUT = [
+    (("sparsity=-0.1",), "sparsity=-0.1", "a number from 0 to 1"),
+    (("sparsity=1.01",), "sparsity=1.01", "a number from 0 to 1"),
+    (("sparsity=nan",), "sparsity=nan", "a number from 0 to 1"),
+    (("sparsity=lots",), "sparsity=lots", "a number from 0 to 1"),
+    (("seed=-1",), "seed=-1", "a whole number of at least 0"),
+    (("seed=1.5",), "seed=1.5", "a whole number of at least 0"),
+    (("epochs=0",), "epochs=0", "a whole number of at least 1"),
+    (("epochs=2.5",), "epochs=2.5", "a whole number of at least 1"),
+    (("batch_size=-64",), "batch_size=-64", "a whole number of at least 1"),
+    (("learning_rate=0",), "learning_rate=0", "a number above 0"),
+    (("pruner=magic",), "pruner=magic", "bayes_magnitude, bayes_random, magnitude, none or random"),
+    (("pruner.selector=magic",), "pruner.selector=magic", "magnitude, none or random"),
+    (("pruner.gate=magic",), "pruner.gate=magic", "always, bayes_factor or never"),
+    (("dataset=mnits",), "dataset=mnits", "cifar10, fashion_mnist, mnist or mnist_5k"),
+    (("model=rnn",), "model=rnn", "cnn or fcn"),
+    (("model.hidden=[]",), "model.hidden=[]", "whole numbers of at least 1"),
+    (("protocol.prior.std=0",), "protocol.prior.std=0", "a number above 0"),
+    (("protocol.beta=-1",), "protocol.beta=-1", "a number above 0"),
+    (("protocol.decision=next",), "protocol.decision=next", "previous or candidate"),
+    (("protocol.regrow=maybe",), "protocol.regrow=maybe", "true or false"),
+    (("wandb.mode=loud",), "wandb.mode=loud", "offline, online or disabled"),
+    (("progress=loud",), "progress=loud", "auto, bar, lines or none"),
+    (("max_minutes=0",), "max_minutes=0", "a number above 0"),
+    (("device=cuda:99",), "device=cuda:99", "use cpu"),
+    (("device=abacus",), "device=abacus", "auto, cpu, cuda or cuda:N"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named", "accepted"), BAD_INPUT)
+@pytest.mark.parametrize("sweep", [False, True])
+def test_bad_input_ends_in_one_sentence_with_nothing_written(
+    arguments: tuple[str, ...], named: str, accepted: str, sweep: bool, command: Command, tmp_path: Path
+) -> None:
+    output = tmp_path / "outputs"
+    dataset = () if arguments[0].startswith("dataset") else ("dataset=mnist_5k",)
+    quiet = [option for option in QUIET if option.split("=")[0] != arguments[0].split("=")[0]]
+    more = ("-m", "pruner=random,magnitude") if sweep and not arguments[0].startswith("pruner=") else ()
+    code, _ = command(*more, *dataset, *quiet, *arguments, f"output_dir={output}")
+    assert isinstance(code, str)
+    assert named in code
+    assert accepted in code
+    assert "\n" not in code.strip()
+    assert not output.exists()
+
+
+def test_bad_data_files_are_named_before_anything_is_written(command: Command, tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "t10k-labels-idx1-ubyte").write_bytes(b"short")
+    code, _ = command(*QUIET, f"data_root={tmp_path}", f"output_dir={tmp_path / 'out'}")
+    assert "t10k-labels-idx1-ubyte is truncated or altered" in code
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_can_not_be_written_is_named(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _ = command("dataset=mnist_5k", *QUIET, f"output_dir={tmp_path / 'file'}")
+    assert f"output_dir={tmp_path / 'file'} can not be written" in code
+
+
+def test_a_full_run_through_the_command_line_learns_and_prunes(tmp_path: Path) -> None:
+    """A real process, W&B offline and all; accuracy after 5 epochs as any such network reaches on 4,000 digits."""
+    arguments = ["dataset=mnist_5k", "pruner=bayes_magnitude", "sparsity=0.5", "epochs=5", f"output_dir={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "epoch 5/5" in done.stdout
+    [folder] = tmp_path.glob("mnist_5k-fcn-*")
+    rows = pd.read_csv(folder / "metrics.csv")
+    assert rows.test_accuracy.iloc[-1] > 0.9
+    assert (rows.sparsity[rows.pruned == 1].sub(0.5).abs() < 1e-5).all()
+    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 1
+    config = OmegaConf.load(folder / ".hydra" / "hydra.yaml")
+    assert config.hydra.runtime.output_dir == str(folder)
+
+
+def test_without_wandb_and_mlxtend_a_run_still_trains(tmp_path: Path) -> None:
+    """With wandb.mode=disabled nothing of W&B is imported (a machine without it can train)."""
+    program = (
+        "import sys; sys.modules['wandb'] = None; sys.argv = ['train.py', *sys.argv[1:]];"
+        "from bayes_pruning.cli import main; main(); assert not any(m.startswith('wandb.') for m in sys.modules)"
+    )
+    arguments = ["dataset=mnist_5k", "epochs=1", *QUIET, f"output_dir={tmp_path}"]
+    subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, check=True)
+
+
+def test_real_mnist_reaches_95_percent_in_one_epoch(command: Command, tmp_path: Path) -> None:
+    root = real_files("mnist")
+    code, _ = command("dataset=mnist", "epochs=1", f"data_root={root}", *QUIET, f"output_dir={tmp_path}")
+    assert not code
+    [folder] = tmp_path.iterdir()
+    assert pd.read_csv(folder / "metrics.csv").test_accuracy.iloc[0] > 0.95

@@ -1,0 +1,123 @@
+"""Masks and gates against torch.nn.utils.prune, scipy and Bayes factors written down by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from torch import nn
+from torch.nn.utils import prune
+
+from bayes_pruning.pruning import (
+    Evidence,
+    Layer,
+    always,
+    bayes_factor,
+    keep_mask,
+    magnitude,
+    never,
+    pruned_count,
+    random,
+)
+
+SHAPES = st.one_of(
+    st.tuples(st.integers(1, 1), st.integers(1, 1)),
+    st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3)),
+)
+SPARSITIES = st.one_of(st.sampled_from([0.0, 1.0, 0.25, 0.5, 0.75, 0.9, 0.99]), st.floats(0, 1))
+
+
+def layer(weight: torch.Tensor, seed: int = 0, epoch: int = 1) -> Layer:
+    return Layer("0.weight", weight, seed, epoch)
+
+
+@given(shape=SHAPES, sparsity=SPARSITIES, seed=st.integers(0, 2**31))
+@settings(max_examples=150, deadline=None)
+def test_every_selector_leaves_exactly_the_rounded_count_of_zeros(
+    shape: tuple[int, ...], sparsity: float, seed: int
+) -> None:
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    count = pruned_count(weight.numel(), sparsity)
+    assert abs(count - weight.numel() * sparsity) <= 0.5
+    for selector in (random, magnitude):
+        mask = keep_mask(selector(layer(weight, seed)), count)
+        assert mask.shape == weight.shape
+        assert int((weight * mask == 0).sum()) == count
+
+
+@given(shape=SHAPES, sparsity=SPARSITIES, seed=st.integers(0, 2**31))
+@settings(max_examples=100, deadline=None)
+def test_magnitude_masks_equal_torchs_own(shape: tuple[int, ...], sparsity: float, seed: int) -> None:
+    module = nn.Module()
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    module.weight = nn.Parameter(weight.clone())
+    count = pruned_count(weight.numel(), sparsity)
+    prune.l1_unstructured(module, "weight", amount=count)
+    assert torch.equal(keep_mask(magnitude(layer(weight)), count), module.weight_mask.bool())
+
+
+@given(shape=SHAPES, before=SPARSITIES, after=SPARSITIES, seed=st.integers(0, 2**31))
+@settings(max_examples=100, deadline=None)
+def test_random_pruning_counts_zeros_that_are_there_and_revives_none(
+    shape: tuple[int, ...], before: float, after: float, seed: int
+) -> None:
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    weight = weight * keep_mask(random(layer(weight, seed, epoch=1)), pruned_count(weight.numel(), before))
+    pruned = weight * keep_mask(random(layer(weight, seed, epoch=2)), pruned_count(weight.numel(), after))
+    assert torch.all(pruned[weight == 0] == 0)
+    wanted = max(pruned_count(weight.numel(), before), pruned_count(weight.numel(), after))
+    assert int((pruned == 0).sum()) == wanted
+
+
+def test_random_pruning_is_uniform_over_the_weights_that_are_left() -> None:
+    weight = torch.ones(40)
+    weight[::4] = 0  # 30 weights left, of which 12 are to go
+    hits = np.zeros(40)
+    draws = 2000
+    for seed in range(draws):
+        hits += (~keep_mask(random(layer(weight, seed)), 22)).numpy()
+    assert np.all(hits[::4] == draws)
+    free = hits[np.arange(40) % 4 != 0]
+    # Each weight is hit Binomial(2000, 12/30) times; hits within a draw are negatively correlated, hence the factor.
+    chi_square = ((free - draws * 0.4) ** 2 / (draws * 0.4 * 0.6)).sum() * 29 / 30
+    assert stats.chi2.sf(chi_square, df=29) > 1e-3
+
+
+def test_ties_go_by_index() -> None:
+    assert keep_mask(torch.tensor([2.0, 1.0, 1.0, 1.0, 0.0]), 3).tolist() == [True, False, False, True, False]
+
+
+def test_random_draws_depend_on_seed_epoch_and_layer_only() -> None:
+    weight = torch.ones(1000)
+    draw = random(layer(weight))
+    assert torch.equal(draw, random(layer(2 * weight)))
+    assert not torch.equal(draw, random(layer(weight, seed=1)))
+    assert not torch.equal(draw, random(layer(weight, epoch=2)))
+    assert not torch.equal(draw, random(Layer("2.weight", weight, 0, 1)))
+
+
+@pytest.mark.parametrize(
+    ("log_factor", "log_beta", "opens"),
+    [
+        (None, math.log(0.5), True),  # before the first epoch there is none: open
+        (0.0, math.log(0.5), True),  # skipped: a Bayes factor of 1 exceeds 0.5 ...
+        (0.0, math.log(1.0), False),  # ... but not 1: with beta >= 1 a gate that closed stays closed
+        (-0.6, math.log(0.5), True),
+        (-0.7, math.log(0.5), False),
+        (math.log(0.5), math.log(0.5), False),  # must exceed, not reach
+        (-1e7, math.log(0.5), False),  # far beyond what exp could hold
+        (1e7, math.log(0.5), True),
+    ],
+)
+def test_the_bayes_factor_gate(log_factor: float | None, log_beta: float, opens: bool) -> None:
+    assert bayes_factor(Evidence(2, log_factor, log_beta, seed=0)) is opens
+
+
+def test_the_other_gates_ask_nothing() -> None:
+    evidence = Evidence(1, -1e9, 0.0, seed=0)
+    assert always(evidence) is True
+    assert never(evidence) is False

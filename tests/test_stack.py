@@ -1,0 +1,142 @@
+"""A stack against plain PyTorch, against its members alone, and with one that diverges."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bayes_pruning import layers, models
+from bayes_pruning.errors import UserError
+from bayes_pruning.stack import Stack
+
+CPU = torch.device("cpu")
+SHAPE = (1, 8, 8)
+
+
+class Residual(nn.Module):
+    """A module that is no sequence of known layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.out = nn.Linear(64, 64), nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.flatten(1)
+        return self.out(x + torch.tanh(self.inner(x)))
+
+
+def network(kind: str, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    if kind == "residual":
+        return Residual()
+    if kind == "fcn":
+        return models.fcn(SHAPE, 10, [32, 17])
+    return models.cnn(SHAPE, 10, [6, 5], 3, 12)
+
+
+def batch(members: int, size: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(members, size, *SHAPE, generator=generator)
+    return images, torch.randint(0, 10, (members, size), generator=generator)
+
+
+@pytest.mark.parametrize("kind", ["fcn", "cnn", "residual"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_step_is_that_of_plain_pytorch_for_every_member(kind: str, shared: bool) -> None:
+    networks = [network(kind, seed) for seed in range(3)]
+    stack = Stack(networks, 0.001, CPU)
+    images, labels = batch(1 if shared else 3)
+    losses = [stack.step(images, labels) for _ in range(3)]
+    for i, module in enumerate(networks):
+        plain = copy.deepcopy(module)
+        optimizer = torch.optim.Adam(plain.parameters(), lr=0.001)
+        own = 0 if shared else i
+        for step in range(3):
+            loss = F.cross_entropy(plain(images[own]), labels[own])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            assert losses[step][i].item() == pytest.approx(loss.item(), rel=1e-5)
+        for name, parameter in plain.named_parameters():
+            torch.testing.assert_close(stack.parameters[name][i].detach(), parameter.detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["fcn", "cnn"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_member_has_the_same_bits_whatever_its_company(kind: str, shared: bool) -> None:
+    networks = [network(kind, seed) for seed in range(5)]
+    images, labels = batch(1 if shared else 5)
+    together = Stack(networks, 0.001, CPU)
+    for _ in range(4):
+        together.step(images, labels)
+    for i, module in enumerate(networks):
+        alone = Stack([module], 0.001, CPU)
+        own = slice(None) if shared else slice(i, i + 1)
+        for _ in range(4):
+            alone.step(images[own], labels[own])
+        for name, parameter in alone.parameters.items():
+            assert torch.equal(parameter[0], together.parameters[name][i]), name
+
+
+def test_a_member_that_diverges_changes_no_bit_of_the_others() -> None:
+    networks = [network("fcn", seed) for seed in range(3)]
+    images, labels = batch(1)
+    healthy, sick = Stack(networks, 0.001, CPU), Stack(networks, 0.001, CPU)
+    sick.parameters["1.weight"].detach()[1, 0, 0] = float("nan")
+    for _ in range(3):
+        healthy.step(images, labels)
+        losses = sick.step(images, labels)
+    assert torch.isnan(losses).tolist() == [False, True, False]
+    for name in healthy.parameters:
+        for i in (0, 2):
+            assert torch.equal(healthy.parameters[name][i], sick.parameters[name][i])
+
+
+def test_frozen_zeros_stay_zero_through_adams_moments() -> None:
+    stack = Stack([network("fcn", 0), network("fcn", 1)], 0.01, CPU)
+    images, labels = batch(1)
+    for _ in range(3):  # so that the moments are not zero
+        stack.step(images, labels)
+    keep = torch.rand(stack.parameters["1.weight"][0].shape) > 0.5
+    stack.replace(1, {"1.weight": stack.parameters["1.weight"].detach()[1] * keep})
+    stack.freeze_zeros(1, {"1.weight": keep})
+    before = stack.parameters["1.weight"].detach().clone()
+    for _ in range(5):
+        stack.step(images, labels)
+    after = stack.parameters["1.weight"].detach()
+    assert torch.equal(after[1] == 0, ~keep)
+    assert not torch.any(after[1][keep] == before[1][keep])
+    assert not torch.any(after[0] == 0)  # the other member is not masked
+
+
+def test_state_goes_on_with_the_same_bits() -> None:
+    images, labels = batch(1)
+    straight, first = Stack([network("fcn", 0)], 0.01, CPU), Stack([network("fcn", 0)], 0.01, CPU)
+    for _ in range(6):
+        straight.step(images, labels)
+    for _ in range(3):
+        first.step(images, labels)
+    second = Stack([network("fcn", 9)], 0.01, CPU)
+    second.load_state(0, copy.deepcopy(first.state(0)), steps=3)
+    for _ in range(3):
+        second.step(images, labels)
+    for name in straight.parameters:
+        assert torch.equal(straight.parameters[name], second.parameters[name])
+
+
+def test_a_model_with_buffers_is_refused() -> None:
+    with pytest.raises(UserError, match="BatchNorm"):
+        Stack([nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))], 0.1, CPU)
+
+
+def test_the_papers_networks_take_the_fast_path_and_have_the_papers_layers() -> None:
+    fcn = models.fcn((1, 28, 28), 10, [256, 128])
+    cnn = models.cnn((3, 32, 32), 10, [32, 64], 3, 128)
+    assert layers.is_stackable(fcn)
+    assert layers.is_stackable(cnn)
+    assert [p.shape for p in fcn.parameters() if p.ndim > 1] == [(256, 784), (128, 256), (10, 128)]
+    convolutions = [(32, 3, 3, 3), (64, 32, 3, 3)]
+    assert [p.shape for p in cnn.parameters() if p.ndim > 1] == [*convolutions, (128, 4096), (10, 128)]
+    assert not layers.is_stackable(Residual())

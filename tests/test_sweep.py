@@ -1,0 +1,252 @@
+"""The stacked launcher: every job as if it had run alone, resumed, refused, failed, split, and from a wheel."""
+
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import QUIET, ROOT, run_of
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+from test_runs import contents
+
+from bayes_pruning import capacity, sweep, training
+from bayes_pruning.paths import conf_dir
+from hydra_plugins.bayes_pruning.composer import Composer
+
+SWEEP = ("-m", "dataset=mnist_5k", "epochs=2", *QUIET)
+GRID = ("pruner=none,random,bayes_magnitude", "sparsity=0.5,0.9", "seed=range(0,2)")
+Command = Callable[..., tuple[Any, str]]
+
+
+def folders(output: Path) -> list[Path]:
+    return sorted(path for path in output.iterdir() if (path / ".hydra").is_dir())
+
+
+@pytest.fixture
+def digits_only(few_digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few hundred digits instead of 5,000, for sweeps in this process."""
+    monkeypatch.setattr("bayes_pruning.datasets.load", lambda *_: few_digits)
+
+
+@pytest.mark.usefixtures("digits_only")
+def test_stacked_equals_one_after_the_other(command: Command, tmp_path: Path) -> None:
+    stacked, basic = tmp_path / "stacked", tmp_path / "basic"
+    assert not command(*SWEEP, *GRID, f"output_dir={stacked}")[0]
+    assert not command(*SWEEP, *GRID, f"output_dir={basic}", "hydra/launcher=basic")[0]
+    assert contents(stacked) == contents(basic)
+    assert len(folders(stacked)) == 2 + 2 * 2 * 2  # unpruned runs do not depend on the sparsity
+    for ours, theirs in zip(folders(stacked), folders(basic), strict=True):
+        configs = [OmegaConf.load(folder / ".hydra" / "config.yaml") for folder in (ours, theirs)]
+        for config in configs:
+            del config["output_dir"]
+        assert configs[0] == configs[1]
+        hydras = [OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra for folder in (ours, theirs)]
+        assert [hydra.runtime.output_dir for hydra in hydras] == [str(ours), str(theirs)]
+        assert hydras[0].runtime.choices.pruner == hydras[1].runtime.choices.pruner
+        assert (ours / "train.log").read_text().count("\n") == 2
+
+
+@pytest.mark.usefixtures("digits_only")
+def test_finished_runs_are_skipped_and_a_larger_grid_trains_only_the_rest(command: Command, tmp_path: Path) -> None:
+    command(*SWEEP, "pruner=random", "sparsity=0.5", f"output_dir={tmp_path}")
+    [first] = folders(tmp_path)
+    written = (first / "summary.json").stat().st_mtime_ns
+    code, printed = command(*SWEEP, "pruner=random", "sparsity=0.5,0.9", f"output_dir={tmp_path}")
+    assert not code
+    assert (first / "summary.json").stat().st_mtime_ns == written
+    assert len(folders(tmp_path)) == 2
+    assert "1 finished, 1 skipped" in printed
+
+
+class Recorder(Callback):
+    """A user's Hydra callback."""
+
+    events: list[tuple[str, str]]
+
+    def on_job_start(self, config: Any, **_: Any) -> None:
+        Recorder.events.append(("start", f"{config.pruner.name} {config.hydra.job.num}"))
+
+    def on_job_end(self, config: Any, job_return: Any, **_: Any) -> None:
+        Recorder.events.append(("end", f"{config.pruner.name} {config.hydra.job.num} {job_return.status.name}"))
+
+
+@pytest.mark.usefixtures("digits_only")
+def test_callbacks_fire_for_every_job(command: Command, tmp_path: Path) -> None:
+    Recorder.events = []
+    callback = f"+hydra.callbacks.recorder._target_={__name__}.Recorder"
+    assert not command(*SWEEP, "pruner=random,magnitude", f"output_dir={tmp_path}", callback)[0]
+    assert sorted(Recorder.events) == [
+        ("end", "magnitude 1 COMPLETED"),
+        ("end", "random 0 COMPLETED"),
+        ("start", "magnitude 1"),
+        ("start", "random 0"),
+    ]
+
+
+@pytest.mark.usefixtures("digits_only")
+def test_a_member_that_fails_is_named_and_the_others_finish(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One member's weights become NaN, another's folder vanishes."""
+    run_epoch = training.Trainer.run_epoch
+
+    def sabotage(self: training.Trainer) -> Any:
+        if self.epoch == 1:
+            for member, run in enumerate(self.runs):
+                if run.seed == 1:
+                    self.stack.parameters["1.weight"].detach()[member] = float("nan")
+                if run.seed == 2:
+                    [gone] = tmp_path.glob("*seed2*")
+                    shutil.rmtree(gone)
+        return run_epoch(self)
+
+    monkeypatch.setattr(training.Trainer, "run_epoch", sabotage)
+    code, _ = command(*SWEEP, "pruner=random", "seed=range(0,4)", f"output_dir={tmp_path}")
+    assert "2 of 4 jobs failed" in code
+    assert "the training loss became nan in epoch 2" in code
+    assert "can not be written" in code
+    assert sum((folder / "summary.json").exists() for folder in folders(tmp_path)) == 2
+    arguments = [*SWEEP[1:], "pruner=random", "seed=range(0,4)", f"output_dir={tmp_path}"]
+    script = [sys.executable, ROOT / "scripts" / "status.py"]
+    status = subprocess.run([*script, *arguments], capture_output=True, text=True, check=True).stdout
+    assert "4 runs: 2 finished, 0 cut short, 1 failed, 1 missing" in status
+    assert "the training loss became nan in epoch 2" in status
+
+
+@pytest.mark.usefixtures("digits_only")
+def test_a_stack_too_large_for_memory_is_split(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_epoch = training.Trainer.run_epoch
+    sizes = []
+
+    def limited(self: training.Trainer) -> Any:
+        sizes.append(len(self.runs))
+        if len(self.runs) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+        return run_epoch(self)
+
+    monkeypatch.setattr(training.Trainer, "run_epoch", limited)
+    assert not command(*SWEEP, "pruner=random", "seed=range(0,5)", f"output_dir={tmp_path}")[0]
+    assert sizes == [5, 2, 2, 3, 1, 1, 2, 2]
+    assert all((folder / "summary.json").exists() for folder in folders(tmp_path))
+
+
+def test_members_follow_the_memory_at_hand() -> None:
+    import torch
+
+    from bayes_pruning import models
+
+    size = capacity.footprint(models.fcn((1, 28, 28), 10, [256, 128]), (1, 28, 28))
+    assert size.parameters == 784 * 256 + 256 + 256 * 128 + 128 + 1280 + 10
+    assert (size.largest_parameter, size.largest_activation) == (784 * 256, 784)
+    cpu = torch.device("cpu")
+    assert capacity.most_members(size, 64, cpu, free=0) == 1
+    one = capacity.most_members(size, 64, cpu, free=30 * 2**20)
+    assert one < capacity.most_members(size, 64, cpu, free=300 * 2**20) <= capacity.MOST_MEMBERS_ON_CPU
+
+
+@pytest.mark.usefixtures("digits_only")
+def test_max_members_bounds_a_stack(command: Command, tmp_path: Path) -> None:
+    arguments = ("pruner=random", "seed=range(0,5)", "progress=lines", f"output_dir={tmp_path}")
+    code, printed = command(*SWEEP, *arguments, "hydra.launcher.max_members=2")
+    assert not code
+    assert "5 to train in 3 stacks" in printed
+    code, _ = command(*SWEEP, *arguments, "hydra.launcher.max_members=0")
+    assert "hydra.launcher.max_members=0 is not accepted" in code
+
+
+def test_what_can_share_a_stack() -> None:
+    def job(*overrides: str) -> Any:
+        settings = {"output_dir": "o", "data_root": "d", "device": "cpu"}
+        return SimpleNamespace(run=run_of(*overrides), values=settings)
+
+    base = sweep.can_share(job())
+    for same in ("seed=4", "sparsity=0.1", "pruner=none", "protocol.beta=3", "protocol.regrow=false"):
+        assert sweep.can_share(job(same)) == base, same
+    for other in ("model=cnn", "batch_size=32", "learning_rate=0.1", "epochs=3"):
+        assert sweep.can_share(job(other)) != base, other
+
+
+def test_configs_made_from_a_template_are_hydras_own() -> None:
+    """A test of `Composer` against Hydra, for every field of the config and of Hydra's node."""
+    choices = (["none", "bayes_random"], ["0.25", "0.73", "1e-05", "'0.5'"], ["0", "7"])
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("config", ["experiment=smoke"], RunMode.MULTIRUN)
+        composer = Composer(loader, master)
+        for pruner, sparsity, seed in itertools.product(*choices):
+            job = ["experiment=smoke", f"pruner={pruner}", f"sparsity={sparsity}", "+note=x", f"seed={seed}"]
+            wanted = loader.load_sweep_config(master, job)
+            assert OmegaConf.to_yaml(composer.config(job)) == OmegaConf.to_yaml(wanted)
+            plain = OmegaConf.to_container(wanted, resolve=False)
+            assert isinstance(plain, dict)
+            del plain["hydra"]
+            assert composer.values(job) == plain
+
+
+def test_the_grid_of_the_paper_has_630_runs() -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("config", ["experiment=table1"], RunMode.MULTIRUN)
+        composer = Composer(loader, master)
+        params = [[f"{k}={v}" for v in _choices(str(text))] for k, text in master.hydra.sweeper.params.items()]
+        hashes = {_hash(composer.values(["experiment=table1", *job])) for job in itertools.product(*params)}
+    assert len(hashes) == 3 * 2 * 5 * 4 * 5 + 30 == 630
+
+
+def _choices(text: str) -> list[str]:
+    return [str(i) for i in range(5)] if text == "range(0,5)" else text.split(",")
+
+
+def _hash(values: dict[str, Any]) -> str:
+    from bayes_pruning.config import run_config
+
+    return run_config(values).hash()
+
+
+def test_two_processes_on_one_grid_do_not_harm_each_other(tmp_path: Path) -> None:
+    arguments = [sys.executable, str(ROOT / "train.py"), *SWEEP, "epochs=8", *GRID, f"output_dir={tmp_path / 'two'}"]
+    arguments.remove("epochs=2")
+    first = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
+    while not list(tmp_path.glob("two/*/checkpoint.pt")):
+        time.sleep(0.02)
+    second = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert first.wait() == 0
+    assert second.returncode == 0 or "is being written by another process" in second.stderr
+    subprocess.run([a.replace("/two", "/one") for a in arguments], check=True, stdout=subprocess.DEVNULL)
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def test_train_py_from_a_wheel_installed_elsewhere(tmp_path: Path) -> None:
+    """The wheel holds package, plugins and configs; train.py alone in a folder uses them."""
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel], check=True
+    )
+    shutil.copy(ROOT / "train.py", tmp_path)
+    program = f"import sys, runpy; sys.path.insert(0, {str(site)!r}); sys.argv[0] = 'train.py';" + (
+        "import bayes_pruning; assert bayes_pruning.__file__.startswith(sys.path[0]);"
+        "runpy.run_path('train.py', run_name='__main__')"
+    )
+    arguments = [*SWEEP, "pruner=random", "sparsity=0.73,0.9"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "2 finished" in done.stdout
+    for folder in (tmp_path / "outputs").glob("mnist_5k*"):
+        assert json.loads((folder / "summary.json").read_text())["epochs"] == 2

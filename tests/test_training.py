@@ -1,0 +1,203 @@
+"""The epoch: decisions, readings of the protocol, common random numbers, and a stack against its members alone."""
+
+import math
+from collections.abc import Sequence
+from itertools import product
+
+import pytest
+import torch
+from conftest import run_of
+
+from bayes_pruning import models
+from bayes_pruning.config import RunConfig
+from bayes_pruning.datasets import Dataset
+from bayes_pruning.posterior import log_likelihood, log_prior
+from bayes_pruning.pruning import GATES, Evidence
+from bayes_pruning.training import Metrics, Trainer
+
+PRUNERS = ("none", "random", "bayes_random", "magnitude", "bayes_magnitude")
+CPU = torch.device("cpu")
+
+
+def train(runs: Sequence[RunConfig], data: Dataset, epochs: int) -> list[list[Metrics]]:
+    """Metrics of each run, epoch by epoch, the time left out."""
+    trainer = Trainer(runs, data, CPU)
+    epochs_rows = [trainer.run_epoch() for _ in range(epochs)]
+    assert not trainer.failures
+    untimed = [[Metrics(**{**vars(row), "seconds": 0.0}) for row in rows if row] for rows in epochs_rows]
+    return [list(rows) for rows in zip(*untimed, strict=True)]
+
+
+@pytest.mark.parametrize("model", ["fcn", "cnn"])
+def test_a_run_has_the_same_bits_alone_and_in_a_mixed_stack(model: str, few_digits: Dataset) -> None:
+    """Every pruner, both decisions, both regrow readings, mixed sparsities and seeds, over 3 epochs."""
+    readings = list(product(("true", "false"), ("previous", "candidate")))
+    runs = [
+        run_of(
+            f"model={model}",
+            f"pruner={pruner}",
+            f"sparsity={0.9 if i % 2 else 0.5}",
+            f"seed={i % 3}",
+            f"protocol.regrow={regrow}",
+            f"protocol.decision={decision}",
+        )
+        for i, (pruner, (regrow, decision)) in enumerate(product(PRUNERS, readings))
+    ]
+    if model == "cnn":
+        runs = runs[::3]
+    together = train(runs, few_digits, 3)
+    for run, rows in zip(runs, together, strict=True):
+        assert train([run], few_digits, 3) == [rows]
+
+
+def test_the_count_is_exact_in_every_layer_and_both_networks_are_scored(few_digits: Dataset) -> None:
+    trainer = Trainer([run_of("pruner=magnitude", "sparsity=0.9")], few_digits, CPU)
+    row = trainer.run_epoch()[0]
+    assert row is not None
+    zeros = total = 0
+    for name in trainer.prunable:
+        weight = trainer.stack.parameters[name].detach()[0]
+        assert int((weight == 0).sum()) == round(0.9 * weight.numel())
+        zeros, total = zeros + round(0.9 * weight.numel()), total + weight.numel()
+    assert row.sparsity == zeros / total
+    assert row.sparsity_before == 0
+    parameters = {name: p.detach() for name, p in trainer.stack.parameters.items()}
+    for split, found in ((few_digits.train, row.log_likelihood), (few_digits.test, -row.pruned_test_loss * 200)):
+        logits = trainer.stack.forward(split.images.unsqueeze(0), parameters)
+        assert found == pytest.approx(log_likelihood(logits, split.labels).item(), rel=1e-9)
+    weights = [parameters[name][0] for name in trainer.prunable]
+    assert row.log_prior == pytest.approx(log_prior(weights, trainer.runs[0].protocol.prior).item())
+    before, after = row.log_likelihood_before + row.log_prior_before, row.log_likelihood + row.log_prior
+    assert row.log_bayes_factor == pytest.approx(after - before, abs=1e-9)
+
+
+def test_unpruned_runs_are_scored_once_and_never_change(few_digits: Dataset) -> None:
+    [rows] = train([run_of("pruner=none")], few_digits, 2)
+    for row in rows:
+        assert (row.pruned, row.sparsity, row.log_bayes_factor) == (0, 0.0, 0.0)
+        assert row.test_accuracy == row.pruned_test_accuracy
+        assert row.log_likelihood == row.log_likelihood_before
+
+
+@pytest.mark.parametrize(
+    ("decision", "factors", "opens"),
+    [
+        # previous: open in epoch 1, then after each epoch's own factor; a skipped epoch has factor 1 (log 0).
+        ("previous", [-3.0, None, 5.0, -0.1, -9.0, None], [1, 0, 1, 1, 1, 0]),
+        # candidate: each epoch by its own factor.
+        ("candidate", [-3.0, 2.0, -9.0, -0.1, -1.0, 7.0], [0, 1, 0, 1, 0, 1]),
+    ],
+)
+def test_decisions_follow_a_sequence_of_bayes_factors_written_by_hand(
+    decision: str,
+    factors: list[float | None],
+    opens: list[int],
+    few_digits: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """beta = 0.5: log beta = -0.69. `None` marks an epoch in which nothing is pruned, so no factor is computed."""
+    trainer = Trainer([run_of("pruner=bayes_magnitude", f"protocol.decision={decision}")], few_digits, CPU)
+    scripted: dict[int, float] = {}
+
+    def log_posterior(member: int, score: object) -> float:
+        return scripted.setdefault(id(score), 0.0)
+
+    monkeypatch.setattr(trainer, "_train", lambda: [0.1])
+    monkeypatch.setattr(trainer, "_log_posterior", log_posterior)
+    score_of = trainer._score
+    calls: list[int] = []
+
+    def score(parameters: dict[str, torch.Tensor], members: Sequence[int]) -> list[object]:
+        found = score_of(parameters, members)
+        calls.append(len(members))
+        if members and len(calls) % 2 == 0:  # the second scoring of an epoch is the pruned network's
+            factor = factors[trainer.epoch - 1]
+            assert factor is not None
+            scripted[id(found[0])] = factor
+        kept.extend(found)
+        return list(found)
+
+    kept: list[object] = []
+    monkeypatch.setattr(trainer, "_score", score)
+    assert [row.pruned for _ in factors for row in trainer.run_epoch() if row] == opens
+
+
+def test_with_beta_of_one_a_gate_that_closed_never_opens_again(digits: Dataset) -> None:
+    [rows] = train([run_of("pruner=bayes_magnitude", "sparsity=0.99", "protocol.beta=1")], digits, 4)
+    assert [row.pruned for row in rows] == [1, 0, 0, 0]
+    assert rows[0].log_bayes_factor < 0
+
+
+def test_regrowth(few_digits: Dataset) -> None:
+    grown, kept = train(
+        [run_of("pruner=magnitude", "sparsity=0.9", f"protocol.regrow={regrow}") for regrow in ("true", "false")],
+        few_digits,
+        3,
+    )
+    assert grown[1].sparsity_before < 0.2
+    assert kept[1].sparsity_before == kept[0].sparsity
+    assert grown[2].sparsity == kept[2].sparsity
+
+
+def test_runs_of_one_seed_share_initial_weights_and_batches_whatever_their_pruner(few_digits: Dataset) -> None:
+    rows = train([run_of(f"pruner={p}", "sparsity=0.9") for p in PRUNERS], few_digits, 1)
+    assert len({row[0].train_loss for row in rows}) == 1
+    assert len({row[0].test_loss for row in rows}) == 1
+    [other] = train([run_of("seed=1")], few_digits, 1)
+    assert other[0].train_loss != rows[0][0].train_loss
+
+
+def test_initial_weights_depend_on_the_seed_alone() -> None:
+    config = dict(run_of().model)
+    torch.manual_seed(5)
+    first = models.build(config, (1, 28, 28), 10, seed=3)
+    state = torch.get_rng_state()
+    second = models.build(config, (1, 28, 28), 10, seed=3)
+    assert torch.equal(state, torch.get_rng_state())  # and they leave PyTorch's own stream alone
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("sparsity", ["0.0", "1.0"])
+def test_the_ends_of_sparsity(sparsity: str, few_digits: Dataset) -> None:
+    [rows] = train([run_of("pruner=magnitude", f"sparsity={sparsity}")], few_digits, 2)
+    assert rows[-1].sparsity == float(sparsity)
+    if sparsity == "0.0":
+        assert rows[-1].log_bayes_factor == 0.0
+
+
+def test_scales_of_the_posterior(few_digits: Dataset) -> None:
+    summed, mean = train(
+        [
+            run_of("pruner=magnitude", f"protocol.log_likelihood={scale}", f"protocol.log_prior={scale}")
+            for scale in ("sum", "mean")
+        ],
+        few_digits,
+        1,
+    )
+    assert mean[0].log_likelihood == pytest.approx(summed[0].log_likelihood / 500)
+    assert mean[0].log_prior == pytest.approx(summed[0].log_prior / 234752)
+
+
+def test_a_run_that_diverges_fails_with_a_reason_and_leaves_the_others_bits(few_digits: Dataset) -> None:
+    runs = [run_of("pruner=magnitude", f"seed={seed}") for seed in range(3)]
+    wanted = train([runs[0], runs[2]], few_digits, 2)
+    trainer = Trainer(runs, few_digits, CPU)
+    trainer.stack.parameters["1.weight"].detach()[1, 0, 0] = math.nan
+    for epoch in range(2):
+        first, second, third = trainer.run_epoch()
+        assert second is None
+        assert first is not None
+        assert third is not None
+        assert [vars(first) | {"seconds": 0.0}, vars(third) | {"seconds": 0.0}] == [vars(w[epoch]) for w in wanted]
+    assert "training loss became nan in epoch 1" in trainer.failures[1]
+
+
+def test_a_new_gate_is_a_function(few_digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def every_other(evidence: Evidence, start: int) -> bool:
+        return (evidence.epoch - start) % 2 == 0
+
+    monkeypatch.setitem(GATES.functions, "every_other", every_other)
+    [rows] = train(
+        [run_of("pruner=magnitude", "pruner.gate=every_other", "+pruner.gate_options.start=2")], few_digits, 4
+    )
+    assert [row.pruned for row in rows] == [0, 1, 0, 1]
