@@ -13,11 +13,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from bayes_pruning import datasets, device, models, runs, tracking
+from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig, run_config
 from bayes_pruning.errors import ConfigError, UserError
 from bayes_pruning.pruning import GATES, SELECTORS
 from bayes_pruning.reporting import Display, describe
-from bayes_pruning.training import Metrics, Trainer
+from bayes_pruning.training import Trainer
 
 FINISHED, SKIPPED, STOPPED, FAILED = "finished", "skipped", "stopped", "failed"
 

@@ -11,8 +11,6 @@ from typing import Any
 
 import matplotlib as mpl
 
-from bayes_pruning.errors import ConfigError, one_of
-
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#666666"
 
@@ -23,13 +21,6 @@ METHODS = {
     "magnitude": "magnitude",
     "bayes_magnitude": "Bayes magnitude",
 }
-DATASETS = {
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "cifar10": "CIFAR-10",
-    "mnist_5k": "MNIST, 5,000 digits",
-}
-MODELS = {"fcn": "FCN", "cnn": "CNN"}
 
 
 @dataclass(frozen=True)
@@ -40,9 +31,9 @@ class Look:
     line: Any
     marker: str
 
-    def options(self, every: int = 1) -> dict[str, Any]:
-        """Keyword arguments of `Axes.plot`, with a marker on each `every`-th point."""
-        return {"color": self.color, "linestyle": self.line, "marker": self.marker, "markevery": every}
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of `Axes.plot`."""
+        return {"color": self.color, "linestyle": self.line, "marker": self.marker}
 
 
 METHOD_LOOKS = {
@@ -61,7 +52,7 @@ SPARSITY_LOOKS = {
 }
 OTHER_LOOKS = (Look(BLUE, "-", "P"), Look(GREY, "-.", "X"), Look(BLUE, ":", "*"), Look(GREY, "-", "p"))
 
-COMMON = {
+COMMON: dict[str, Any] = {
     "pdf.fonttype": 42,  # embeds fonts as TrueType, which journals ask for and editors can search
     "ps.fonttype": 42,
     "svg.fonttype": "path",
@@ -94,7 +85,7 @@ class Style:
 
     def context(self) -> AbstractContextManager[None]:
         """Matplotlib's settings while a figure is drawn or saved."""
-        sizes = {
+        sizes: dict[str, Any] = {
             "font.size": self.font,
             "axes.titlesize": self.font,
             "axes.labelsize": self.font,
@@ -105,28 +96,18 @@ class Style:
             "lines.markersize": 0.45 * self.font,
             "axes.linewidth": 0.6 * self.line,
         }
-        return mpl.rc_context({**mpl.rcParamsDefault, **COMMON, **sizes, "backend": mpl.rcParams["backend"]})
+        defaults = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"}
+        settings: Any = {**defaults, **COMMON, **sizes}  # whatever the user's matplotlibrc says
+        return mpl.rc_context(settings)
 
 
 STYLES = {
-    "paper": Style(width=6.5, height=3.2, font=8, line=1.2),
-    "talk": Style(width=12.0, height=6.2, font=15, line=2.4),
+    "paper": Style(width=6.5, height=3.3, font=8, line=1.2),
+    "talk": Style(width=12.0, height=6.3, font=15, line=2.4),
 }
-
-
-def style(name: str) -> Style:
-    """The style called `name`. Raises ConfigError, listing what exists, if there is none."""
-    if name not in STYLES:
-        raise ConfigError("style", name, one_of(STYLES))
-    return STYLES[name]
 
 
 def sparsity_looks(sparsities: Iterable[float]) -> dict[float, Look]:
     """A look for each sparsity: the paper's five keep theirs whatever else is drawn."""
     others = [sparsity for sparsity in sparsities if sparsity not in SPARSITY_LOOKS]
     return SPARSITY_LOOKS | {other: OTHER_LOOKS[i % len(OTHER_LOOKS)] for i, other in enumerate(others)}
-
-
-def percent(fraction: float) -> str:
-    """0.25 -> '25%', 0.725 -> '72.5%'."""
-    return f"{100 * fraction:.10g}%"

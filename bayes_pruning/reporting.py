@@ -7,9 +7,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig
 from bayes_pruning.errors import ConfigError
-from bayes_pruning.training import Metrics
 
 STYLES = ("auto", "bar", "lines", "none")
 

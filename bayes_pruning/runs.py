@@ -29,9 +29,9 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save as safetensors_bytes
 
 from bayes_pruning import __version__
+from bayes_pruning.columns import COLUMNS, Metrics
 from bayes_pruning.config import RunConfig, run_config
 from bayes_pruning.errors import UserError
-from bayes_pruning.training import COLUMNS, Metrics
 
 CHECKPOINT_FORMAT = 1
 

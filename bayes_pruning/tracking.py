@@ -1,86 +1,192 @@
 """The W&B mirror of a run. Training never waits for it and never fails because of it.
 
-With `wandb.mode=disabled` nothing of W&B is imported.
+W&B runs in a helper process (`mirror`), which gets each epoch as a line of JSON through a pipe. Inside the training
+process, W&B's import and start alone would hold up a short run by several seconds (with torch loaded, pydantic's search
+for docstrings goes through thousands of modules), and its threads would compete with training for Python's lock.
+
+With `wandb.mode=online` and no key, no network or a server that does not answer, runs are kept offline, and
+`scripts/sync_wandb.py` uploads them later. With `wandb.mode=disabled` no helper is started and nothing of W&B imported.
+
+A run that is resumed logs all its epochs again: the newest offline folder of a run holds all of it. Online, W&B ignores
+the epochs that its server already has, because steps only rise.
 """
 
+import atexit
+import itertools
+import json
 import logging
 import os
-from collections.abc import Callable
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from bayes_pruning import mirror
+from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig
-from bayes_pruning.errors import ConfigError
-from bayes_pruning.training import Metrics
+from bayes_pruning.errors import ConfigError, one_of
+from bayes_pruning.runs import git_commit
 
 MODES = ("offline", "online", "disabled")
+PIPE_PATIENCE = 2.0  # seconds for a helper that does not read; it reads ahead, so only a stopped one does not
+END_PATIENCE = {"offline": 30.0, "online": 5.0}  # seconds that this process waits, at its end, for the helper's
 log = logging.getLogger(__name__)
 
 
-class Tracker:
-    """One W&B run, or nothing: after a first failure it says so once and then does nothing."""
+class _Helper:
+    """The helper process and the pipe to it; it is started when the first run opens.
 
-    def __init__(self, run: Any = None) -> None:
-        self._run = run
+    It is a session of its own, so that Ctrl-C stops training only and the helper can close the W&B runs in order.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count()
+        self._patience = 0.0
+        self._lost = False
+
+    def open(self, init: Mapping[str, Any]) -> int:
+        """Open a W&B run; the number to name it by."""
+        self._patience = max(self._patience, END_PATIENCE[init["mode"]])
+        number = next(self._numbers)
+        self.send({"run": number, "open": init})
+        return number
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Hand a message over. A helper that is gone, or takes nothing for PIPE_PATIENCE, is given up: one warning."""
+        if self._lost:
+            return
+        try:
+            self._write(json.dumps(message).encode() + b"\n")
+        except OSError as error:
+            self._lost = True
+            log.warning("W&B no longer mirrors the runs (%s); training goes on.", type(error).__name__)
+
+    def close(self) -> None:
+        """Tell the helper that nothing more comes, and wait for its end, but not for long."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        atexit.unregister(self.close)
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(self._patience)
+            self._warnings.join(1.0)
+        except subprocess.TimeoutExpired:
+            log.warning("W&B goes on uploading by itself; %s what it does not manage.", mirror.SYNC)
+        self._lost = False
+
+    def _write(self, data: bytes) -> None:
+        pipe = self._started()
+        deadline = time.monotonic() + PIPE_PATIENCE
+        while data:
+            try:
+                data = data[os.write(pipe, data) :]
+            except BlockingIOError:
+                if not select.select([], [pipe], [], max(0.0, deadline - time.monotonic()))[1]:
+                    raise
+
+    def _started(self) -> int:
+        """The pipe to the helper, which is started if it is not running."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", mirror.__file__, *sys.argv],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                env=_environment(),
+            )
+            assert self._process.stdin is not None
+            os.set_blocking(self._process.stdin.fileno(), False)
+            self._warnings = threading.Thread(target=_pass_on_warnings, args=(self._process,), daemon=True)
+            self._warnings.start()
+            atexit.register(self.close)
+        assert self._process.stdin is not None
+        return self._process.stdin.fileno()
+
+
+def _environment() -> dict[str, str]:
+    """The helper's environment: W&B says nothing, sends no telemetry (else it does, even offline), waits briefly."""
+    fixed = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
+    return {"WANDB_HTTP_TIMEOUT": f"{mirror.SERVER_PATIENCE:g}", **os.environ, **fixed}
+
+
+def _pass_on_warnings(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        log.warning(line.decode(errors="replace").strip())
+
+
+_HELPER = _Helper()
+
+
+class Tracker:
+    """One W&B run, or nothing if there is no `init`.
+
+    Args:
+        init: arguments of wandb.init, and git_commit.
+    """
+
+    def __init__(self, init: Mapping[str, Any] | None = None) -> None:
+        self._number = None if init is None else _HELPER.open(init)
 
     def log(self, row: Metrics) -> None:
         """Send one epoch; `epoch` is the step."""
-        self._try(lambda run: run.log(asdict(row), step=row.epoch))
+        self._send({"row": asdict(row)})
 
     def finish(self, last: Metrics | None, failed: bool) -> None:
         """Close the W&B run, with the last metrics as its summary if the run is finished."""
-        if last is not None:
-            self._try(lambda run: run.summary.update(asdict(last)))
-        self._try(lambda run: run.finish(exit_code=int(failed)))
-        self._run = None
+        self._send({"finish": {"summary": None if last is None else asdict(last), "failed": failed}})
+        self._number = None
 
-    def _try(self, action: Callable[[Any], Any]) -> None:
-        if self._run is None:
-            return
-        try:
-            action(self._run)
-        except Exception as error:  # whatever W&B raises, the run's own files are what counts
-            log.warning("W&B stopped mirroring this run (%s: %s); training goes on.", type(error).__name__, error)
-            self._run = None
+    def _send(self, message: Mapping[str, Any]) -> None:
+        if self._number is not None:
+            _HELPER.send({"run": self._number, **message})
 
 
 def check_mode(mode: str) -> None:
-    """Raises ConfigError unless W&B has such a mode."""
+    """Raises ConfigError unless `wandb.mode` takes the value."""
     if mode not in MODES:
-        raise ConfigError("wandb.mode", mode, "offline, online or disabled")
+        raise ConfigError("wandb.mode", mode, one_of(MODES))
 
 
 def start(run: RunConfig, config: DictConfig, folder: Path) -> Tracker:
-    """Open a W&B run for `run`, its settings in the config node `wandb`. Raises ConfigError for an unknown mode."""
+    """Open a W&B run for `run`, its settings in the config node `wandb`; returns at once.
+
+    Raises ConfigError for an unknown mode.
+    """
     settings = config.wandb
-    if settings.mode not in MODES:
-        raise ConfigError("wandb.mode", settings.mode, "offline, online or disabled")
+    check_mode(settings.mode)
     if settings.mode == "disabled":
         return Tracker()
-    try:
-        os.environ.setdefault("WANDB_SILENT", "true")
-        import wandb
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    amount = "unpruned" if run.pruner.gate == "never" else f"sparsity {run.sparsity:g}"
+    return Tracker(
+        {
+            "mode": settings.mode,
+            "project": settings.project,
+            "entity": settings.entity,
+            "group": settings.group,
+            "job_type": run.pruner.name,
+            "name": run.label(),
+            "id": folder.name,
+            "tags": [run.dataset["name"], run.model["name"], amount],
+            "config": {**plain, "hash": run.hash()},
+            "dir": str(config.output_dir),
+            "git_commit": git_commit(),
+        }
+    )
 
-        plain: Any = OmegaConf.to_container(config, resolve=True)
-        opened = wandb.init(
-            mode=settings.mode,
-            project=settings.project,
-            entity=settings.entity,
-            group=settings.group,
-            job_type=run.pruner.name,
-            name=run.label(),
-            id=folder.name,
-            tags=[run.dataset["name"], run.model["name"], f"sparsity {run.sparsity:g}"],
-            config={**plain, "hash": run.hash()},
-            dir=config.output_dir,
-            reinit="create_new",
-            resume="allow" if settings.mode == "online" else None,
-            settings=wandb.Settings(silent=True, console="off", init_timeout=20),
-        )
-        return Tracker(opened)
-    except Exception as error:  # no key, no network, no disk: the run's own files are what counts
-        log.warning("W&B does not mirror this run (%s: %s); training goes on.", type(error).__name__, error)
-        return Tracker()
+
+def close() -> None:
+    """Wait until W&B's files are whole; the end of the process does it too."""
+    _HELPER.close()

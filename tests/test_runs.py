@@ -18,8 +18,8 @@ from conftest import QUIET, ROOT, composed, run_of
 from safetensors.torch import load_file
 
 from bayes_pruning import runs
+from bayes_pruning.columns import COLUMNS
 from bayes_pruning.config import run_config
-from bayes_pruning.training import COLUMNS
 
 SMALL = ("dataset=mnist_5k", "sparsity=0.9", *QUIET)
 Command = Callable[..., tuple[Any, str]]

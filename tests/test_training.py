@@ -9,11 +9,12 @@ import torch
 from conftest import run_of
 
 from bayes_pruning import models
+from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig
 from bayes_pruning.datasets import Dataset
 from bayes_pruning.posterior import log_likelihood, log_prior
 from bayes_pruning.pruning import GATES, Evidence
-from bayes_pruning.training import Metrics, Trainer
+from bayes_pruning.training import Trainer
 
 PRUNERS = ("none", "random", "bayes_random", "magnitude", "bayes_magnitude")
 CPU = torch.device("cpu")
