@@ -76,6 +76,8 @@ class _Helper:
             return
         atexit.unregister(self.close)
         assert process.stdin is not None
+        if self._lost:
+            process.kill()
         process.stdin.close()
         try:
             process.wait(self._patience)

@@ -1,5 +1,6 @@
 """What the tests share: real digits, composed runs, and the command line called in this process."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from bayes_pruning.paths import conf_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 QUIET = ("wandb.mode=disabled", "progress=none")
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}  # for processes that run side by side on few cores
 
 
 @pytest.fixture(autouse=True)

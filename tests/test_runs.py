@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import QUIET, ROOT, composed, run_of
+from conftest import ONE_THREAD, QUIET, ROOT, composed, run_of
 from safetensors.torch import load_file
 
 from bayes_pruning import runs
@@ -112,7 +112,8 @@ def test_runs_that_are_the_same_run_have_the_same_hash() -> None:
 
 def train_process(output: Path, *more: str) -> subprocess.Popen[bytes]:
     arguments = [sys.executable, str(ROOT / "train.py"), *more, *SMALL, "epochs=6", f"output_dir={output}"]
-    return subprocess.Popen(arguments, cwd=output.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(arguments, cwd=output.parent, env=ONE_THREAD, **silent)
 
 
 @pytest.mark.parametrize("sweep", [(), ("-m", "pruner=random,bayes_magnitude", "protocol.regrow=true,false")])

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import QUIET, ROOT, run_of
+from conftest import ONE_THREAD, QUIET, ROOT, run_of
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
@@ -217,15 +217,16 @@ def _hash(values: dict[str, Any]) -> str:
 
 
 def test_two_processes_on_one_grid_do_not_harm_each_other(tmp_path: Path) -> None:
-    arguments = [sys.executable, str(ROOT / "train.py"), *SWEEP, "epochs=8", *GRID, f"output_dir={tmp_path / 'two'}"]
+    arguments = [sys.executable, str(ROOT / "train.py"), *SWEEP, "epochs=5", *GRID, f"output_dir={tmp_path / 'two'}"]
     arguments.remove("epochs=2")
-    first = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
+    first = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, env=ONE_THREAD)
     while not list(tmp_path.glob("two/*/checkpoint.pt")):
         time.sleep(0.02)
-    second = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    second = subprocess.run(arguments, capture_output=True, text=True, check=False, env=ONE_THREAD)
     assert first.wait() == 0
     assert second.returncode == 0 or "is being written by another process" in second.stderr
-    subprocess.run([a.replace("/two", "/one") for a in arguments], check=True, stdout=subprocess.DEVNULL)
+    alone = [argument.replace("/two", "/one") for argument in arguments]
+    subprocess.run(alone, check=True, stdout=subprocess.DEVNULL, env=ONE_THREAD)
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 

@@ -1,0 +1,157 @@
+"""The process that talks to W&B for a training process; `tracking` starts it, and says why it is one of its own.
+
+It imports nothing of this package. It reads one JSON object a line from standard input, each about the run `run`:
+
+    {"run": 0, "open": {arguments of wandb.init}}
+    {"run": 0, "row": {"epoch": 1, ...}}
+    {"run": 0, "finish": {"summary": {...} or null, "failed": false}}
+
+and writes warnings for the user to standard output, one a line, each kind once. When its input ends, runs that are
+still open are finished as failed: the training process died.
+"""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+SERVER_PATIENCE = 5.0  # seconds for W&B's server to answer when a run is opened; after that runs are kept offline
+UPLOAD_PATIENCE = 60.0  # seconds for W&B's server to take the rest of a run when it ends
+SYNC = "scripts/sync_wandb.py uploads"
+
+
+class Mirror:
+    """The W&B runs of one training process."""
+
+    def __init__(self) -> None:
+        self.runs: dict[int, Any] = {}  # by number; None for a run that can not be mirrored
+        self.server: bool | None = None  # whether W&B's server can be used; None before the first online run
+        self.finishing: list[threading.Thread] = []
+        self.warned: set[str] = set()
+
+    def do(self, message: Mapping[str, Any]) -> None:
+        """Carry out one message. Whatever W&B raises becomes a warning, and ends the mirror of that run."""
+        number = message["run"]
+        try:
+            if "open" in message:
+                self.runs[number] = None
+                self.runs[number] = self._open(message["open"])
+            elif self.runs[number] is None:
+                return
+            elif "row" in message:
+                self.runs[number].log(message["row"], step=message["row"]["epoch"])
+            else:
+                self._finish(self.runs.pop(number), **message["finish"])
+        except Exception as error:
+            self.runs[number] = None
+            self._warn("W&B does not mirror the run", error)
+
+    def end(self) -> None:
+        """The training process has ended: finish what it left open, and wait for the server to take all."""
+        for run in self.runs.values():
+            if run is not None:
+                self._finish(run, None, failed=True)
+        for thread in self.finishing:
+            thread.join()
+
+    def _open(self, init: dict[str, Any]) -> Any:
+        import wandb
+
+        if init["mode"] == "online" and not self._server_answers():
+            init["mode"] = "offline"
+        if init["mode"] == "online":
+            init["resume"] = "allow"
+        git_commit = init.pop("git_commit")
+        run = wandb.init(**init, reinit="create_new", settings=settings(git_commit))
+        run.define_metric("*", step_metric="epoch")
+        return run
+
+    def _server_answers(self) -> bool:
+        """Whether W&B's server takes our key; asked once."""
+        import wandb
+
+        if self.server is None:
+            try:
+                self.server = wandb.login(prompt=False, verify=True)
+                if not self.server:
+                    raise PermissionError("there is no API key: `wandb login` keeps one")
+            except Exception as error:  # no key, a wrong one, no network, no answer
+                self.server = False
+                self._warn(f"W&B's server can not be used, {SYNC} the runs later", error)
+        return self.server
+
+    def _finish(self, run: Any, summary: Mapping[str, Any] | None, failed: bool) -> None:
+        """Finish a run, one that is online in a thread of its own: it waits for the server."""
+        if summary is not None:
+            run.summary.update(summary)
+        if run.offline:
+            run.finish(exit_code=int(failed))
+            return
+        thread = threading.Thread(target=self._upload_rest, args=(run, failed))
+        thread.start()
+        self.finishing = [thread, *(other for other in self.finishing if other.is_alive())]
+
+    def _upload_rest(self, run: Any, failed: bool) -> None:
+        try:
+            log = Path(run.settings.sync_file)
+            run.finish(exit_code=int(failed))
+            log.with_suffix(".wandb.synced").touch()  # as `wandb sync` does, so that it is not uploaded again
+        except Exception as error:
+            self._warn(f"W&B's server did not take the whole run, {SYNC} it later", error)
+
+    def _warn(self, what: str, error: BaseException) -> None:
+        if what in self.warned:
+            return
+        self.warned.add(what)
+        reason = (str(error).strip().splitlines() or [""])[0]
+        print(f"{what} ({type(error).__name__}: {reason}); training goes on.", flush=True)
+
+
+def settings(git_commit: str | None) -> Any:
+    """Settings of a W&B run, as far as this version of W&B has them: nothing on the terminal, no costly extras."""
+    import wandb
+
+    wanted: dict[str, Any] = {
+        "silent": True,
+        "console": "off",
+        "init_timeout": SERVER_PATIENCE,
+        "finish_timeout": UPLOAD_PATIENCE,
+        "finish_timeout_raises": True,
+        "git_commit": git_commit,
+        "program": sys.argv[0],
+        "disable_git": True,  # W&B would start git for every run
+        "label_disable": True,
+        "save_code": False,
+        "x_disable_stats": True,  # samples this process, which is not the one that trains
+        "x_save_requirements": False,  # lists all installed packages, 35 ms a run
+    }
+    return wandb.Settings(**{name: value for name, value in wanted.items() if name in wandb.Settings.model_fields})
+
+
+def _read_ahead(lines: Iterable[bytes], queue: "SimpleQueue[bytes | None]") -> None:
+    """Take the input as it comes, so that the training process never waits while W&B is busy."""
+    for line in lines:
+        queue.put(line)
+    queue.put(None)
+
+
+def main() -> None:
+    """Mirror until the input ends, then end within UPLOAD_PATIENCE, whatever W&B does."""
+    sys.argv = sys.argv[1:]  # the command that trains, which W&B shows with the run
+    queue: SimpleQueue[bytes | None] = SimpleQueue()
+    threading.Thread(target=_read_ahead, args=(sys.stdin.buffer, queue), daemon=True).start()
+    mirror = Mirror()
+    while (line := queue.get()) is not None:
+        mirror.do(json.loads(line))
+    last_resort = threading.Timer(UPLOAD_PATIENCE, os._exit, [1])
+    last_resort.daemon = True
+    last_resort.start()
+    mirror.end()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What the scripts over logged runs share: which runs they read, and errors of one sentence (design, section 2).
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_source_arguments(parser)
+    frame = load_source(parser.parse_args()).frame
+    ...
+
+if __name__ == "__main__":
+    run(main)
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bayes_pruning import results
+from bayes_pruning.errors import UserError
+from bayes_pruning.readings import choose
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which runs a script reads; `load_source` takes the parsed ones."""
+    group = parser.add_argument_group("which runs")
+    group.add_argument(
+        "source",
+        nargs="?",
+        default="outputs",
+        help="a folder of runs, a folder of W&B offline runs, or a published archive (default: outputs)",
+    )
+    group.add_argument("--wandb", metavar="ENTITY/PROJECT", help="read the runs from the W&B server instead")
+    group.add_argument(
+        "--filters",
+        metavar="JSON",
+        help='with --wandb: only runs that match, as wandb.Api().runs() takes it, e.g. \'{"group": "table1"}\'',
+    )
+    group.add_argument("--protocol", help="if the runs follow several protocols: which (its text, or a part of it)")
+    group.add_argument("--epochs", type=int, help="if the runs have different numbers of epochs: which")
+
+
+def load_source(args: argparse.Namespace) -> results.Results:
+    """The finished runs that the arguments ask for, all of one protocol and length, one run a cell and seed.
+
+    Runs that are left out because they are not finished are named on standard error. Raises UserError if the source
+    can not be read, has no finished run, or has runs that must not be mixed and no argument says which to take.
+    """
+    found = load_all(args)
+    return results.Results(choose(found.frame, args.protocol, args.epochs), found.incomplete)
+
+
+def load_all(args: argparse.Namespace) -> results.Results:
+    """As `load_source`, but with every protocol and length that there is."""
+    found = results.load(args.source, wandb=args.wandb, filters=_filters(args))
+    report_incomplete(found)
+    if found.frame.empty:
+        raise UserError(
+            f"{args.wandb or args.source} has no finished run: train some with train.py, or name another source."
+        )
+    return found
+
+
+def report_incomplete(found: results.Results) -> None:
+    """Name on standard error the runs that are left out because they are not finished."""
+    for name, reason in found.incomplete:
+        print(f"left out: {name} ({reason})", file=sys.stderr)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file and the folders above it. Raises UserError if that can not be done."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} can not be written ({error.strerror}).") from error
+
+
+def _filters(args: argparse.Namespace) -> dict[str, Any] | None:
+    if args.filters is None:
+        return None
+    if args.wandb is None:
+        raise UserError("--filters is for runs on the W&B server: give --wandb ENTITY/PROJECT too.")
+    try:
+        filters = json.loads(args.filters)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--filters {args.filters} is not JSON ({error}).") from error
+    if not isinstance(filters, dict):
+        raise UserError(f'--filters {args.filters} is not a JSON object such as {{"group": "table1"}}.')
+    return filters
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call `main`; an error that a user can mend becomes its sentence on standard error and exit status 1."""
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,0 +1,489 @@
+import json
+import math
+import re
+import shutil
+
+import pandas as pd
+import pytest
+import scipy.stats
+from fixtures import rewrite_summary, unpack
+from synthetic import PROTOCOL, assert_one_sentence_each, call_script, frame, runs
+
+from bayes_pruning import claims
+from bayes_pruning.claim_measures import overfitting
+from bayes_pruning.claim_rules import CLAIMS, FAILS, HOLDS, UNDECIDED, above, all_of, below, figure, table_1, within
+from bayes_pruning.curves import Cell
+
+SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.99)
+
+
+@pytest.fixture
+def script(monkeypatch, capsys):
+    return call_script(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The fixture's runs; do not write to them."""
+    return unpack(tmp_path_factory.mktemp("runs"))
+
+
+def verdict(name, found, label, *arguments):
+    """What one claim says at one place of the paper."""
+    [where] = [
+        where
+        for where, more in CLAIMS[name].cases
+        if (where.label, more) == (label, arguments) or (where, more) == (label, arguments)
+    ]
+    return CLAIMS[name].function(found, where, *arguments)
+
+
+def outcome(name, found, label, *arguments):
+    return verdict(name, found, label, *arguments).outcome
+
+
+def jitter(value, seed):
+    """A number that differs a little from seed to seed."""
+    return value + 1e-4 * seed
+
+
+def at(value):
+    """A metric of one value, but for a little jitter over seeds."""
+    return lambda epoch, seed: jitter(value, seed)
+
+
+# ---- the rules
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, 1.1, 1.2], HOLDS),
+        ([-1.0, -1.1, -1.2], FAILS),
+        ([-1.0, 0.5, 1.2], UNDECIDED),  # the interval includes zero
+        ([5.0], UNDECIDED),  # no interval
+        ([0.0, 0.0], UNDECIDED),  # no difference at all is neither
+    ],
+)
+def test_a_difference_is_claimed_only_if_the_interval_excludes_zero(values, expected):
+    assert above("d", pd.Series(values), 0).outcome == expected
+    assert below("d", -pd.Series(values), 0).outcome == expected
+
+
+def test_the_interval_is_students():
+    values = [0.3, 0.1, 0.25, 0.4, 0.2]
+    low, high = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    [number] = above("d", pd.Series(values), 0).numbers
+    assert (number.low, number.high) == pytest.approx((low, high), rel=1e-12)
+    assert (number.n, number.mean) == (5, pytest.approx(0.25))
+    just_inside, just_outside = low - 1e-9, low + 1e-9
+    assert above("d", pd.Series(values), just_inside).outcome == HOLDS
+    assert above("d", pd.Series(values), just_outside).outcome == UNDECIDED
+
+
+@pytest.mark.parametrize(("middle", "expected"), [(0.0, HOLDS), (0.5, FAILS), (-0.5, FAILS), (0.1, UNDECIDED)])
+def test_similar_means_that_the_whole_interval_is_within_the_margin(middle, expected):
+    values = pd.Series([middle - 0.001, middle, middle + 0.001])
+    assert within("d", values, -0.1, 0.1).outcome == expected
+
+
+def test_several_parts_hold_if_all_do_and_fail_if_one_does():
+    yes, no, unsure = (above("d", pd.Series(v), 0) for v in ([1, 1.1], [-1, -1.1], [-1, 1]))
+    assert all_of([yes, yes]).outcome == HOLDS
+    assert all_of([yes, unsure]).outcome == UNDECIDED
+    assert all_of([unsure, no, yes]).outcome == FAILS
+    assert len(all_of([unsure, no, yes]).numbers) == 3
+
+
+def test_figures_stand_for_the_papers_data_sets_and_networks():
+    places = {n: (figure(n).dataset, figure(n).model, figure(n).sparsity) for n in (4, 6, 7, 10, 15, 16, 21)}
+    assert places == {
+        4: ("mnist", "fcn", 0.75),
+        6: ("mnist", "fcn", 0.75),
+        7: ("mnist", "cnn", 0.75),
+        10: ("fashion_mnist", "fcn", 0.9),
+        15: ("fashion_mnist", "cnn", 0.9),
+        16: ("cifar10", "fcn", 0.9),
+        21: ("cifar10", "cnn", 0.9),
+    }
+    assert len({(where.dataset, where.model) for where in table_1()}) == 6
+
+
+def test_every_claim_says_where_the_paper_makes_it():
+    assert len(CLAIMS) >= 25
+    for claim in CLAIMS.values():
+        assert re.match(r"Section 1\.[23]", claim.rule), claim.name
+        assert claim.statement.endswith(".")
+        assert claim.cases
+
+
+# ---- learning curves
+
+
+def test_training_loss_falls():
+    falling = runs("mnist fcn none", train_loss=lambda e, s: jitter(1 / e, s * e))
+    rising = runs("mnist fcn none", train_loss=lambda e, s: jitter(e, s * e))
+    assert outcome("training_loss_falls", falling, "Figure 4") == HOLDS
+    assert outcome("training_loss_falls", rising, "Figure 4") == FAILS
+    [number] = verdict("training_loss_falls", falling, "Figure 4").numbers
+    assert number.mean == pytest.approx(1 - 1 / 8 - 0.5 * 1e-4 * 7)  # seed 1: another 1e-4 an epoch
+
+
+@pytest.mark.parametrize(("turn", "expected"), [(5, HOLDS), (9, FAILS), (2, FAILS)])
+def test_test_loss_turns(turn, expected):
+    found = runs("mnist fcn none", epochs=12, test_loss=lambda e, s: abs(e - turn))
+    assert outcome("test_loss_turns_about_epoch_5", found, "Figure 4") == expected
+
+
+def test_training_loss_falls_faster():
+    faster = runs("mnist fcn none", train_loss=lambda e, s: -2 * e, test_loss=lambda e, s: jitter(-e, s * e))
+    slower = runs("mnist fcn none", train_loss=lambda e, s: -e, test_loss=lambda e, s: jitter(-2 * e, s * e))
+    assert outcome("training_loss_falls_faster", faster, "Figure 4") == HOLDS
+    assert outcome("training_loss_falls_faster", slower, "Figure 4") == FAILS
+
+
+def three(random, magnitude, baseline=None, where="mnist fcn", sparsity=0.75, **options):
+    """The baseline and both Bayes methods, each with its metrics."""
+    return frame(
+        runs(f"{where} none", **(baseline or {}), **options),
+        runs(f"{where} bayes_random {sparsity}", **random, **options),
+        runs(f"{where} bayes_magnitude {sparsity}", **magnitude, **options),
+    )
+
+
+def test_pruning_moves_all_four_losses():
+    moved, same = ({"train_loss": at(v), "test_loss": at(v)} for v in (0.6, 0.51))  # the baseline's are 0.5
+    assert outcome("pruning_moves_the_losses", three(moved, moved), "Figure 4") == HOLDS
+    assert outcome("pruning_moves_the_losses", three(moved, same), "Figure 4") == FAILS
+
+
+@pytest.mark.parametrize(("swing", "expected"), [(0.3, HOLDS), (0.15, FAILS), (0.05, FAILS)])
+def test_random_loss_oscillates_twice_as_much_as_the_baselines(swing, expected):
+    zigzag = {"test_loss": lambda e, s: 1 + (swing + 1e-3 * s) * (-1) ** e}
+    baseline = {"test_loss": lambda e, s: 1 + 0.1 * (-1) ** e}
+    assert outcome("random_loss_oscillates", three(zigzag, {}, baseline), "Figure 4") == expected
+
+
+def factors(slope, closed=lambda e: False):
+    return {
+        "log_bayes_factor": lambda e, s: 0.0 if closed(e) else -100 + (slope + 1e-3 * s) * e,
+        "pruned": lambda e, s: 0 if closed(e) else 1,
+    }
+
+
+@pytest.mark.parametrize(("slope", "falls", "rises"), [(-3, HOLDS, FAILS), (3, FAILS, HOLDS)])
+def test_trend_of_the_bayes_factor_is_over_the_epochs_that_pruned(slope, falls, rises):
+    every_other = factors(slope, closed=lambda e: e % 2 == 0)  # zeros in between would hide the trend
+    found = three(every_other, every_other, where="cifar10 fcn", sparsity=0.9)
+    assert outcome("bayes_factor_falls", found, "Figure 16", "bayes_random") == falls
+    [number] = verdict("bayes_factor_falls", found, "Figure 16", "bayes_magnitude").numbers
+    assert number.mean == pytest.approx(slope + 0.0005)
+    cnn = found.assign(dataset="fashion_mnist", model="cnn")
+    assert outcome("bayes_factor_rises", cnn, "Figure 13", "bayes_random") == rises
+
+
+def test_a_trend_needs_three_pruned_epochs():
+    found = three({}, factors(-1, closed=lambda e: e > 2))
+    [finding] = [f for f in claims.check(found) if f.claim == "bayes_factor_falls" and f.where.startswith("Figure 4: ")]
+    assert finding.verdict.outcome == UNDECIDED
+    assert finding.verdict.reason == "no run of mnist fcn bayes_magnitude 75% pruned in 3 epochs"
+
+
+def test_sparsity_settles_or_fluctuates_in_the_last_third():
+    settled = {"sparsity": lambda e, s: 0.75 if e > 7 else 0.75 * (e % 2)}
+    moving = {"sparsity": lambda e, s: (0.75 - 0.01 * s) * (e % 2)}
+    found = three(moving, settled, epochs=12)
+    assert outcome("sparsity_settles", found, "Figure 4", "bayes_magnitude") == HOLDS
+    assert outcome("sparsity_fluctuates", found, "Figure 4", "bayes_random") == HOLDS
+    swapped = three(settled, moving, epochs=12)
+    assert outcome("sparsity_settles", swapped, "Figure 4", "bayes_magnitude") == FAILS
+    assert outcome("sparsity_fluctuates", swapped, "Figure 4", "bayes_random") == FAILS
+
+
+def test_random_fits_better_compares_factors_where_something_was_pruned():
+    low, high = ({"log_bayes_factor": at(v)} for v in (-50.0, -10.0))
+    assert outcome("random_fits_better", three(high, low), "Figure 4") == HOLDS
+    assert outcome("random_fits_better", three(low, high), "Figure 4") == FAILS
+    seldom = {"log_bayes_factor": lambda e, s: jitter(-50, s) if e == 1 else 0.0, "pruned": lambda e, s: int(e == 1)}
+    assert outcome("random_fits_better", three(seldom, high), "Figure 4") == FAILS  # its zeros are no evidence
+
+
+def test_random_dips_then_improves():
+    dip = {"test_accuracy": lambda e, s: jitter(0.5 if e == 1 else 0.3 if e < 5 else 0.6, s)}
+    only_up = {"test_accuracy": lambda e, s: jitter(0.5 + 0.02 * e, s)}
+    only_down = {"test_accuracy": lambda e, s: jitter(0.5 - 0.02 * e, s)}
+    for metrics, expected in ((dip, HOLDS), (only_up, FAILS), (only_down, FAILS)):
+        found = runs("cifar10 cnn bayes_random 0.9", epochs=12, **metrics)
+        assert outcome("random_dips_then_improves", found, "Figure 19") == expected
+
+
+def vee(turn, slope=0.1):
+    """A test loss that falls to `turn` and then rises."""
+    return {"test_loss": lambda e, s: 1 + slope * (1 + 0.005 * s) * abs(e - turn)}
+
+
+@pytest.mark.parametrize(("cnn", "fcn", "expected"), [(9, 4, HOLDS), (4, 9, FAILS), (5, 5, UNDECIDED)])
+def test_cnn_overfits_later(cnn, fcn, expected):
+    found = frame(runs("mnist cnn none", epochs=12, **vee(cnn)), runs("mnist fcn none", epochs=12, **vee(fcn)))
+    assert outcome("cnn_overfits_later", found, "Figure 7") == expected
+
+
+def test_cnn_overfits_less():
+    def both(model, slope):
+        return [
+            runs(f"mnist {model} {p} 0.75", epochs=12, **vee(5, slope)) for p in ("bayes_random", "bayes_magnitude")
+        ]
+
+    assert outcome("cnn_overfits_less", frame(*both("cnn", 0.05), *both("fcn", 0.2)), "Figure 7") == HOLDS
+    assert outcome("cnn_overfits_less", frame(*both("cnn", 0.2), *both("fcn", 0.05)), "Figure 7") == FAILS
+
+
+def test_cifar_overfits_later_and_more_than_both_others():
+    def baselines(mnist, fashion, cifar):
+        parts = {"mnist": mnist, "fashion_mnist": fashion, "cifar10": cifar}
+        return frame(*(runs(f"{name} fcn none", epochs=14, **loss) for name, loss in parts.items()))
+
+    assert outcome("cifar_overfits_later", baselines(vee(4), vee(5), vee(8)), "Figure 16") == HOLDS
+    assert outcome("cifar_overfits_later", baselines(vee(4), vee(9), vee(8)), "Figure 16") == FAILS
+    assert outcome("cifar_overfits_more", baselines(vee(5), vee(5), vee(5, 0.4)), "Figure 17") == HOLDS
+    assert outcome("cifar_overfits_more", baselines(vee(5), vee(5, 0.4), vee(5)), "Figure 17") == FAILS
+
+
+def test_overfitting_by_hand():
+    """Test losses 8, 7, ..., 1, 2, 3, 4, 5: the last four average 3.5, the lowest four in a row (1, 2, 3 and 2) 2."""
+    found = runs("mnist fcn none", epochs=12, test_loss=lambda e, s: abs(e - 8) + 1)
+    assert list(overfitting(found, Cell("mnist", "fcn", "none"))) == pytest.approx([3.5 / 2 - 1] * 2)
+
+
+# ---- sparsities
+
+
+def levels(pruner, by_sparsity, where="mnist fcn", baseline=None, metric="test_accuracy", **options):
+    """Runs of a method at the five sparsities, a metric at each, and the baseline."""
+    parts = [
+        runs(f"{where} {pruner} {s}", **{metric: at(value)}, **options)
+        for s, value in zip(SPARSITIES, by_sparsity, strict=True)
+    ]
+    return frame(runs(f"{where} none", **(baseline or {}), **options), *parts)
+
+
+FALLING, RISING = (0.9, 0.88, 0.86, 0.84, 0.82), (0.82, 0.84, 0.86, 0.88, 0.9)
+
+
+def varied(found):
+    """The same with another jitter in each cell, so that differences have a spread."""
+    steps = found.groupby(["pruner", "target_sparsity"]).ngroup() * found["seed"] * 1e-5
+    return found.assign(test_accuracy=found["test_accuracy"] + steps, test_loss=found["test_loss"] + steps)
+
+
+def test_random_is_best_at_25():
+    assert outcome("random_best_at_25", varied(levels("bayes_random", FALLING)), "Figure 5", "test_accuracy") == HOLDS
+    third_best = (0.86, 0.9, 0.87, 0.84, 0.82)
+    found = varied(levels("bayes_random", third_best))
+    assert outcome("random_best_at_25", found, "Figure 5", "test_accuracy") == FAILS
+    losses = levels("bayes_random", RISING, where="fashion_mnist fcn", metric="test_loss")
+    assert outcome("random_best_at_25", varied(losses), "Figure 11", "test_loss") == HOLDS  # the lowest loss is best
+
+
+def test_trends_over_sparsities():
+    falling, rising = (varied(levels("bayes_random", values)) for values in (FALLING, RISING))
+    assert outcome("random_falls_with_sparsity", falling, "Figure 5") == HOLDS
+    assert outcome("random_falls_with_sparsity", rising, "Figure 5") == FAILS
+    [number] = verdict("random_falls_with_sparsity", falling, "Figure 5").numbers
+    assert number.mean == pytest.approx(-0.02, abs=1e-4)
+    magnitude = varied(levels("bayes_magnitude", RISING))
+    assert outcome("magnitude_improves_with_sparsity", magnitude, "Figure 6") == HOLDS
+
+
+def test_pruning_reduces_overfitting_up_to_90_for_random_and_99_for_magnitude():
+    def found(pruner, slopes, where):
+        parts = [
+            runs(f"{where} {pruner} {s}", epochs=12, **vee(5, slope))
+            for s, slope in zip(SPARSITIES, slopes, strict=True)
+        ]
+        return frame(runs(f"{where} none", epochs=12, **vee(5, 0.2)), *parts)
+
+    worse_at_99 = (0.1, 0.1, 0.1, 0.1, 0.4)
+    random = found("bayes_random", worse_at_99, "cifar10 fcn")
+    magnitude = found("bayes_magnitude", worse_at_99, "cifar10 fcn")
+    assert outcome("pruning_reduces_overfitting", random, "Figure 18", "bayes_random") == HOLDS
+    assert outcome("pruning_reduces_overfitting", magnitude, "Figure 18", "bayes_magnitude") == FAILS
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "expected"),
+    [
+        ((0.9, 0.91, 0.9, 0.899, 0.8), HOLDS),  # the baseline has 0.9
+        ((0.9, 0.91, 0.9, 0.899, 0.9), FAILS),
+        ((0.9, 0.91, 0.9, 0.87, 0.8), FAILS),
+    ],
+)
+def test_random_becomes_worse_only_at_99(accuracies, expected):
+    assert outcome("random_worse_only_at_99", varied(levels("bayes_random", accuracies)), "Figure 5") == expected
+
+
+def test_random_cnn_is_like_the_baseline_until_90_and_worse_after():
+    found = varied(levels("bayes_random", (0.9, 0.902, 0.899, 0.9, 0.7), where="mnist cnn"))
+    assert outcome("random_like_baseline_until_90", found, "Figure 8") == HOLDS
+    assert outcome("random_falls_after_90", found, "Figure 8") == HOLDS
+    flat = varied(levels("bayes_random", (0.9, 0.92, 0.9, 0.9, 0.91), where="mnist cnn"))
+    assert outcome("random_like_baseline_until_90", flat, "Figure 8") == FAILS
+    assert outcome("random_falls_after_90", flat, "Figure 8") == FAILS
+
+
+def test_magnitude_is_like_the_baseline_at_25_and_unharmed_at_99():
+    same = varied(levels("bayes_magnitude", (0.901, 0.9, 0.9, 0.9, 0.88)))
+    assert outcome("magnitude_25_like_baseline", same, "Figure 6") == HOLDS
+    lower = varied(levels("bayes_magnitude", [0.88] * 5))
+    assert outcome("magnitude_25_like_baseline", lower, "Figure 6") == FAILS
+    cnn = same.assign(model="cnn")
+    assert outcome("magnitude_unharmed_at_99", cnn, "Figure 9") == FAILS
+
+
+def test_magnitude_overfits_until_99():
+    def found(last):
+        slopes = dict(zip(SPARSITIES, (0.2, 0.2, 0.2, 0.2, last), strict=True))
+        return frame(
+            *(runs(f"mnist fcn bayes_magnitude {s}", epochs=12, **vee(5, slope)) for s, slope in slopes.items())
+        )
+
+    assert outcome("magnitude_overfits_until_99", found(0.005), "Figure 6") == HOLDS
+    assert outcome("magnitude_overfits_until_99", found(0.2), "Figure 6") == FAILS
+
+
+def test_magnitude_loss_improves_to_99():
+    for values, expected in ((RISING[::-1], HOLDS), (RISING, FAILS)):
+        found = varied(levels("bayes_magnitude", values, where="cifar10 fcn", metric="test_loss"))
+        assert outcome("magnitude_loss_improves_to_99", found, "Figure 18") == expected
+
+
+def table_1_place(dataset="mnist", model="fcn"):
+    return next(where for where in table_1() if (where.dataset, where.model) == (dataset, model))
+
+
+@pytest.mark.parametrize(("bayes", "expected"), [(0.9, HOLDS), (0.897, HOLDS), (0.93, HOLDS), (0.88, FAILS)])
+def test_bayes_is_comparable_or_better_than_its_twin(bayes, expected):
+    both = frame(levels("bayes_random", [bayes] * 5), levels("random", [0.9] * 5).query("pruner != 'none'"))
+    assert outcome("bayes_as_good_as_classic", varied(both), table_1_place(), "bayes_random") == expected
+
+
+def test_bayes_beats_unpruned_with_its_best_cell():
+    both = [levels("bayes_random", [0.85] * 5), levels("bayes_magnitude", (0.8, 0.8, 0.92, 0.8, 0.8)).iloc[16:]]
+    found = verdict("bayes_beats_unpruned", varied(frame(*both)), table_1_place())
+    assert found.outcome == HOLDS
+    assert found.numbers[0].name == "accuracy of bayes_magnitude at 75% minus the baseline's"
+    assert found.numbers[0].mean == pytest.approx(0.02, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "accuracy", "expected"),
+    [(0.9, 0.9, HOLDS), (0.9, 0.8, FAILS), (0.0, 0.9, FAILS)],  # a network left unpruned has not reached its sparsity
+)
+def test_sparse_without_losing_accuracy_asks_the_pruned_network(sparsity, accuracy, expected):
+    pruned = runs("mnist fcn bayes_random 0.9", sparsity=sparsity, pruned_test_accuracy=at(accuracy), test_accuracy=0.1)
+    found = varied(frame(runs("mnist fcn none", pruned_test_accuracy=0.9), pruned))
+    assert outcome("sparse_without_losing_accuracy", found, table_1_place(), "bayes_random") == expected
+
+
+def test_pairs_are_of_the_same_seed():
+    """Seeds differ by 0.1, the method by 0.01: only paired differences show that it falls."""
+    found = frame(
+        runs("mnist cnn bayes_random 0.9", seeds=4, test_accuracy=lambda e, s: 0.5 + 0.1 * s),
+        runs("mnist cnn bayes_random 0.99", seeds=4, test_accuracy=lambda e, s: 0.49 + 0.1001 * s),
+    )
+    assert outcome("random_falls_after_90", found, "Figure 8") == HOLDS
+    shuffled = found.assign(seed=found["seed"].where(found["target_sparsity"] == 0.9, 3 - found["seed"]))
+    assert outcome("random_falls_after_90", shuffled, "Figure 8") == UNDECIDED
+
+
+def test_final_values_are_those_of_the_last_epoch():
+    found = frame(
+        runs("mnist cnn bayes_random 0.9", test_accuracy=lambda e, s: 0.5 + 0.01 * e),
+        runs("mnist cnn bayes_random 0.99", test_accuracy=lambda e, s: jitter(0.7 - 0.03 * e, s)),
+    )
+    [number] = verdict("random_falls_after_90", found, "Figure 8").numbers
+    assert number.mean == pytest.approx((0.7 - 0.24) - (0.5 + 0.08) + 0.5e-4)
+
+
+# ---- all claims together
+
+
+def test_missing_runs_are_undecided_with_the_reason():
+    findings = claims.check(runs("mnist fcn none", train_loss=lambda e, s: jitter(1 / e, s * e)))
+    by_place = {(f.claim, f.where): f.verdict for f in findings}
+    assert by_place["training_loss_falls", "Figure 4: MNIST FCN"].outcome == HOLDS
+    other = by_place["training_loss_falls", "Figure 10: Fashion-MNIST FCN"]
+    assert (other.outcome, other.reason, other.numbers) == (UNDECIDED, "no runs of fashion_mnist fcn none", ())
+    assert by_place["random_fits_better", "Figure 4: MNIST FCN"].reason == "no runs of mnist fcn bayes_random 75%"
+
+
+def test_short_runs_are_undecided_with_the_reason():
+    findings = claims.check(runs("mnist fcn none", epochs=3))
+    [found] = [f.verdict for f in findings if (f.claim, f.where) == ("training_loss_falls", "Figure 4: MNIST FCN")]
+    assert found.reason == "the runs of mnist fcn none have 3 epochs, which is fewer than 8"
+
+
+def test_one_seed_is_undecided_but_shows_its_number():
+    findings = claims.check(runs("mnist fcn none", seeds=1, train_loss=lambda e, s: 1 / e))
+    [found] = [f.verdict for f in findings if (f.claim, f.where) == ("training_loss_falls", "Figure 4: MNIST FCN")]
+    assert (found.outcome, found.numbers[0].n, found.numbers[0].low) == (UNDECIDED, 1, None)
+    assert found.numbers[0].mean == pytest.approx(7 / 8)
+
+
+def test_findings_go_by_figure_then_table():
+    labels = [finding.where.split(":")[0] for finding in claims.check(runs("mnist fcn none"))]
+    numbers = [int(label.split()[1]) for label in labels if label.startswith("Figure")]
+    assert numbers == sorted(numbers)
+    assert set(range(4, 22)) == set(numbers)  # each of the paper's figures is held to something
+    assert labels[len(numbers) :] == ["Table 1"] * (len(labels) - len(numbers))
+
+
+def test_markdown_and_json_say_the_same():
+    found = runs("mnist fcn none", train_loss=lambda e, s: jitter(1 / e, s * e))
+    findings = claims.check(found)
+    contents = json.loads(claims.as_json(findings, found))
+    assert sum(contents["counts"].values()) == len(contents["findings"]) == len(findings)
+    assert contents["epochs"] == [8]
+    text = claims.as_markdown(findings, found)
+    rows = [line for line in text.splitlines() if line.startswith(("| Figure", "| Table"))]
+    assert [re.search(r"\*\*(\w+)\*\*", row)[1] for row in rows] == [f["outcome"] for f in contents["findings"]]
+    assert PROTOCOL in text
+    first = contents["findings"][0]
+    assert first["numbers"][0]["n"] == 2
+    assert first["rule"].startswith("Section 1.2")
+    assert not any(math.isnan(n["mean"]) for f in contents["findings"] for n in f["numbers"])
+
+
+# ---- the script
+
+
+def test_script_prints_or_writes(script, folder, tmp_path):
+    code, printed = script("check_claims.py", folder)
+    assert code == 0
+    assert printed.startswith("# The paper's claims")
+    code, printed = script("check_claims.py", folder, "--format", "json")
+    assert json.loads(printed)["counts"]["undecided"] == len(json.loads(printed)["findings"])  # no runs of the paper's
+    code, printed = script("check_claims.py", folder, "--out", tmp_path)
+    assert code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"claims.md", "claims.json"}
+
+
+def test_script_on_nothing(script, tmp_path):
+    assert_one_sentence_each(script, "check_claims.py", tmp_path)
+
+
+def test_script_on_one_run(script, folder):
+    code, printed = script("check_claims.py", next(folder.glob("*none-seed0*")))
+    assert code == 0
+    assert "no runs of mnist fcn none" in printed
+
+
+def test_script_refuses_to_mix_two_protocols(script, folder, tmp_path):
+    both = tmp_path / "runs"
+    shutil.copytree(folder, both)
+    other = shutil.copytree(next(both.glob("*bayes_random-0.5-seed0*")), both / "other")
+    protocol = json.loads((other / "summary.json").read_text())["protocol"]
+    rewrite_summary(other, hash="0000000000", protocol=protocol | {"beta": 2.0})
+    code, _ = script("check_claims.py", both)
+    assert code.startswith("The runs follow 2 protocols")
+    assert "\n" not in code

@@ -1,0 +1,448 @@
+import json
+import math
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fixtures import raw_rows, rewrite_summary, summary, unpack
+from omegaconf import OmegaConf
+
+from bayes_pruning import archive, results
+from bayes_pruning.columns import COLUMNS, WHOLE
+from bayes_pruning.errors import UserError
+from bayes_pruning.logged import protocol_text
+from bayes_pruning.readings import choose, protocols
+
+IDENTITY = ["run", "hash", "dataset", "model", "pruner", "target_sparsity", "seed", "protocol", "epochs"]
+FIXTURE_PROTOCOL = "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)"
+NASTY = ["5e-324", "1e+22", "0.30000000000000004", "1.0", "-0.0", "-1.7976931348623157e+308", "123456789.12345679"]
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """The fixture's runs; do not write to them."""
+    return unpack(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def own_runs(tmp_path):
+    """The fixture's runs, to be changed."""
+    return unpack(tmp_path / "runs")
+
+
+def folder_of(runs, pruner, sparsity, seed):
+    [folder] = runs.glob(f"mnist_5k-fcn-{pruner}{f'-{sparsity}' if sparsity else ''}-seed{seed}-*")
+    return folder
+
+
+def hexes(frame):
+    """A frame with every float as its exact bits in text."""
+    floats = frame.select_dtypes("float").columns
+    return frame.assign(**{name: [value.hex() for value in frame[name]] for name in floats})
+
+
+def assert_same(one, other):
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    pd.testing.assert_frame_equal(hexes(one), hexes(other))
+
+
+def test_frame_holds_every_row_of_every_run_unchanged(runs):
+    frame = results.load(runs).frame
+    assert list(frame.columns) == IDENTITY + list(COLUMNS)
+    assert len(frame) == 18 * 3
+    for folder in runs.iterdir():
+        logged = frame[frame["run"] == folder.name]
+        for row, raw in zip(logged.to_dict("records"), raw_rows(folder), strict=True):
+            assert {name: float(row[name]) for name in COLUMNS} == {name: float(raw[name]) for name in COLUMNS}
+
+
+def test_frame_says_what_each_run_is(runs):
+    frame = results.load(runs).frame.drop_duplicates("run").set_index("run")
+    for folder in runs.iterdir():
+        row, said = frame.loc[folder.name], summary(folder)
+        for field in ("hash", "dataset", "model", "pruner", "seed", "epochs"):
+            assert row[field] == said[field]
+        assert row["target_sparsity"] == (0.0 if said["pruner"] == "none" else said["sparsity"])
+        assert row["protocol"] == FIXTURE_PROTOCOL
+
+
+def test_frame_is_sorted_by_identity_then_epoch(runs):
+    frame = results.load(runs).frame
+    keys = frame[["dataset", "model", "pruner", "target_sparsity", "seed", "hash", "epoch"]].itertuples(index=False)
+    found = [tuple(key) for key in keys]
+    assert found == sorted(found)
+    assert list(frame.index) == list(range(len(frame)))
+
+
+def test_reading_results_does_not_import_torch_or_wandb():
+    code = "import sys, bayes_pruning.script, bayes_pruning.table_formats; print({'torch', 'wandb'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_one_run_folder_is_a_source_of_its_own(runs):
+    folder = folder_of(runs, "magnitude", 0.9, 1)
+    assert set(results.load(folder).frame["run"]) == {folder.name}
+
+
+# ---- the same frame from every source
+
+
+def mirror(folder, into, epochs, exit_code=0, extra=None):
+    """Log some epochs of a run to a W&B offline run, as training does."""
+    import wandb
+
+    config = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml"), resolve=True)
+    run = wandb.init(
+        mode="offline",
+        project="test",
+        id=folder.name,
+        dir=into,
+        config={**config, "hash": summary(folder)["hash"]} if extra is None else extra,
+        reinit="create_new",
+        settings=wandb.Settings(silent=True, console="off"),
+    )
+    for raw in raw_rows(folder):
+        row = {name: int(raw[name]) if name in WHOLE else float(raw[name]) for name in COLUMNS}
+        if row["epoch"] in epochs:
+            run.log(row, step=row["epoch"])
+    run.finish(exit_code=exit_code)
+
+
+@pytest.fixture(scope="module")
+def mirrored(tmp_path_factory):
+    """Three finished runs as folders and as W&B offline runs; and in W&B one that failed and one of other origin."""
+    every = unpack(tmp_path_factory.mktemp("all"))
+    kept = tmp_path_factory.mktemp("kept")
+    whole, resumed, nasty, failed = (
+        folder_of(every, *what)
+        for what in (("none", "", 0), ("bayes_random", 0.9, 1), ("magnitude", 0.5, 0), ("random", 0.9, 0))
+    )
+    lines = (nasty / "metrics.csv").read_text().splitlines()
+    lines[2] = ",".join(["2", *NASTY, "1", *NASTY[:6]])
+    (nasty / "metrics.csv").write_text("\n".join(lines) + "\n")
+    for folder in (whole, resumed, nasty):
+        shutil.copytree(folder, kept / folder.name)
+    into = tmp_path_factory.mktemp("mirror")
+    mirror(resumed, into, {1, 2}, exit_code=1)  # killed after epoch 2 ...
+    mirror(whole, into, {1, 2, 3})
+    mirror(nasty, into, {1, 2, 3})
+    mirror(failed, into, {1}, exit_code=1)
+    time.sleep(1.01 - time.time() % 1)  # W&B names offline folders by the second
+    mirror(resumed, into, {2, 3})  # ... resumed after epoch 1, the last that was saved
+    mirror(failed, into, {1}, extra={"learning_rate": 1})
+    return kept, results.load(into / "wandb"), failed.name
+
+
+def test_folders_archive_and_wandb_give_the_same_frame_to_the_last_bit(mirrored, tmp_path):
+    kept, offline, _ = mirrored
+    folders = results.load(kept)
+    results.publish(kept, tmp_path / "runs.parquet")
+    assert len(folders.frame) == 9
+    assert_same(folders.frame, results.load(tmp_path / "runs.parquet").frame)
+    assert_same(folders.frame, offline.frame)
+
+
+def test_numbers_survive_exactly(mirrored):
+    frame = results.load(mirrored[0]).frame
+    row = frame[(frame["pruner"] == "magnitude") & (frame["epoch"] == 2)].iloc[0]
+    found = [float(row[name]).hex() for name in COLUMNS[1:8]]
+    assert found == [(float(text) + 0.0).hex() for text in NASTY]  # the negative zero as zero
+
+
+def test_unfinished_wandb_runs_are_reported_not_mixed_in(mirrored):
+    _, found, failed = mirrored
+    assert failed not in set(found.frame["run"])
+    assert (failed, "failed: 1 epoch of 3") in found.incomplete
+    [stranger] = [reason for name, reason in found.incomplete if name != failed]
+    assert "no hash" in stranger
+
+
+def test_server_project_must_be_two_names():
+    with pytest.raises(UserError, match="--wandb bayes_pruning is not ENTITY/PROJECT"):
+        results.load_wandb("bayes_pruning")
+
+
+class ServerRun:
+    """What wandb.Api() gives for one run: the history's rows may lack columns, and 1.0 comes back as 1."""
+
+    def __init__(self, folder, epochs=(1, 2, 3), state="finished"):
+        self.name, self.created_at, self.state = folder.name, "2026-01-01T00:00:00", state
+        self.config = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml"))
+        self.config["hash"] = summary(folder)["hash"]
+        self._rows = [row for row in raw_rows(folder) if int(row["epoch"]) in epochs]
+
+    def scan_history(self, keys=None, use_cache=True):
+        rows = [{name: json.loads(text) for name, text in row.items()} for row in self._rows]
+        return iter([{"_step": 0}, *({n: int(v) if v == int(v) else v for n, v in r.items()} for r in rows)])
+
+
+def test_server_gives_the_same_frame_and_passes_the_filters_on(runs, monkeypatch):
+    import wandb
+
+    asked = []
+
+    class Api:
+        def runs(self, path, filters, lazy):
+            asked.append((path, filters))
+            return [ServerRun(folder) for folder in runs.iterdir()]
+
+    monkeypatch.setattr(wandb, "Api", Api)
+    assert_same(results.load(runs).frame, results.load("ignored", wandb="me/mine", filters={"group": "g"}).frame)
+    assert asked == [("me/mine", {"group": "g"})]
+
+
+def test_server_trouble_is_one_sentence(monkeypatch):
+    import wandb
+
+    class Api:
+        def runs(self, *_, **__):
+            raise ValueError("Could not find project")
+
+    monkeypatch.setattr(wandb, "Api", Api)
+    with pytest.raises(UserError, match=r"me/mine can not be read from W&B \(ValueError: Could not find project\)"):
+        results.load_wandb("me/mine")
+
+
+# ---- archives
+
+
+def test_archive_keeps_configs_commands_and_versions(runs, tmp_path):
+    results.publish(runs, tmp_path / "new" / "runs.parquet")
+    kept = archive.read_provenance(tmp_path / "new" / "runs.parquet")
+    assert set(kept) == {folder.name for folder in runs.iterdir()}
+    for folder in runs.iterdir():
+        assert kept[folder.name]["summary"] == summary(folder)
+        assert kept[folder.name]["config"] == OmegaConf.to_container(OmegaConf.load(folder / ".hydra/config.yaml"))
+        assert kept[folder.name]["overrides"] == list(OmegaConf.load(folder / ".hydra/overrides.yaml"))
+
+
+def test_archive_remembers_what_was_not_finished(own_runs, tmp_path):
+    folder = folder_of(own_runs, "random", 0.9, 0)
+    (folder / "summary.json").unlink()
+    results.publish(own_runs, tmp_path / "runs.parquet")
+    found = results.load(tmp_path / "runs.parquet")
+    assert found.incomplete == results.load(own_runs).incomplete == [(folder.name, "not finished: 3 epochs so far")]
+
+
+def test_a_folder_of_archives_is_read_as_one(runs, tmp_path):
+    for seed in (0, 1):
+        for folder in runs.glob(f"*-seed{seed}-*"):
+            shutil.copytree(folder, tmp_path / f"part{seed}" / folder.name)
+        results.publish(tmp_path / f"part{seed}", tmp_path / "published" / f"{seed}.parquet")
+    assert_same(results.load(runs).frame, results.load(tmp_path / "published").frame)
+
+
+# ---- what is not finished, or damaged
+
+
+def test_half_finished_and_failed_runs_are_reported_not_mixed_in(own_runs):
+    half, failed = folder_of(own_runs, "random", 0.9, 0), folder_of(own_runs, "magnitude", 0.9, 0)
+    for folder in (half, failed):
+        (folder / "summary.json").unlink()
+    torn = (half / "metrics.csv").read_text()[:-20]
+    (half / "metrics.csv").write_text(torn)
+    (failed / "failure.json").write_text('{"epoch": 2, "reason": "the training loss became nan in epoch 2"}')
+    found = results.load(own_runs)
+    assert found.incomplete == [
+        (failed.name, "failed: the training loss became nan in epoch 2"),
+        (half.name, "not finished"),
+    ]
+    assert found.frame["run"].nunique() == 16
+    assert not {half.name, failed.name} & set(found.frame["run"])
+
+
+def spoil(folder, line, change):
+    lines = (folder / "metrics.csv").read_text().splitlines()
+    lines[line - 1] = change(lines[line - 1])
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "change", "complaint"),
+    [
+        (1, lambda text: text.replace("seconds", "second"), "the columns are not those of metrics.csv"),
+        (3, lambda text: text[: text.rindex(",")], "14 values where 15 are expected"),
+        (3, lambda text: text.replace(",", ",x", 1), "could not convert string to float"),
+        (3, lambda text: "3" + text[1:], "epoch 3 where 2 is expected"),
+        (4, lambda text: text[: text.rindex(",")] + ",nan", "a number that is not finite"),
+    ],
+)
+def test_a_damaged_csv_is_named_with_its_line(own_runs, line, change, complaint):
+    folder = folder_of(own_runs, "random", 0.9, 0)
+    spoil(folder, line, change)
+    with pytest.raises(UserError) as error:
+        results.load(own_runs)
+    assert str(error.value).startswith(f"{folder / 'metrics.csv'}, line {line}: {complaint}")
+
+
+def test_a_csv_that_lost_an_epoch_is_refused(own_runs):
+    path = folder_of(own_runs, "random", 0.9, 0) / "metrics.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:3]) + "\n")
+    with pytest.raises(UserError, match=r"metrics.csv has 2 epochs but summary.json says 3"):
+        results.load(own_runs)
+
+
+@pytest.mark.parametrize(("text", "complaint"), [("{", "can not be read as JSON"), ("{}", "is not a run's summary")])
+def test_a_damaged_summary_is_named(own_runs, text, complaint):
+    path = folder_of(own_runs, "random", 0.9, 0) / "summary.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=complaint) as error:
+        results.load(own_runs)
+    assert str(path) in str(error.value)
+
+
+def test_sources_that_are_none_are_refused(tmp_path):
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        results.load(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="has no runs in it"):
+        results.load(tmp_path)
+    (tmp_path / "text.parquet").write_text("no Parquet")
+    with pytest.raises(UserError, match=r"text.parquet can not be read as Parquet"):
+        results.load(tmp_path / "text.parquet")
+    pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "other.parquet")
+    with pytest.raises(UserError, match=r"other.parquet is not an archive"):
+        results.load(tmp_path / "other.parquet")
+
+
+def test_a_run_that_is_there_twice_is_refused(own_runs):
+    folder = folder_of(own_runs, "random", 0.9, 0)
+    shutil.copytree(folder, own_runs / "copy")
+    with pytest.raises(UserError, match=f"copy and {folder.name} are the same run"):
+        results.load(own_runs)
+
+
+# ---- protocols
+
+PROTOCOL = {
+    "name": "paper",
+    "regrow": True,
+    "decision": "previous",
+    "log_likelihood": "sum",
+    "log_prior": "sum",
+    "beta": 0.5,
+    "prior": {"mean": 0.0, "std": 1.0},
+}
+
+
+def test_protocol_text_is_readable_and_leaves_the_name_out():
+    assert protocol_text(PROTOCOL) == protocol_text(PROTOCOL | {"name": "mine"}) == FIXTURE_PROTOCOL
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"regrow": False},
+        {"decision": "candidate"},
+        {"log_likelihood": "mean"},
+        {"log_prior": "mean"},
+        {"beta": math.nextafter(0.5, 1)},
+        {"prior": {"mean": math.nextafter(0, 1), "std": 1.0}},
+        {"prior": {"mean": 0.0, "std": math.nextafter(1, 0)}},
+    ],
+)
+def test_protocols_that_differ_in_anything_have_different_texts(change):
+    assert protocol_text(PROTOCOL | change) != FIXTURE_PROTOCOL
+
+
+def made_frame(*runs):
+    """A frame of one row a run from (pruner, protocol changes, seed), with as many of the columns as choosing needs."""
+    rows = [
+        {
+            "run": f"run{i}",
+            "hash": str(i),
+            "dataset": "mnist",
+            "model": "fcn",
+            "pruner": pruner,
+            "target_sparsity": 0.0 if pruner == "none" else 0.5,
+            "seed": seed,
+            "protocol": protocol_text(PROTOCOL | changes),
+            "epochs": 1,
+            "epoch": 1,
+        }
+        for i, (pruner, changes, seed) in enumerate(runs)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_two_protocols_are_refused_with_the_list_and_the_flag():
+    frame = made_frame(("bayes_random", {}, 0), ("bayes_random", {"decision": "candidate"}, 0))
+    with pytest.raises(UserError) as error:
+        choose(frame)
+    candidate = FIXTURE_PROTOCOL.replace("previous", "candidate")
+    assert str(error.value) == (
+        f'The runs follow 2 protocols: choose with --protocol one of "{candidate}"; "{FIXTURE_PROTOCOL}".'
+    )
+    assert list(choose(frame, "candidate")["run"]) == ["run1"]
+    assert list(choose(frame, FIXTURE_PROTOCOL)["run"]) == ["run0"]
+    with pytest.raises(UserError, match='"regrow" fits 2 protocols'):
+        choose(frame, "regrow")
+    with pytest.raises(UserError, match='"sorcery" fits no protocol'):
+        choose(frame, "sorcery")
+
+
+def test_runs_serve_every_protocol_that_they_can_not_tell_apart():
+    frame = made_frame(
+        ("none", {}, 0),
+        ("random", {}, 0),
+        ("random", {"regrow": False}, 0),
+        ("bayes_random", {}, 0),
+        ("bayes_random", {"decision": "candidate", "beta": 2.0}, 0),
+        ("bayes_random", {"regrow": False, "prior": {"mean": 0.0, "std": 0.1}}, 0),
+    )
+    assert len(protocols(frame)) == 4  # random without regrowth under N(0, 1) is not that of the last run
+    assert list(choose(frame, FIXTURE_PROTOCOL)["run"]) == ["run0", "run1", "run3"]
+    assert list(choose(frame, "candidate")["run"]) == ["run0", "run1", "run4"]
+    assert list(choose(frame, "N(0, 0.1^2)")["run"]) == ["run0", "run5"]
+
+
+def test_a_baseline_of_the_protocol_itself_comes_before_one_of_another():
+    frame = made_frame(
+        ("none", {"log_prior": "mean"}, 0),
+        ("none", {}, 0),
+        ("none", {"log_prior": "mean"}, 1),
+        ("bayes_random", {}, 0),
+    )
+    assert list(choose(frame)["run"]) == ["run1", "run2", "run3"]
+
+
+def test_lengths_are_not_mixed():
+    frame = made_frame(("none", {}, 0), ("random", {}, 0)).assign(epochs=[25, 3])
+    with pytest.raises(UserError, match=r"The runs have 3 or 25 epochs.*--epochs"):
+        choose(frame)
+    assert list(choose(frame, epochs=3)["run"]) == ["run1"]
+    with pytest.raises(UserError, match="--epochs 4 fits no run: they have 3 or 25 epochs"):
+        choose(frame, epochs=4)
+
+
+def test_two_runs_for_one_cell_and_seed_are_refused():
+    with pytest.raises(UserError, match="run0 and run2 have the same dataset"):
+        choose(made_frame(("random", {}, 0), ("random", {}, 1), ("random", {}, 0)))
+
+
+# ---- speed
+
+
+def test_630_runs_read_in_time(own_runs, tmp_path):
+    source, many = folder_of(own_runs, "random", 0.9, 0), tmp_path / "many"
+    header, *rows = (source / "metrics.csv").read_text().splitlines()
+    longer = [",".join([str(i + 1), *rows[i % 3].split(",")[1:]]) for i in range(25)]
+    (source / "metrics.csv").write_text("\n".join([header, *longer]) + "\n")
+    for i in range(630):
+        folder = many / f"run{i:03d}"
+        shutil.copytree(source, folder)
+        rewrite_summary(folder, seed=i, hash=str(i), epochs=25)
+    start = time.perf_counter()
+    found = results.load(many)
+    assert time.perf_counter() - start < 5
+    assert len(found.frame) == 630 * 25
+    made_by = {name: dict.fromkeys(archive.PROVENANCE) for name in found.frame["run"].unique()}
+    archive.write(Path(tmp_path / "many.parquet"), found.frame, made_by, [])
+    start = time.perf_counter()
+    again = results.load(tmp_path / "many.parquet")
+    assert time.perf_counter() - start < 1
+    assert_same(found.frame, again.frame)

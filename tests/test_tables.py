@@ -1,0 +1,338 @@
+import csv
+import importlib.util
+import io
+import math
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import scipy.stats
+from fixtures import raw_rows, rewrite_summary, unpack
+
+from bayes_pruning import results, script, tables
+from bayes_pruning.readings import choose
+from bayes_pruning.statistics import paired_difference, summarise
+from bayes_pruning.table_formats import FORMATS, csv_text, latex, markdown, percent
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+METHODS = ("random", "bayes_random", "magnitude", "bayes_magnitude")
+T_OF_ONE = math.tan(0.475 * math.pi)  # Student's 97.5% quantile with one degree of freedom
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The fixture's runs; do not write to them."""
+    return unpack(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def frame(runs):
+    return choose(results.load(runs).frame)
+
+
+@pytest.fixture(scope="module")
+def as_mnist(frame):
+    """The fixture's runs as if they were of the paper's MNIST."""
+    return frame.assign(dataset="mnist")
+
+
+@pytest.fixture
+def own_runs(tmp_path):
+    return unpack(tmp_path / "runs")
+
+
+def last_values(runs, pruner, sparsity, column):
+    """By hand: what a column of metrics.csv says in the last epoch, seed 0 then seed 1."""
+    middle = f"{pruner}-{sparsity}" if sparsity else pruner
+    folders = [next(runs.glob(f"mnist_5k-fcn-{middle}-seed{seed}-*")) for seed in (0, 1)]
+    return [float(raw_rows(folder)[-1][column]) for folder in folders]
+
+
+def cells(rows):
+    found = {("none", 0.0): rows[0].unpruned}
+    return found | {(method, row.sparsity): row.methods[method] for row in rows for method in row.methods}
+
+
+# ---- statistics
+
+
+def test_summary_by_hand():
+    found = summarise([1, 2, 3, 4])
+    assert (found.n, found.mean) == (4, 2.5)
+    assert found.sd == pytest.approx(math.sqrt(5 / 3), rel=1e-15)
+    assert summarise([]) is None
+    assert math.isnan(summarise([7.0]).sd)
+
+
+def test_paired_interval_is_that_of_the_paired_t_test():
+    draw = random.Random(1)
+    first, second = ({seed: draw.random() for seed in range(5)} for _ in range(2))
+    test = scipy.stats.ttest_rel(list(first.values()), list(second.values()))
+    expected = test.confidence_interval(0.95)
+    found = paired_difference(first, second)
+    assert found.n == 5
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+
+
+def test_pairs_are_matched_by_seed_and_only_shared_seeds_count():
+    found = paired_difference({2: 0.9, 0: 0.5, 7: 0.1}, {0: 0.3, 2: 0.5, 8: 0.2})
+    assert found.n == 2
+    assert found.mean == pytest.approx(0.3)  # (0.2 + 0.4) / 2
+    assert found.high - found.mean == pytest.approx(T_OF_ONE * 0.1)  # sd 0.2 / sqrt 2, over sqrt 2
+    assert paired_difference({0: 1.0}, {1: 1.0}) is None
+    assert math.isnan(paired_difference({0: 1.0}, {0: 0.5}).low)
+
+
+# ---- the table's numbers, by hand from the raw rows
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "column", "measured"),
+    [
+        (tables.BEFORE, "test_accuracy", "sparsity_before"),
+        (tables.AFTER, "pruned_test_accuracy", "sparsity"),
+    ],
+)
+def test_every_cell_is_mean_sd_and_n_of_the_last_epoch(runs, frame, accuracy, column, measured):
+    found = cells(tables.build(frame, accuracy))
+    assert set(found) == {("none", 0.0)} | {(method, sparsity) for method in METHODS for sparsity in (0.5, 0.9)}
+    for (pruner, sparsity), cell in found.items():
+        a, b = last_values(runs, pruner, sparsity, column)
+        zeros = last_values(runs, pruner, sparsity, measured)
+        assert cell.ours.n == 2
+        assert cell.ours.mean == pytest.approx((a + b) / 2, rel=1e-14)
+        assert cell.ours.sd == pytest.approx(abs(a - b) / math.sqrt(2), abs=1e-14)
+        assert cell.sparsity == pytest.approx(sum(zeros) / 2, rel=1e-14)
+        assert cell.paper is cell.difference is None
+
+
+def test_comparison_is_the_paired_difference_to_the_twin(runs, frame):
+    found = tables.compare(frame)
+    assert [(c.sparsity, c.method, c.twin) for c in found] == [
+        (sparsity, f"bayes_{twin}", twin) for sparsity in (0.5, 0.9) for twin in ("random", "magnitude")
+    ]
+    for comparison in found:
+        for when, column in (("before", "test_accuracy"), ("after", "pruned_test_accuracy")):
+            bayes = last_values(runs, comparison.method, comparison.sparsity, column)
+            classic = last_values(runs, comparison.twin, comparison.sparsity, column)
+            d0, d1 = (one - other for one, other in zip(bayes, classic, strict=True))
+            difference = comparison.differences[when]
+            assert difference.n == 2
+            assert difference.mean == pytest.approx((d0 + d1) / 2, abs=1e-14)
+            half = T_OF_ONE * abs(d0 - d1) / 2  # sd |d0 - d1| / sqrt 2, over sqrt 2
+            assert difference.low == pytest.approx((d0 + d1) / 2 - half, abs=1e-12)
+            assert difference.high == pytest.approx((d0 + d1) / 2 + half, abs=1e-12)
+
+
+def test_paper_table_is_complete_and_as_printed():
+    paper = tables.paper_values()
+    assert len(paper) == 126
+    assert paper["mnist", "fcn", "none", 0.0] == 0.9782
+    assert paper["mnist", "fcn", "bayes_magnitude", 0.75] == 0.9812
+    assert paper["mnist", "cnn", "random", 0.99] == 0.1135
+    assert paper["fashion_mnist", "cnn", "bayes_random", 0.25] == 0.9030
+    assert paper["cifar10", "cnn", "bayes_magnitude", 0.99] == 0.5537
+
+
+def test_rows_are_those_of_the_paper_with_its_values_and_our_difference(as_mnist):
+    rows = tables.build(as_mnist, tables.BEFORE)
+    assert [(row.dataset, row.model, row.sparsity) for row in rows] == [
+        (dataset, model, sparsity)
+        for dataset in ("mnist", "fashion_mnist", "cifar10")
+        for model in ("fcn", "cnn")
+        for sparsity in (0.25, 0.5, 0.75, 0.9, 0.99)
+    ]
+    cell = rows[1].methods["magnitude"]
+    assert cell.paper == 0.9791
+    assert cell.difference == pytest.approx(cell.ours.mean - 0.9791)
+    assert rows[1].unpruned.paper == 0.9782
+
+
+def test_missing_runs_are_missing_not_filled_in(frame):
+    gone = (frame["pruner"] == "magnitude") & (frame["target_sparsity"] == 0.9)
+    gone |= (frame["pruner"] == "bayes_random") & (frame["target_sparsity"] == 0.5) & (frame["seed"] == 1)
+    less = frame[~gone]
+    found = cells(tables.build(less, tables.BEFORE))
+    assert found["magnitude", 0.9].ours is found["magnitude", 0.9].sparsity is None
+    assert found["bayes_random", 0.5].ours.n == 1
+    compared = {(c.method, c.sparsity): c.differences["after"] for c in tables.compare(less)}
+    assert compared["bayes_magnitude", 0.9] is None
+    assert compared["bayes_random", 0.5].n == 1
+    text = markdown(less, True)
+    assert text.count("| missing |") == 4  # the cell before and after pruning, and its comparison before and after
+    assert re.search(r"\| 0\.\d{4} ± n/a \(1\)<br>zeros", text)
+    assert re.search(r"\| [+-]0\.\d{4} \(1\)<br>no interval \|", text)
+
+
+def test_a_researchers_own_pruner_gets_a_column(frame):
+    own = frame[frame["pruner"] == "random"].assign(pruner="bayes_own")
+    rows = tables.build(own, tables.BEFORE)
+    assert list(rows[0].methods) == [*METHODS, "bayes_own"]
+    assert rows[0].methods["bayes_own"].ours.n == 2
+    assert rows[0].unpruned.ours is None
+
+
+# ---- formats
+
+
+def test_markdown_shows_the_cells(runs, as_mnist):
+    before, after = markdown(as_mnist).split("### Accuracy after pruning")
+    for text, column, measured in (
+        (before, "test_accuracy", "sparsity_before"),
+        (after, "pruned_test_accuracy", "sparsity"),
+    ):
+        a, b = last_values(runs, "bayes_random", 0.9, column)
+        zeros = sum(last_values(runs, "bayes_random", 0.9, measured)) / 2
+        mean, sd = (a + b) / 2, abs(a - b) / math.sqrt(2)
+        expected = f"{mean:.4f} ± {sd:.4f} (2)<br>paper 0.9657, {mean - 0.9657:+.4f}<br>zeros {percent(zeros)}"
+        [row] = [line for line in text.splitlines() if line.split("|")[4:5] == [" 90.0% "] and "0.9657" in line]
+        assert row.split("|")[6].strip() == expected
+        assert "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)" in text
+    widths = {line.count("|") for line in markdown(as_mnist).splitlines() if line.startswith("|")}
+    assert widths == {9}
+
+
+def test_a_mean_above_the_papers_value_shows_its_sign(runs, frame):
+    cnn = frame.assign(dataset="mnist", model="cnn", target_sparsity=frame["target_sparsity"].replace(0.9, 0.99))
+    mean = sum(last_values(runs, "random", 0.9, "test_accuracy")) / 2
+    assert f"paper 0.1135, +{mean - 0.1135:.4f}<br>" in markdown(cnn)
+
+
+def test_measured_zeros_are_told_from_none():
+    assert [percent(x) for x in (0.0, 0.00024, 0.0551, 0.25, 0.9, 1.0)] == [
+        "0.0%",
+        "0.02%",
+        "5.5%",
+        "25.0%",
+        "90.0%",
+        "100.0%",
+    ]
+
+
+def test_latex_is_booktabs_with_even_rows_and_nothing_unescaped(as_mnist):
+    text = latex(as_mnist, True)
+    assert text.count(r"\begin{sidewaystable}") == text.count(r"\end{sidewaystable}") == 3
+    for rule in (r"\toprule", r"\bottomrule"):
+        assert text.count(rule) == 3
+    for table in text.split(r"\begin{tabular}")[1:]:
+        columns = re.match(r"\{(l+)\}", table).group(1)
+        rows = [line for line in table.split(r"\end{tabular}")[0].splitlines() if line.endswith(r" \\")]
+        assert {line.count("&") for line in rows} == {len(columns) - 1}
+    body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    assert not re.search(r"(?<!\\)[%#_^]", body.replace(r"\textasciicircum{}", ""))
+    assert body.count("{") == body.count("}")
+    assert "±" not in body
+
+
+def test_csv_has_every_cell_in_full(runs, as_mnist):
+    rows = list(csv.DictReader(io.StringIO(csv_text(as_mnist, True))))
+    assert len(rows) == 2 * (6 + 6 * 5 * 4)
+    [row] = [r for r in rows if (r["accuracy"], r["model"], r["method"], r["sparsity"], r["dataset"]) == (
+        "after", "fcn", "bayes_random", "0.9", "mnist",
+    )]  # fmt: skip
+    a, b = last_values(runs, "bayes_random", 0.9, "pruned_test_accuracy")
+    assert int(row["n"]) == 2
+    assert float(row["mean"]) == pytest.approx((a + b) / 2, rel=1e-15)
+    assert float(row["sd"]) == pytest.approx(abs(a - b) / math.sqrt(2), abs=1e-15)
+    assert float(row["difference"]) == pytest.approx((a + b) / 2 - 0.9657, rel=1e-13)
+    assert (row["paper"], row["twin"], row["paired_n"]) == ("0.9657", "random", "2")
+    missing = [r for r in rows if r["dataset"] == "cifar10"]
+    assert {(r["n"], r["mean"], r["sd"], r["difference"]) for r in missing} == {("0", "", "", "")}
+
+
+# ---- the scripts
+
+
+def call(name, monkeypatch, *arguments):
+    """Run a script as `python scripts/NAME ARGUMENTS` would, in this process."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+    spec.loader.exec_module(module)
+    script.run(module.main)
+
+
+def test_table_on_the_terminal_is_markdown(runs, frame, monkeypatch, capsys):
+    call("make_table", monkeypatch, runs, "--compare")
+    assert capsys.readouterr().out == markdown(frame, True)
+
+
+def test_table_files_are_written_from_an_archive(runs, frame, tmp_path, monkeypatch, capsys):
+    call("publish", monkeypatch, runs, "--out", tmp_path / "runs.parquet")
+    assert "18 runs" in capsys.readouterr().out
+    call("make_table", monkeypatch, tmp_path / "runs.parquet", "--out", tmp_path / "new" / "docs")
+    for suffix, render in FORMATS.values():
+        assert (tmp_path / "new" / "docs" / f"table1{suffix}").read_text() == render(frame, False)
+
+
+def test_one_run_alone_gives_a_table(runs, monkeypatch, capsys):
+    [folder] = runs.glob("*-none-seed0-*")
+    call("make_table", monkeypatch, folder, "--compare")
+    [accuracy] = {row["test_accuracy"] for row in raw_rows(folder)[-1:]}
+    out = capsys.readouterr().out
+    assert f"| {float(accuracy):.4f} ± n/a (1)<br>zeros 0.0% | missing | missing |" in out
+
+
+def test_runs_that_are_not_finished_are_named(own_runs, monkeypatch, capsys):
+    [folder] = own_runs.glob("*-none-seed0-*")
+    (folder / "summary.json").unlink()
+    call("make_table", monkeypatch, own_runs)
+    assert capsys.readouterr().err == f"left out: {folder.name} (not finished: 3 epochs so far)\n"
+
+
+def test_two_protocols_end_in_a_sentence_and_the_flag_chooses(own_runs, monkeypatch, capsys):
+    [folder] = own_runs.glob("*-bayes_random-0.9-seed0-*")
+    [other] = own_runs.glob("*-bayes_random-0.9-seed1-*")
+    protocol = {"regrow": False, "decision": "candidate", "log_likelihood": "sum", "log_prior": "sum", "beta": 1}
+    rewrite_summary(folder, protocol=protocol | {"prior": {"mean": 0, "std": 1}})
+    with pytest.raises(SystemExit) as exit_:
+        call("make_table", monkeypatch, own_runs)
+    assert "--protocol" in exit_.value.code
+    assert '"stay zero, candidate, sum/sum, beta 1, prior N(0, 1^2)"' in exit_.value.code
+    call("make_table", monkeypatch, own_runs, "--protocol", "previous", "--format", "csv")
+    rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    [row] = [r for r in rows if (r["accuracy"], r["method"], r["sparsity"]) == ("before", "bayes_random", "0.9")]
+    assert row["n"] == "1"
+    assert row["mean"] == raw_rows(other)[-1]["test_accuracy"]
+
+
+@pytest.mark.parametrize("name", ["make_table", "publish"])
+@pytest.mark.parametrize("trouble", ["missing", "empty", "corrupt", "unfinished"])
+def test_trouble_with_the_source_is_one_sentence(name, trouble, own_runs, tmp_path, monkeypatch):
+    source, expected = {
+        "missing": (tmp_path / "nowhere", f"{tmp_path / 'nowhere'} does not exist"),
+        "empty": (tmp_path / "empty", f"{tmp_path / 'empty'} has no runs in it"),
+        "corrupt": (own_runs, "metrics.csv, line 2: 1 values where 15 are expected"),
+        "unfinished": (own_runs, f"{own_runs} has no finished run"),
+    }[trouble]
+    (tmp_path / "empty").mkdir()
+    if trouble == "corrupt":
+        path = next(own_runs.iterdir()) / "metrics.csv"
+        path.write_text(path.read_text().splitlines()[0] + "\noops\n")
+    if trouble == "unfinished":
+        for path in own_runs.glob("*/summary.json"):
+            path.unlink()
+    with pytest.raises(SystemExit) as exit_:
+        call(name, monkeypatch, source, "--out", tmp_path / "out")
+    assert expected in exit_.value.code
+    assert "\n" not in exit_.value.code
+    assert not (tmp_path / "out").exists()
+
+
+def test_filters_need_the_server_and_json(runs, monkeypatch):
+    with pytest.raises(SystemExit, match="give --wandb"):
+        call("make_table", monkeypatch, runs, "--filters", "{}")
+    with pytest.raises(SystemExit, match="is not JSON"):
+        call("make_table", monkeypatch, runs, "--wandb", "a/b", "--filters", "group=table1")
+
+
+def test_an_error_leaves_with_status_1_and_no_stack_trace(tmp_path):
+    command = [sys.executable, str(SCRIPTS / "make_table.py"), "nowhere"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == "nowhere does not exist: name a folder of runs or a published archive.\n"

@@ -1,0 +1,234 @@
+"""The W&B mirror: what W&B's own reader finds in real offline runs, and that training never waits for it."""
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, composed
+from omegaconf import OmegaConf
+
+from bayes_pruning import mirror, tracking
+from bayes_pruning.columns import Metrics
+from bayes_pruning.config import run_config
+from bayes_pruning.errors import ConfigError
+from bayes_pruning.runs import git_commit
+
+AWKWARD = (1 / 3, 0.1 + 0.2, 5e-324, 1.7976931348623157e308, -1848.1415166644438, 1e-7, 2.0, 123456789.12345679)
+
+
+def metrics(epoch: int, shift: int = 0) -> Metrics:
+    """A row of numbers that are hard to write: none survives rounding to fewer than 17 digits."""
+    values: Any = [AWKWARD[(i + shift + epoch) % len(AWKWARD)] for i in range(7)]
+    return Metrics(epoch, *values[:5], 0.25, 0.75, epoch % 2, *values[2:], 0.125)
+
+
+def inspect(folder: Path) -> list[dict[str, Any]]:
+    """A W&B run folder as W&B's own reader shows it."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", str(folder), "--json"]
+    return [json.loads(line) for line in subprocess.run(command, capture_output=True, text=True).stdout.splitlines()]
+
+
+def only(records: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [record[kind] for record in records if record["type"] == kind]
+
+
+def rows_of(records: list[dict[str, Any]]) -> list[dict[str, float]]:
+    rows = [entry["item"] for entry in only(records, "history")]
+    return [{name: value for name, value in row.items() if not name.startswith("_")} for row in rows]
+
+
+def summary_of(records: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: value for entry in only(records, "summary") for name, value in entry["update"].items()}
+
+
+def folder_of(output_dir: Path, run_id: str) -> Path:
+    [folder] = output_dir.glob(f"wandb/offline-run-*-{run_id}")
+    return folder
+
+
+def job(output_dir: Path, *overrides: str) -> Any:
+    return composed("dataset=mnist_5k", f"output_dir={output_dir}", *overrides)
+
+
+def opened(config: Any, name: str) -> tracking.Tracker:
+    return tracking.start(run_config(config), config, Path(config.output_dir) / name)
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Two W&B runs that were live at once, their epochs logged in turn; the second failed after its second epoch."""
+    folder = tmp_path_factory.mktemp("two")
+    configs = {
+        "first": job(folder, "pruner=magnitude", "sparsity=0.9", "seed=3", "wandb.group=table1"),
+        "second": job(folder, "pruner=none", "model=cnn"),
+    }
+    trackers = {name: opened(config, name) for name, config in configs.items()}
+    for epoch in (1, 2, 3):
+        trackers["first"].log(metrics(epoch))
+        if epoch < 3:
+            trackers["second"].log(metrics(epoch, shift=1))
+    trackers["first"].finish(metrics(3), failed=False)
+    trackers["second"].finish(None, failed=True)
+    tracking.close()
+    return {name: (config, inspect(folder_of(folder, name))) for name, config in configs.items()}
+
+
+def test_every_number_is_logged_to_the_last_bit(two_runs: dict[str, Any]) -> None:
+    assert rows_of(two_runs["first"][1]) == [asdict(metrics(epoch)) for epoch in (1, 2, 3)]
+
+
+def test_live_runs_do_not_mix(two_runs: dict[str, Any]) -> None:
+    assert rows_of(two_runs["second"][1]) == [asdict(metrics(epoch, shift=1)) for epoch in (1, 2)]
+
+
+def test_epoch_is_the_step_axis_of_every_metric(two_runs: dict[str, Any]) -> None:
+    records = two_runs["first"][1]
+    [metric] = only(records, "metric")
+    assert (metric["glob_name"], metric["step_metric"]) == ("*", "epoch")
+    assert [entry["item"]["_step"] for entry in only(records, "history")] == [1, 2, 3]
+
+
+def test_a_run_says_what_it_is(two_runs: dict[str, Any]) -> None:
+    [first] = only(two_runs["first"][1], "run")
+    assert first["display_name"] == "mnist_5k-fcn-magnitude-0.9-seed3"
+    assert (first["run_id"], first["project"], first["run_group"]) == ("first", "bayes_pruning", "table1")
+    assert (first["job_type"], first["tags"]) == ("magnitude", ["mnist_5k", "fcn", "sparsity 0.9"])
+    assert first.get("git", {}).get("commit") == git_commit()
+    [second] = only(two_runs["second"][1], "run")
+    assert (second["job_type"], second["tags"]) == ("none", ["mnist_5k", "cnn", "unpruned"])
+
+
+def test_the_config_is_the_resolved_one_as_plain_values(two_runs: dict[str, Any]) -> None:
+    config, records = two_runs["first"]
+    [first] = only(records, "run")
+    logged = {name: value for name, value in first["config"]["update"].items() if name != "_wandb"}
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    assert logged == plain | {"hash": run_config(config).hash()}
+
+
+def test_a_finished_run_has_its_last_metrics_as_summary(two_runs: dict[str, Any]) -> None:
+    summary = summary_of(two_runs["first"][1])
+    last = asdict(metrics(3))
+    assert {name: summary[name] for name in last} == last
+
+
+def test_the_exit_code_says_whether_a_run_failed(two_runs: dict[str, Any]) -> None:
+    codes = [only(two_runs[name][1], "exit")[0].get("exit_code", 0) for name in ("first", "second")]
+    assert codes == [0, 1]
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"wandb\.mode=on is not accepted: .* offline, online or disabled"):
+        tracking.check_mode("on")
+
+
+def script(tmp_path: Path, mode: str, body: str) -> list[str]:
+    """A command that opens a W&B run in a fresh process, then runs `body`."""
+    config = tmp_path / "config.yaml"
+    config.write_text(OmegaConf.to_yaml(job(tmp_path, f"wandb.mode={mode}")))
+    lines = [
+        "import os, signal, sys; from pathlib import Path",
+        f"sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]",
+        "from omegaconf import OmegaConf; from bayes_pruning import execute, tracking",
+        "from test_tracking import metrics, opened",
+        f"before = dict(os.environ); config = OmegaConf.load({str(config)!r})",
+        "tracker = opened(config, 'a'); tracker.log(metrics(1)); tracker.log(metrics(2))",
+        body,
+    ]
+    return [sys.executable, "-c", "\n".join(lines)]
+
+
+def test_disabled_imports_nothing_starts_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    body = "tracker.finish(metrics(2), False); print('wandb' in sys.modules, tracking._HELPER._process)"
+    done = subprocess.run(script(tmp_path, "disabled", body), capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "None"]
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_a_killed_process_leaves_all_its_epochs_and_an_environment_untouched(tmp_path: Path) -> None:
+    body = "print('wandb' in sys.modules, os.environ == before, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    done = subprocess.run(script(tmp_path, "offline", body), capture_output=True, text=True)
+    assert (done.stdout.split(), done.returncode) == (["False", "True"], -signal.SIGKILL)
+    deadline = time.monotonic() + 60  # the helper may still be starting
+    while not list(tmp_path.glob("wandb/offline-run-*/run-a.wandb")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    while not only(records := inspect(folder_of(tmp_path, "a")), "exit") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert rows_of(records) == [asdict(metrics(1)), asdict(metrics(2))]
+    assert only(records, "exit")[0]["exit_code"] == 1
+
+
+@pytest.fixture
+def hanging_server() -> Iterator[str]:
+    """A server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("trouble", ["no key", "no server", "hanging server"])
+def test_online_without_a_server_goes_offline_at_once(
+    trouble: str, tmp_path: Path, hanging_server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    monkeypatch.setenv("WANDB_HTTP_TIMEOUT", "1")
+    monkeypatch.setenv("WANDB_BASE_URL", hanging_server if trouble == "hanging server" else "http://127.0.0.1:1")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    if trouble != "no key":
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setitem(tracking.END_PATIENCE, "online", 20.0)  # this machine may be busy; the real one is measured
+    config = job(tmp_path, "wandb.mode=online")
+    start = time.monotonic()
+    trackers = [opened(config, f"run{i}") for i in range(3)]
+    for tracker in trackers:
+        tracker.log(metrics(1))
+        tracker.finish(metrics(1), failed=False)
+    assert time.monotonic() - start < 2
+    tracking.close()
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "scripts/sync_wandb.py" in caplog.text
+    assert len(list(tmp_path.glob("wandb/*run-*-run*"))) == 3
+    assert rows_of(inspect(folder_of(tmp_path, "run2"))) == [asdict(metrics(1))]
+
+
+def test_a_server_that_can_not_be_used_is_asked_once_however_many_runs_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("wandb.login", lambda **options: asked.append(options))
+    runs = mirror.Mirror()
+    assert [runs._server_answers() for _ in range(100)] == [False] * 100
+    assert asked == [{"prompt": False, "verify": True}]
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_helper_that_dies_or_hangs_is_given_up_with_one_warning(
+    how: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tracking, "PIPE_PATIENCE", 0.3)
+    tracker = opened(job(tmp_path), "a")
+    process = tracking._HELPER._process
+    assert process is not None
+    os.kill(process.pid, how)
+    if how is signal.SIGKILL:
+        process.wait()
+    start = time.monotonic()
+    for epoch in range(1, 2000):  # far more than a pipe holds
+        tracker.log(metrics(epoch))
+    tracker.finish(None, failed=False)
+    tracking.close()
+    assert time.monotonic() - start < 5
+    assert len(caplog.records) == 1
+    assert "no longer mirrors" in caplog.text
+    assert process.poll() is not None
