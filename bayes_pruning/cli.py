@@ -67,6 +67,9 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us whole, and any other keeps its stack trace
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from the last finished epoch.", file=sys.stderr)
+        sys.exit(130)
     except CompactHydraException as error:
         cause = f" {error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
         sys.exit(f"{error}{cause}")

@@ -73,13 +73,24 @@ def linear(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
 
 
+def _channels_last(images: Tensor) -> Tensor:
+    """`images` [batch, channels, h, w] in the memory order [batch, h, w, channels], in which convolutions return too.
+
+    With one channel both orders are the same memory, and PyTorch takes it for the other one unless the strides say so.
+    """
+    if images.shape[1] == 1 and images.is_contiguous() and not images.requires_grad:
+        _, _, height, width = images.shape
+        return images.as_strided(images.shape, (height * width, 1, width, 1))
+    return images.contiguous(memory_format=torch.channels_last)
+
+
 def conv2d(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x [members | 1, batch, channels, h, w], weight [members, filters, channels, k, k], bias [members, filters].
 
     One convolution a member: a grouped one, which vmap would make of them, measured slower (docs/performance.md).
     The result lies in memory as [members, batch, h, w, filters], the order in which pooling is fast.
     """
-    inputs = x.expand(len(weight), *x.shape[1:])
+    inputs = [_channels_last(a) for a in x.expand(len(weight), *x.shape[1:])]
     outputs = [
         F.conv2d(a, w, b, layer.stride, layer.padding, layer.dilation, layer.groups).permute(0, 2, 3, 1).contiguous()
         for a, w, b in zip(inputs, weight, bias, strict=True)

@@ -34,6 +34,8 @@ class Stack:
             raise UserError("A model with buffers (such as BatchNorm's running mean) can not be stacked.")
         self.size = len(models)
         self.device = device
+        # On a CPU convolutions keep all cores busy by themselves: stacking their large outputs would only copy them.
+        self.one_by_one = device.type == "cpu" and any(isinstance(m, nn.Conv2d) for m in self.model.modules())
         self.parameters: Parameters = {
             name: torch.stack([model.get_parameter(name).detach() for model in models]).to(device).requires_grad_()
             for name, _ in self.model.named_parameters()
@@ -61,6 +63,12 @@ class Stack:
     def forward(self, x: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """Logits [members, batch, classes] of x [members | 1, batch, ...], by default with the stack's parameters."""
         parameters = self.parameters if parameters is None else parameters
+        members = len(next(iter(parameters.values())))
+        if self.one_by_one and members > 1:
+            inputs = x.expand(members, *x.shape[1:]).split(1)
+            each = zip(*(parameter.split(1) for parameter in parameters.values()), strict=True)
+            alone = [dict(zip(parameters, member, strict=True)) for member in each]
+            return torch.cat([self.forward(a, member) for a, member in zip(inputs, alone, strict=True)])
         if not layers.is_stackable(self.model):
             return self._vmap(x, dict(parameters))
         for index, layer in enumerate(self.model.children()):

@@ -69,6 +69,10 @@ def run_sweep(jobs: Sequence[Job], max_members: int | None) -> dict[Path, Outcom
     display.say(f"{len(todo)} runs{finished}; {sum(map(len, stacks))} to train in {len(stacks)} stacks")
     try:
         for number, stack in enumerate(stacks, 1):
+            if not clock.allows_epoch():
+                reason = "max_minutes was reached before it could go on"
+                outcomes |= {job.folder: Outcome(STOPPED, job.folder, reason) for job in stack}
+                continue
             display.title = f"stack {number}/{len(stacks)}"
             outcomes |= {outcome.folder: outcome for outcome in _train(stack, display, clock)}
     finally:

@@ -251,3 +251,15 @@ def test_train_py_from_a_wheel_installed_elsewhere(tmp_path: Path) -> None:
     assert "2 finished" in done.stdout
     for folder in (tmp_path / "outputs").glob("mnist_5k*"):
         assert json.loads((folder / "summary.json").read_text())["epochs"] == 2
+
+
+@pytest.mark.usefixtures("digits_only")
+def test_max_minutes_leaves_stacks_that_did_not_start_alone(command: Command, tmp_path: Path) -> None:
+    arguments = ("pruner=random", "seed=range(0,4)", f"output_dir={tmp_path}", "hydra.launcher.max_members=2")
+    code, printed = command(*SWEEP, *arguments, "max_minutes=0.0001")
+    assert not code
+    assert "stopped" in printed
+    assert len(folders(tmp_path)) <= 2
+    code, printed = command(*SWEEP, *arguments)
+    assert not code
+    assert "4 finished" in printed

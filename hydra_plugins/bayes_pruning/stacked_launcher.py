@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -47,20 +48,21 @@ class StackedLauncher(Launcher):
                 )
             return _split(configs[number])
 
-        jobs = [
-            Job(composer.values(overrides), lambda number=number: compose(number))  # type: ignore[misc]
-            for number, overrides in enumerate(job_overrides)
-        ]
-        outcomes = sweep.run_sweep(jobs, self.max_members)
-        returns = []
-        for number, job in enumerate(jobs):
-            outcome = outcomes[job.folder]
-            config, hydra = compose(number)
-            result = JobReturn(list(job_overrides[number]), config, hydra, str(job.folder), hydra.hydra.job.name)
-            result.status = JobStatus.FAILED if outcome.status == FAILED else JobStatus.COMPLETED
-            result.return_value = RunFailed(outcome.reason) if outcome.status == FAILED else str(outcome.folder)
-            self.context.callbacks.on_job_end(config=configs[number], job_return=result)
-            returns.append(result)
+        jobs = [Job(composer.values(job), partial(compose, number)) for number, job in enumerate(job_overrides)]
+        own = HydraConfig.instance().cfg
+        try:
+            outcomes = sweep.run_sweep(jobs, self.max_members)
+            returns = []
+            for number, job in enumerate(jobs):
+                outcome = outcomes[job.folder]
+                config, hydra = compose(number)
+                result = JobReturn(list(job_overrides[number]), config, hydra, str(job.folder), hydra.hydra.job.name)
+                result.status = JobStatus.FAILED if outcome.status == FAILED else JobStatus.COMPLETED
+                result.return_value = RunFailed(outcome.reason) if outcome.status == FAILED else str(outcome.folder)
+                self.context.callbacks.on_job_end(config=configs[number], job_return=result)
+                returns.append(result)
+        finally:
+            HydraConfig.instance().cfg = own
         print(sweep.summary(jobs, outcomes, time.monotonic() - started))
         return returns
 
