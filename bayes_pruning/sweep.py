@@ -106,19 +106,23 @@ def failures(outcomes: dict[Path, Outcome]) -> str:
 
 
 def summary(jobs: Sequence[Job], outcomes: dict[Path, Outcome], seconds: float) -> str:
-    """A table of what the sweep's runs ended with, means over seeds, and how many are in which state."""
+    """A table of what the sweep's runs ended with, and how many are in which state.
+
+    Means over seeds of the last epoch: accuracy before pruning, accuracy after, and the zeros of that last network.
+    """
     cells: dict[tuple[str, ...], list[Outcome]] = {}
     for job in distinct(jobs):
         run, outcome = job.run, outcomes[job.folder]
         sparsity = "-" if run.pruner.gate == "never" else f"{run.sparsity:g}"
         cells.setdefault((run.dataset["name"], run.model["name"], run.pruner.name, sparsity), []).append(outcome)
-    head = f"{'dataset':14} {'model':6} {'pruner':16} {'sparsity':>8} {'runs':>5} {'accuracy':>9} {'pruned':>9}"
+    head = f"{'dataset':14} {'model':6} {'pruner':16} {'sparsity':>8} {'runs':>5} {'accuracy':>9} {'pruned':>9} {'zeros':>7}"
     lines = [head]
     for key, members in cells.items():
         rows = [outcome.metrics for outcome in members if outcome.status in (FINISHED, SKIPPED) and outcome.metrics]
+        columns = (("test_accuracy", 9), ("pruned_test_accuracy", 9), ("sparsity", 7))
         means = [
-            f"{sum(getattr(row, name) for row in rows) / len(rows):9.4f}" if rows else f"{'-':>9}"
-            for name in ("test_accuracy", "pruned_test_accuracy")
+            f"{sum(getattr(row, name) for row in rows) / len(rows):{width}.4f}" if rows else f"{'-':>{width}}"
+            for name, width in columns
         ]
         lines.append(f"{key[0]:14} {key[1]:6} {key[2]:16} {key[3]:>8} {len(rows):>5} {' '.join(means)}")
     states = {state: sum(outcome.status == state for outcome in outcomes.values()) for state in _STATES}
