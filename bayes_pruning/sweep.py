@@ -115,8 +115,10 @@ def summary(jobs: Sequence[Job], outcomes: dict[Path, Outcome], seconds: float) 
         run, outcome = job.run, outcomes[job.folder]
         sparsity = "-" if run.pruner.gate == "never" else f"{run.sparsity:g}"
         cells.setdefault((run.dataset["name"], run.model["name"], run.pruner.name, sparsity), []).append(outcome)
-    head = f"{'dataset':14} {'model':6} {'pruner':16} {'sparsity':>8} {'runs':>5} {'accuracy':>9} {'pruned':>9} {'zeros':>7}"
-    lines = [head]
+    lines = [
+        f"{'dataset':14} {'model':6} {'pruner':16} {'sparsity':>8} {'runs':>5} "
+        f"{'accuracy':>9} {'pruned':>9} {'zeros':>7}"
+    ]
     for key, members in cells.items():
         rows = [outcome.metrics for outcome in members if outcome.status in (FINISHED, SKIPPED) and outcome.metrics]
         columns = (("test_accuracy", 9), ("pruned_test_accuracy", 9), ("sparsity", 7))

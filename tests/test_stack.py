@@ -1,6 +1,7 @@
 """A stack against plain PyTorch, against its members alone, and with one that diverges."""
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,6 +14,15 @@ from bayes_pruning.stack import Stack
 
 CPU = torch.device("cpu")
 SHAPE = (1, 8, 8)
+
+
+@pytest.fixture(autouse=True)
+def _several_threads() -> Iterator[None]:
+    """Bits must not depend on the company even where a tensor's work is split between threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
 
 
 class Residual(nn.Module):
