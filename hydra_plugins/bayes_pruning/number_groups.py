@@ -5,13 +5,15 @@ parts change that for the groups `sparsity` and `seed`, and only here:
 
 - `Overrides.__init__` of Hydra's defaults list turns a numeric choice of these groups into its text;
 - `NumberSource` serves a config for any number that has no file in conf/sparsity or conf/seed;
-- `NumberSearchPath`, which Hydra loads before it composes anything, in every process, installs both.
+- `NumberSearchPath`, which Hydra loads before it composes anything, installs both. A launcher's worker process gets
+  its config loader, `NumberSource` included, by pickle, and that imports this module, which installs the hook too.
 
 The first part also refuses an option that does not exist, in one sentence.
 """
 
 import inspect
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from hydra._internal import defaults_list
@@ -108,3 +110,7 @@ def _check_choice(override: Any, repo: Any) -> None:
         override._value = str(value)
     elif group in OWN_GROUPS and isinstance(value, str) and not repo.config_exists(f"{group}/{value}"):
         raise ConfigError(group, value, one_of(repo.get_group_options(group)))
+
+
+with suppress(UserError):  # NumberSearchPath says it to the user
+    install_hook()
