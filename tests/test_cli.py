@@ -28,6 +28,13 @@ def test_every_option_of_every_group_composes_into_a_run() -> None:
             run_config(composed(f"{group}={option}"))
 
 
+def test_an_experiment_overrides_the_defaults_and_the_command_line_the_experiment() -> None:
+    config = composed("experiment=smoke")
+    assert (config.epochs, config.dataset.name, config.wandb.group) == (3, "mnist_5k", "smoke")
+    assert composed("experiment=smoke", "epochs=7", "dataset=mnist").epochs == 7
+    assert composed("experiment=smoke", "epochs=7", "dataset=mnist").dataset.name == "mnist"
+
+
 @pytest.mark.parametrize(
     ("override", "field", "value"),
     [
