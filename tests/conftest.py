@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from fixtures import unpack
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from synthetic import call_script
 
-from bayes_pruning import cli, datasets, device
+from bayes_pruning import cli, datasets, device, results
 from bayes_pruning.config import RunConfig, run_config
 from bayes_pruning.datasets import Dataset, Split
 from bayes_pruning.paths import conf_dir
+from bayes_pruning.readings import choose
 
 ROOT = Path(__file__).resolve().parents[1]
 QUIET = ("wandb.mode=disabled", "progress=none")
@@ -71,3 +74,21 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return code, capsys.readouterr().out
 
     return call
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Call a script's entry point with arguments; see synthetic.call_script."""
+    return call_script(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published fixture's real runs of mnist_5k; do not write to them."""
+    return unpack(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="session")
+def real(folder: Path) -> Any:
+    """Their frame."""
+    return choose(results.load(folder).frame)

@@ -6,8 +6,8 @@ import shutil
 import pandas as pd
 import pytest
 import scipy.stats
-from fixtures import rewrite_summary, unpack
-from synthetic import PROTOCOL, assert_one_sentence_each, call_script, frame, runs
+from fixtures import rewrite_summary
+from synthetic import PROTOCOL, assert_one_sentence_each, frame, runs
 
 from bayes_pruning import claims
 from bayes_pruning.claim_measures import overfitting
@@ -15,17 +15,6 @@ from bayes_pruning.claim_rules import CLAIMS, FAILS, HOLDS, UNDECIDED, above, al
 from bayes_pruning.curves import Cell
 
 SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.99)
-
-
-@pytest.fixture
-def script(monkeypatch, capsys):
-    return call_script(monkeypatch, capsys)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """The fixture's runs; do not write to them."""
-    return unpack(tmp_path_factory.mktemp("runs"))
 
 
 def verdict(name, found, label, *arguments):

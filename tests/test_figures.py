@@ -7,18 +7,16 @@ import shutil
 import matplotlib as mpl
 import numpy as np
 import pytest
-from fixtures import unpack
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from PIL import Image
-from synthetic import PROTOCOL, assert_one_sentence_each, call_script, frame, runs
+from synthetic import PROTOCOL, assert_one_sentence_each, frame, runs
 
-from bayes_pruning import results, tables
+from bayes_pruning import tables
 from bayes_pruning.errors import UserError
 from bayes_pruning.figures import catalogue, chosen, render, write
 from bayes_pruning.plot_style import METHOD_LOOKS, SPARSITY_LOOKS, STYLES
-from bayes_pruning.readings import choose
 
 PAPER = STYLES["paper"]
 NAMES = [  # the paper's captions, by hand
@@ -42,22 +40,6 @@ NAMES = [  # the paper's captions, by hand
     "fig21_cifar10_cnn_magnitude",
     "accuracy_by_sparsity",
 ]
-
-
-@pytest.fixture
-def script(monkeypatch, capsys):
-    return call_script(monkeypatch, capsys)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """The fixture's runs; do not write to them."""
-    return unpack(tmp_path_factory.mktemp("runs"))
-
-
-@pytest.fixture(scope="module")
-def real(folder):
-    return choose(results.load(folder).frame)
 
 
 def plate(start, **options):

@@ -6,12 +6,11 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
-from fixtures import raw_rows, rewrite_summary, summary, unpack
-from synthetic import PROTOCOL, assert_one_sentence_each, call_script, frame, runs
+from fixtures import raw_rows, rewrite_summary, summary
+from synthetic import PROTOCOL, assert_one_sentence_each, frame, runs
 
 from bayes_pruning import claims, report, results
 from bayes_pruning.figures import catalogue
-from bayes_pruning.readings import choose
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -98,22 +97,6 @@ class Page(HTMLParser):
 
     def of(self, tag):
         return [attributes for name, attributes in self.tags if name == tag]
-
-
-@pytest.fixture
-def script(monkeypatch, capsys):
-    return call_script(monkeypatch, capsys)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """The fixture's runs; do not write to them."""
-    return unpack(tmp_path_factory.mktemp("runs"))
-
-
-@pytest.fixture(scope="module")
-def real(folder):
-    return choose(results.load(folder).frame)
 
 
 @pytest.fixture(scope="module")
