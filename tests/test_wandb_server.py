@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+import wandb
 from conftest import ROOT
 from test_tracking import job, metrics, opened
 from wandb_stub import ENTITY, Stub
 
-import wandb
 from bayes_pruning import results, tracking
 from bayes_pruning.columns import Metrics
 from bayes_pruning.config import run_config
