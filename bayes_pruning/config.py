@@ -19,6 +19,7 @@ from bayes_pruning.errors import ConfigError, UserError, one_of
 SCALES = ("sum", "mean")
 DECISIONS = ("previous", "candidate")
 HASH_DIGITS = 10
+WITHOUT_EVIDENCE = ("never", "always", "alternate", "never_after", "matched_rate")  # gates that no Bayes factor moves
 
 
 @dataclass(frozen=True)
@@ -73,24 +74,28 @@ class RunConfig:
         return math.log(self.protocol.beta)
 
     @property
+    def asks_for_evidence(self) -> bool:
+        """Whether the gate decides by a Bayes factor."""
+        return self.pruner.gate not in WITHOUT_EVIDENCE
+
+    @property
     def tries_candidate(self) -> bool:
         """Whether this epoch's own pruning is tried before the gate decides (it matters only to a gate that asks)."""
-        return self.protocol.decision == "candidate" and self.pruner.gate not in ("never", "always")
+        return self.protocol.decision == "candidate" and self.asks_for_evidence
 
     def identity(self) -> dict[str, Any]:
         """What the run is, as plain values, without what can not change its numbers.
 
-        An unpruned run does not depend on the sparsity or on how a gate decides, and a gate that is always open does
-        not depend on beta: such fields are left out, so that runs which are the same run have the same identity.
+        An unpruned run does not depend on the sparsity or on how a gate decides, and a gate that asks for no evidence
+        not on beta: such fields are left out, so that runs which are the same run have the same identity.
         """
         plain = dataclasses.asdict(self)
         plain["dataset"], plain["model"] = dict(self.dataset), dict(self.model)
         del plain["protocol"]["name"]
-        unread = {"never": ("regrow", "decision", "beta"), "always": ("decision", "beta")}
-        for field in unread.get(self.pruner.gate, ()):
-            del plain["protocol"][field]
+        if not self.asks_for_evidence:
+            del plain["protocol"]["decision"], plain["protocol"]["beta"]
         if self.pruner.gate == "never":
-            del plain["sparsity"]
+            del plain["protocol"]["regrow"], plain["sparsity"]
         return plain
 
     def hash(self) -> str:

@@ -107,6 +107,7 @@ class _Member:
         self.outcome: Outcome | None = None
         self.progress = self.folder.progress()
         self.metrics = list(self.progress.metrics) if self.progress else []
+        self.ledger = list(self.progress.decisions) if self.progress else []
         if runs.is_finished(self.folder.path):  # by another process, since this one looked
             self.outcome = skipped(self.folder.path)
             return
@@ -127,8 +128,10 @@ class _Member:
     def keep_epoch(self, row: Metrics, trainer: Trainer, index: int) -> None:
         """Save one finished epoch; a folder that can not be written ends the run."""
         self.metrics.append(row)
+        if index in trainer.decisions:
+            self.ledger.append(trainer.decisions[index])
         try:
-            self.folder.save_epoch(self.metrics, trainer.state(index))
+            self.folder.save_epoch(self.metrics, self.ledger, trainer.state(index))
             with (self.folder.path / "train.log").open("a") as log:
                 log.write(describe(row, self.job.run.epochs) + "\n")
         except OSError as error:

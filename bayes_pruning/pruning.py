@@ -44,6 +44,7 @@ class Evidence:
     """
 
     epoch: int  # from 1
+    epochs: int  # that the run has in all
     log_bayes_factor: float | None
     log_beta: float
     seed: int
@@ -87,6 +88,25 @@ def always(evidence: Evidence) -> bool:
 def bayes_factor(evidence: Evidence) -> bool:
     """Algorithms 2 and 3, line 4: prune if the Bayes factor exceeds beta. Open while there is none."""
     return evidence.log_bayes_factor is None or evidence.log_bayes_factor > evidence.log_beta
+
+
+@GATES.register
+def alternate(evidence: Evidence, every: int = 2) -> bool:
+    """A control without evidence: open in the first epoch and in each `every`-th after it."""
+    return (evidence.epoch - 1) % every == 0
+
+
+@GATES.register
+def never_after(evidence: Evidence, epoch: int) -> bool:
+    """A control without evidence: open up to and including `epoch`, then closed for good."""
+    return evidence.epoch <= epoch
+
+
+@GATES.register
+def matched_rate(evidence: Evidence, openings: int) -> bool:
+    """A control without evidence: open in `openings` epochs, as many as a Bayes run's gate, drawn from the seed."""
+    drawn = torch.randperm(evidence.epochs, generator=generator(evidence.seed, "matched rate"))[:openings]
+    return evidence.epoch - 1 in drawn.tolist()
 
 
 def pruned_count(size: int, sparsity: float) -> int:

@@ -2,8 +2,9 @@
 
     .hydra/               config.yaml, overrides.yaml, hydra.yaml
     metrics.csv           one row an epoch; the open file is also the lock that keeps a second process out
-    checkpoint.pt         replaced atomically after each epoch; holds the metrics so far, so it alone decides where
-                          a run goes on, and metrics.csv is brought in line with it
+    decisions.csv         one row an epoch, where the gate asks for evidence: what it compared and decided
+    checkpoint.pt         replaced atomically after each epoch; holds the rows of both files so far, so it alone
+                          decides where a run goes on, and the files are brought in line with it
     weights.safetensors   the final weights, as pruned
     summary.json          written last, atomically: its presence says the run is finished
     failure.json          only where a run failed: the epoch and the reason
@@ -28,12 +29,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save as safetensors_bytes
 
-from bayes_pruning import __version__
+from bayes_pruning import __version__, decisions
 from bayes_pruning.columns import COLUMNS, Metrics
 from bayes_pruning.config import RunConfig, run_config
+from bayes_pruning.decisions import Decision
 from bayes_pruning.errors import UserError
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 
 
 def folder_of(run: RunConfig, output_dir: str | Path) -> Path:
@@ -61,10 +63,11 @@ def epochs_done(folder: Path) -> int:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: its checkpoint's state and the metrics of the epochs it has."""
+    """How far a run is: its checkpoint's state, and the rows of the epochs it has."""
 
     state: dict[str, Any]
     metrics: list[Metrics]
+    decisions: list[Decision]
 
 
 class RunFolder:
@@ -82,6 +85,7 @@ class RunFolder:
     def __init__(self, run: RunConfig, output_dir: str | Path, config: DictConfig, hydra: DictConfig | None) -> None:
         self.run = run
         self.path = folder_of(run, output_dir)
+        git_commit()  # now, and not when the run ends: the checkout may have moved on by then
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._metrics = self._lock()
@@ -136,37 +140,42 @@ class RunFolder:
         """Where the run stopped, or None if it starts anew. Raises UserError for a checkpoint that can not be used."""
         path = self.path / "checkpoint.pt"
         if not path.exists():
-            self._rewrite_metrics([])
+            self._bring_in_line([], [])
             return None
         remedy = f"remove {path} to start the run anew"
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            version, run_hash, metrics = state["format"], state["hash"], state["metrics"]
+            version, run_hash = state["format"], state["hash"]
         except Exception as error:  # zip, pickle and torch each raise their own
             raise UserError(f"{path} is not a readable checkpoint ({type(error).__name__}): {remedy}.") from error
         if version != CHECKPOINT_FORMAT:
             raise UserError(f"{path} has format {version}, this version reads {CHECKPOINT_FORMAT}: {remedy}.")
         if run_hash != self.run.hash():
             raise UserError(f"{path} belongs to another run (hash {run_hash}, this one's {self.run.hash()}): {remedy}.")
-        rows = [Metrics(*row) for row in metrics]
-        self._rewrite_metrics(rows)
-        return Progress(state, rows)
+        progress = Progress(
+            state, [Metrics(*row) for row in state["metrics"]], [Decision(*row) for row in state["decisions"]]
+        )
+        self._bring_in_line(progress.metrics, progress.decisions)
+        return progress
 
-    def _rewrite_metrics(self, rows: list[Metrics]) -> None:
-        """Bring metrics.csv in line with the checkpoint: drop what goes beyond it or is torn, add what is missing."""
-        text = _csv_lines([COLUMNS, *map(_cells, rows)])
-        path = self.path / "metrics.csv"
-        if path.read_bytes() != text.encode():
+    def _bring_in_line(self, metrics: list[Metrics], ledger: list[Decision]) -> None:
+        """Make the two files what the checkpoint says: drop what goes beyond it or is torn, add what is missing."""
+        text = _csv_lines([COLUMNS, *map(_cells, metrics)])
+        if (self.path / "metrics.csv").read_bytes() != text.encode():
             self._metrics.truncate(0)
             self._metrics.write(text)
             self._metrics.flush()
+        if self.run.asks_for_evidence:
+            text = _csv_lines([decisions.COLUMNS, *map(_cells, ledger)])
+            write_atomically(self.path / "decisions.csv", text.encode())
 
-    def save_epoch(self, metrics: list[Metrics], state: Mapping[str, Any]) -> None:
-        """Keep an epoch: the checkpoint first, which counts, then its row of metrics.csv."""
+    def save_epoch(self, metrics: list[Metrics], ledger: list[Decision], state: Mapping[str, Any]) -> None:
+        """Keep an epoch: the checkpoint first, which counts, then its row of each file."""
         contents = {
             "format": CHECKPOINT_FORMAT,
             "hash": self.run.hash(),
             "metrics": [list(astuple(row)) for row in metrics],
+            "decisions": [list(astuple(row)) for row in ledger],
             **{key: _own_memory(value) for key, value in state.items()},
         }
         buffer = io.BytesIO()
@@ -174,6 +183,9 @@ class RunFolder:
         write_atomically(self.path / "checkpoint.pt", buffer.getvalue())
         self._metrics.write(_csv_lines([_cells(metrics[-1])]))
         self._metrics.flush()
+        if ledger:
+            with (self.path / "decisions.csv").open("a", newline="") as file:
+                file.write(_csv_lines([_cells(ledger[-1])]))
 
     def finish(self, metrics: list[Metrics], state: Mapping[str, Any], device: torch.device, prunable: int) -> None:
         """Write the final weights, then the summary that says the run is finished."""
@@ -219,9 +231,9 @@ def _own_memory(value: Any) -> Any:
     return value
 
 
-def _cells(row: Metrics) -> list[str]:
-    """Numbers as text that reads back exactly: Python's shortest representation of a float."""
-    return [repr(value) for value in astuple(row)]
+def _cells(row: Metrics | Decision) -> list[str]:
+    """Numbers as text that reads back exactly: Python's shortest representation of a float; nothing for None."""
+    return ["" if value is None else repr(value) for value in astuple(row)]
 
 
 def _csv_lines(rows: Any) -> str:

@@ -13,6 +13,7 @@ from bayes_pruning import capacity, models, streams
 from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig
 from bayes_pruning.datasets import CLASSES, Dataset, Split
+from bayes_pruning.decisions import Comparison, Decision, decide
 from bayes_pruning.posterior import log_likelihood, log_prior, scaled
 from bayes_pruning.pruning import GATES, SELECTORS, Evidence, Layer, keep_mask, pruned_count
 from bayes_pruning.stack import Parameters, Stack
@@ -39,6 +40,7 @@ class Trainer:
 
     Attributes:
         epoch: epochs done so far, the same for all members.
+        decisions: of the last epoch, by member; only of gates that ask for evidence.
         failures: why a member can not go on, by index; its numbers are no longer reported.
     """
 
@@ -51,7 +53,8 @@ class Trainer:
         self.rows = capacity.evaluation_rows(capacity.footprint(networks[0], data.shape))
         self.stack = Stack(networks, runs[0].learning_rate, device)
         self.weights = sum(self.stack.parameters[name][0].numel() for name in self.prunable)
-        self.log_bayes_factors: list[float | None] = [None] * len(self.runs)
+        self.evidence: list[Comparison | None] = [None] * len(self.runs)
+        self.decisions: dict[int, Decision] = {}
         self.epoch = 0
         self.failures: dict[int, str] = {}
 
@@ -129,7 +132,8 @@ class Trainer:
 
     def _prune(self, before: Mapping[int, Score]) -> dict[int, Score]:
         """Lines 4 to 16 of Algorithms 2 and 3: prune the members whose gates open; their scores after pruning."""
-        tried = [m for m in before if self.runs[m].tries_candidate or self._gate_opens(m, self.log_bayes_factors[m])]
+        self.decisions = {}
+        tried = [m for m in before if self.runs[m].tries_candidate or self._gate_opens(m, self.evidence[m])]
         pruned = self.stack.members(tried)
         masks = [
             self._mask(member, {name: pruned[name][i] for name in self.prunable}) for i, member in enumerate(tried)
@@ -138,23 +142,33 @@ class Trainer:
             for name, keep in mask.items():
                 pruned[name][i] *= keep  # equation 1
         scores = dict(zip(tried, self._score(pruned, tried), strict=True))
-        for member in before:
-            self.log_bayes_factors[member] = 0.0  # nothing pruned: the same network, a Bayes factor of 1
+        for member in before:  # where nothing is pruned, the same network twice: a Bayes factor of 1
+            self.evidence[member] = self._comparison(member, before[member], before[member])
         for i, member in enumerate(tried):
-            factor = self._log_posterior(member, scores[member]) - self._log_posterior(member, before[member])
-            if self.runs[member].tries_candidate and not self._gate_opens(member, factor):
+            comparison = self._comparison(member, before[member], scores[member])
+            if self.runs[member].tries_candidate and not self._gate_opens(member, comparison):
                 del scores[member]
                 continue
-            self.log_bayes_factors[member] = factor
+            self.evidence[member] = comparison
             self.stack.replace(member, {name: pruned[name][i] for name in self.prunable})
             if not self.runs[member].protocol.regrow:
                 self.stack.freeze_zeros(member, masks[i])
         return scores
 
-    def _gate_opens(self, member: int, log_bayes_factor: float | None) -> bool:
+    def _comparison(self, member: int, before: Score, after: Score) -> Comparison:
+        """The log Bayes factor of this epoch's network after pruning over that before, with its terms."""
+        terms_before, terms_after = self._terms(member, before), self._terms(member, after)
+        return Comparison(self.epoch, *terms_before, *terms_after, tested=sum(terms_after) - sum(terms_before))
+
+    def _gate_opens(self, member: int, evidence: Comparison | None) -> bool:
+        """What the gate says; its decision goes into the ledger if it asks for evidence."""
         run = self.runs[member]
-        evidence = Evidence(self.epoch, log_bayes_factor, run.log_beta, run.seed)
-        return bool(GATES.find(run.pruner.gate)(evidence, **run.pruner.gate_options))
+        tested = evidence.tested if evidence else None
+        seen = Evidence(self.epoch, run.epochs, tested, run.log_beta, run.seed)
+        opens = bool(GATES.find(run.pruner.gate)(seen, **run.pruner.gate_options))
+        if run.asks_for_evidence:
+            self.decisions[member] = decide(self.epoch, opens, run.log_beta, evidence)
+        return opens
 
     def _mask(self, member: int, weights: Parameters) -> Parameters:
         """True where a weight of this member stays, by layer."""
@@ -173,9 +187,6 @@ class Trainer:
             scaled(score.train_log_likelihood, protocol.log_likelihood, len(self.data.train)),
             scaled(score.log_prior, protocol.log_prior, self.weights),
         )
-
-    def _log_posterior(self, member: int, score: Score) -> float:
-        return sum(self._terms(member, score))
 
     def _metrics(self, member: int, train_loss: float, before: Score, after: Score, seconds: float) -> Metrics:
         tests = len(self.data.test)
@@ -208,13 +219,13 @@ class Trainer:
         return {
             "epoch": self.epoch,
             "seed": self.runs[member].seed,
-            "log_bayes_factor": self.log_bayes_factors[member],
+            "evidence": vars(self.evidence[member]) if self.evidence[member] else None,
             **self.stack.state(member),
         }
 
     def load_state(self, member: int, state: Mapping[str, Any]) -> None:
         """Continue a member from `state`; all members of a stack must be at the same epoch."""
         self.epoch = state["epoch"]
-        self.log_bayes_factors[member] = state["log_bayes_factor"]
+        self.evidence[member] = Comparison(**state["evidence"]) if state["evidence"] else None
         steps = self.epoch * math.ceil(len(self.data.train) / self.runs[member].batch_size)
         self.stack.load_state(member, state, steps)

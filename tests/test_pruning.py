@@ -114,10 +114,10 @@ def test_random_draws_depend_on_seed_epoch_and_layer_only() -> None:
     ],
 )
 def test_the_bayes_factor_gate(log_factor: float | None, log_beta: float, opens: bool) -> None:
-    assert bayes_factor(Evidence(2, log_factor, log_beta, seed=0)) is opens
+    assert bayes_factor(Evidence(2, 25, log_factor, log_beta, seed=0)) is opens
 
 
 def test_the_other_gates_ask_nothing() -> None:
-    evidence = Evidence(1, -1e9, 0.0, seed=0)
+    evidence = Evidence(1, 25, -1e9, 0.0, seed=0)
     assert always(evidence) is True
     assert never(evidence) is False

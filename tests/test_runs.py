@@ -53,7 +53,7 @@ def test_a_run_leaves_the_files_and_columns_of_the_contract(command: Command, tm
     folder = only_folder(tmp_path)
     assert str(folder) in printed
     assert {path.name for path in folder.iterdir()} == {
-        *(".hydra", "metrics.csv", "checkpoint.pt", "weights.safetensors", "summary.json", "train.log")
+        *(".hydra", "metrics.csv", "checkpoint.pt", "decisions.csv", "weights.safetensors", "summary.json", "train.log")
     }
     assert {path.name for path in (folder / ".hydra").iterdir()} == {"config.yaml", "overrides.yaml", "hydra.yaml"}
     header = "epoch train_loss test_loss test_accuracy pruned_test_loss pruned_test_accuracy sparsity_before sparsity"

@@ -100,11 +100,11 @@ def test_decisions_follow_a_sequence_of_bayes_factors_written_by_hand(
     trainer = Trainer([run_of("pruner=bayes_magnitude", f"protocol.decision={decision}")], few_digits, CPU)
     scripted: dict[int, float] = {}
 
-    def log_posterior(member: int, score: object) -> float:
-        return scripted.setdefault(id(score), 0.0)
+    def terms(member: int, score: object) -> tuple[float, float]:
+        return scripted.setdefault(id(score), 0.0), 0.0
 
     monkeypatch.setattr(trainer, "_train", lambda: [0.1])
-    monkeypatch.setattr(trainer, "_log_posterior", log_posterior)
+    monkeypatch.setattr(trainer, "_terms", terms)
     score_of = trainer._score
     calls: list[int] = []
 

@@ -50,7 +50,7 @@ def write_run(output_dir: Path, *overrides: str) -> str:
         folder.progress()
         tracker = tracking.start(run, config, folder.path)
         for i, row in enumerate(done):
-            folder.save_epoch(done[: i + 1], state)
+            folder.save_epoch(done[: i + 1], [], state)
             tracker.log(row)
         folder.finish(done, state, torch.device("cpu"), 10)
         tracker.finish(done[-1], failed=False)

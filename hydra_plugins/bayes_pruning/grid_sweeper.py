@@ -4,7 +4,7 @@ Hydra's own composes each job once only to see whether that works, and raises th
 launcher that composes anyway is not waited for, and all failures are listed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -17,17 +17,37 @@ from hydra_plugins.bayes_pruning.stacked_launcher import StackedLauncher
 
 
 class GridSweeper(BasicSweeper):
-    """Runs the product of all choices through the launcher. Raises RunFailed at the end if a job failed."""
+    """Runs the product of all choices through the launcher. Raises RunFailed at the end if a job failed.
+
+    Args:
+        max_batch_size: jobs launched at a time, None for all.
+        params: the choices of an experiment, one for each field.
+        grids: further choices; the sweep is one product for each of these, one after the other, beside `params`.
+    """
+
+    def __init__(
+        self,
+        max_batch_size: int | None,
+        params: Mapping[str, str] | None = None,
+        grids: Sequence[Mapping[str, str]] | None = None,
+    ) -> None:
+        super().__init__(max_batch_size, params)  # type: ignore[arg-type]
+        self.grids = grids or [{}]
 
     def sweep(self, arguments: list[str]) -> Any:
         assert self.hydra_context is not None
         assert self.launcher is not None
         loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
-        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        batches = self.split_arguments(overrides, self.max_batch_size)
+        jobs: list[list[str]] = []
+        for grid in self.grids:
+            choices = [*self._parse_config(), *(f"{field}={values}" for field, values in grid.items()), *arguments]
+            for part in self.split_arguments(parser.parse_overrides(choices), None):
+                jobs += part
+        size = self.max_batch_size or len(jobs)
+        batches = [jobs[start : start + size] for start in range(0, len(jobs), size)]
         if not isinstance(self.launcher, StackedLauncher):  # which checks them itself
-            self._check([job for batch in batches for job in batch])
+            self._check(jobs)
         results: list[JobReturn] = []
         for batch in batches:
             results += self.launcher.launch(batch, initial_job_idx=len(results))

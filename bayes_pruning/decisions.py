@@ -1,0 +1,87 @@
+"""The ledger of a gate's decisions, and what another threshold would have decided (Algorithms 2 and 3, line 4).
+
+A run whose gate asks for evidence keeps `decisions.csv`, one row an epoch: the two networks that were compared, the
+number that was held against the threshold, and the verdict. Without torch, so that reading results starts quickly.
+"""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from bayes_pruning.errors import UserError
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A network before and after it was pruned, or would have been. Terms in nats, scaled as the protocol says."""
+
+    compared_epoch: int  # the epoch whose networks these are
+    log_likelihood_before: float  # over the training images
+    log_prior_before: float  # over the prunable weights
+    log_likelihood: float  # the same two after pruning
+    log_prior: float
+    tested: float  # what a gate holds against its threshold: the log Bayes factor, or its own estimate of one
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One row of decisions.csv. What was compared is None (an empty cell) while there is nothing to compare yet."""
+
+    epoch: int  # from 1
+    opened: int  # 1 if the gate let this epoch prune, else 0
+    log_threshold: float  # log beta, in nats
+    compared_epoch: int | None
+    log_likelihood_before: float | None
+    log_prior_before: float | None
+    log_likelihood: float | None
+    log_prior: float | None
+    tested: float | None
+
+
+COLUMNS = tuple(field.name for field in fields(Decision))
+
+
+def decide(epoch: int, opened: bool, log_threshold: float, evidence: Comparison | None) -> Decision:
+    """A row of the ledger."""
+    compared = vars(evidence) if evidence else dict.fromkeys(field.name for field in fields(Comparison))
+    return Decision(epoch, int(opened), log_threshold, **compared)
+
+
+def read(path: Path) -> list[Decision]:
+    """A ledger as it was written. Raises UserError, naming file and line, for a damaged one."""
+    try:
+        with path.open(newline="") as file:
+            lines = list(csv.reader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path} can not be read ({error}).") from error
+    if not lines or tuple(lines[0]) != COLUMNS:
+        raise UserError(f"{path}, line 1: the columns are not those of decisions.csv ({', '.join(COLUMNS)}).")
+    return [_decision(cells, f"{path}, line {number}") for number, cells in enumerate(lines[1:], start=2)]
+
+
+def _decision(cells: Sequence[str], where: str) -> Decision:
+    if len(cells) != len(COLUMNS):
+        raise UserError(f"{where}: {len(cells)} values where {len(COLUMNS)} are expected.")
+    try:
+        values = {name: None if cell == "" else _number(name, cell) for name, cell in zip(COLUMNS, cells, strict=True)}
+        return Decision(**values)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise UserError(f"{where}: {error}.") from error
+
+
+def _number(name: str, cell: str) -> float:
+    return int(cell) if name in ("epoch", "opened", "compared_epoch") else float(cell)
+
+
+def first_difference(ledger: Sequence[Decision], beta: float) -> int | None:
+    """The first epoch in which the threshold `beta` would have decided otherwise, None if in no epoch.
+
+    From that epoch on the run would have been another one, and its ledger says nothing more about this beta.
+    """
+    log_beta = math.log(beta)
+    for row in ledger:
+        if row.tested is not None and (row.tested > log_beta) != bool(row.opened):
+            return row.epoch
+    return None
