@@ -2,11 +2,12 @@
 
 One row a run and epoch. Beside the columns of the frame (results.py), each row carries the run's whole config,
 its command line and its summary (versions, device, git commit, parameter counts) as JSON text; Parquet stores a
-repeated text once. The names of runs that were not finished are kept in the file's metadata.
+repeated text once. The ledger of a gate that asks for evidence is there too, a column `ledger_...` for each of
+decisions.csv. The names of runs that were not finished are kept in the file's metadata.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bayes_pruning import decisions
+from bayes_pruning.decisions import Decision
 from bayes_pruning.errors import UserError
 from bayes_pruning.logged import Incomplete, read_json
 
 SUFFIX = ".parquet"
 PROVENANCE = ("config", "overrides", "summary")  # columns of JSON text, kept out of the frame
+LEDGER = {f"ledger_{name}": name for name in decisions.COLUMNS}
 METADATA_KEY = b"bayes_pruning"
-FORMAT = 1
+FORMAT = 2
 
 
 def provenance(folder: Path) -> dict[str, Any]:
@@ -36,12 +40,31 @@ def provenance(folder: Path) -> dict[str, Any]:
     return {"config": config, "overrides": given, "summary": read_json(folder / "summary.json")}
 
 
-def write(path: Path, frame: pd.DataFrame, made_by: Mapping[str, Mapping[str, Any]], incomplete: Incomplete) -> None:
-    """Write runs to `path`, atomically. `made_by`: the provenance of each run of the frame, by its name."""
+def write(
+    path: Path,
+    frame: pd.DataFrame,
+    made_by: Mapping[str, Mapping[str, Any]],
+    ledgers: Mapping[str, Sequence[Decision]],
+    incomplete: Incomplete,
+) -> None:
+    """Write runs to `path`, atomically.
+
+    Args:
+        path: of the archive.
+        frame: the runs, an epoch a row.
+        made_by: the provenance of each run of the frame, by its name.
+        ledgers: an epoch a row, by the name of the run; only of runs that have one.
+        incomplete: runs that were not finished.
+    """
     columns = {name: pa.array(frame[name]) for name in frame.columns}
     for kind in PROVENANCE:
         texts = {run: json.dumps(values[kind]) for run, values in made_by.items()}
         columns[kind] = pa.array(frame["run"].map(texts), pa.string()).dictionary_encode()
+    rows = {(run, row.epoch): row for run, ledger in ledgers.items() for row in ledger}
+    kept = [rows.get(key) for key in zip(frame["run"], frame["epoch"], strict=True)]
+    for column, name in LEDGER.items():
+        kind = pa.int64() if name in decisions.WHOLE else pa.float64()
+        columns[column] = pa.array([None if row is None else getattr(row, name) for row in kept], kind)
     about = json.dumps({"format": FORMAT, "incomplete": incomplete})
     table = pa.table(columns).replace_schema_metadata({METADATA_KEY: about.encode()})
     part = path.with_name(f"{path.name}.part")
@@ -64,6 +87,20 @@ def read_provenance(path: Path) -> dict[str, dict[str, Any]]:
     _about(path)
     runs = _table(path, ["run", *PROVENANCE]).drop_duplicates("run").set_index("run")
     return {str(run): {kind: json.loads(row[kind]) for kind in PROVENANCE} for run, row in runs.iterrows()}
+
+
+def read_ledgers(path: Path) -> dict[str, list[Decision]]:
+    """The ledgers of an archive, by run name. Raises UserError if the file is not an archive."""
+    _about(path)
+    try:
+        rows = pq.read_table(path, columns=["run", *LEDGER]).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path} can not be read as Parquet ({error}).") from error
+    found: dict[str, list[Decision]] = {}
+    for row in rows:
+        if row["ledger_epoch"] is not None:
+            found.setdefault(row["run"], []).append(Decision(**{name: row[column] for column, name in LEDGER.items()}))
+    return found
 
 
 def _about(path: Path) -> dict[str, Any]:

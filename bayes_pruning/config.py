@@ -87,12 +87,13 @@ class RunConfig:
         """What the run is, as plain values, without what can not change its numbers.
 
         An unpruned run does not depend on the sparsity or on how a gate decides, and a gate that asks for no evidence
-        not on beta: such fields are left out, so that runs which are the same run have the same identity.
+        not on beta: such fields are left out, so that runs which are the same run have the same identity. A matched
+        control keeps them: they say whose openings it matches.
         """
         plain = dataclasses.asdict(self)
         plain["dataset"], plain["model"] = dict(self.dataset), dict(self.model)
         del plain["protocol"]["name"]
-        if not self.asks_for_evidence:
+        if not self.asks_for_evidence and self.pruner.gate != "matched_rate":
             del plain["protocol"]["decision"], plain["protocol"]["beta"]
         if self.pruner.gate == "never":
             del plain["protocol"]["regrow"], plain["sparsity"]

@@ -1,11 +1,10 @@
-"""The ledger of a gate's decisions, and what another threshold would have decided (Algorithms 2 and 3, line 4).
+"""The ledger of a gate's decisions (Algorithms 2 and 3, line 4).
 
 A run whose gate asks for evidence keeps `decisions.csv`, one row an epoch: the two networks that were compared, the
 number that was held against the threshold, and the verdict. Without torch, so that reading results starts quickly.
 """
 
 import csv
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -41,6 +40,8 @@ class Decision:
 
 
 COLUMNS = tuple(field.name for field in fields(Decision))
+WHOLE = ("epoch", "opened", "compared_epoch")
+FILE = "decisions.csv"
 
 
 def decide(epoch: int, opened: bool, log_threshold: float, evidence: Comparison | None) -> Decision:
@@ -72,16 +73,4 @@ def _decision(cells: Sequence[str], where: str) -> Decision:
 
 
 def _number(name: str, cell: str) -> float:
-    return int(cell) if name in ("epoch", "opened", "compared_epoch") else float(cell)
-
-
-def first_difference(ledger: Sequence[Decision], beta: float) -> int | None:
-    """The first epoch in which the threshold `beta` would have decided otherwise, None if in no epoch.
-
-    From that epoch on the run would have been another one, and its ledger says nothing more about this beta.
-    """
-    log_beta = math.log(beta)
-    for row in ledger:
-        if row.tested is not None and (row.tested > log_beta) != bool(row.opened):
-            return row.epoch
-    return None
+    return int(cell) if name in WHOLE else float(cell)

@@ -147,7 +147,7 @@ def write(
         figure, missing = plate.figure(frame, style, loss), plate.missing(frame)
         paths = [folder / f"{plate.name}.{suffix}" for suffix in suffixes]
         for path, suffix in zip(paths, suffixes, strict=True):
-            _write_bytes(path, render(figure, style, suffix))
+            write_bytes(path, render(figure, style, suffix))
         lacks = f" (no runs for {_shortened(missing)})" if missing else ""
         told.append(f"{', '.join(map(str, paths))}{lacks}")
     return told + [f"skipped, no runs: {plate.name}" for plate in plates if plate not in possible]
@@ -184,7 +184,8 @@ def _shortened(missing: Sequence[str]) -> str:
     )
 
 
-def _write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file and the folders above it. Raises UserError if that can not be done."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

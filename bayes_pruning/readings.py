@@ -1,7 +1,8 @@
 """Which runs may stand in one table or figure: those of one protocol, one length, and one run a cell and seed.
 
-A pruner need not read all of a protocol. An unpruned run is the baseline of every protocol; a pruner whose gate is
-always open asks neither which Bayes factor decides nor its threshold, so its runs serve every reading of these two.
+A pruner need not read all of a protocol. An unpruned run is the baseline of every protocol; a pruner whose gate asks
+for no evidence trains the same network whatever the Bayes factor is made of, so its runs serve every reading with the
+same `regrow` (their columns of log-posteriors stay those of the protocol that they were run with).
 """
 
 import pandas as pd
@@ -10,11 +11,15 @@ from bayes_pruning.errors import UserError
 from bayes_pruning.logged import UNPRUNED
 
 FIELDS = ("regrow", "decision", "scales", "beta", "prior")  # the parts of logged.protocol_text, in its order
-UNREAD = {
-    UNPRUNED: ("regrow", "decision", "beta"),
-    "random": ("decision", "beta"),
-    "magnitude": ("decision", "beta"),
-}
+EVIDENCE = ("decision", "scales", "beta", "prior")  # what only a gate that asks for evidence reads
+UNREAD = {UNPRUNED: FIELDS} | dict.fromkeys(
+    (
+        f"{gate}{selector}"
+        for gate in ("", "alternate_", "never_after_")  # a matched control belongs to the reading that it matches
+        for selector in ("random", "magnitude")
+    ),
+    EVIDENCE,
+)
 CELL = ["dataset", "model", "pruner", "target_sparsity", "seed"]
 
 
@@ -31,37 +36,45 @@ def choose(frame: pd.DataFrame, protocol: str | None = None, epochs: int | None 
     if frame.empty:
         raise UserError("There is no finished run to choose from.")
     if epochs is not None:
-        lengths = _lengths(frame)
-        frame = frame[frame["epochs"] == epochs]
-        if frame.empty:
-            raise UserError(f"--epochs {epochs} fits no run: they have {lengths} epochs.")
-    frame = of_protocol(frame, _one(protocols(frame), protocol))
-    if frame["epochs"].nunique() > 1:
-        raise UserError(f"The runs have {_lengths(frame)} epochs, which must not be mixed: choose with --epochs.")
+        frame = _with_epochs(frame, epochs)
+    frame = of_length(of_protocol(frame, _one(protocols(frame), protocol)), None)
     _refuse_doubles(frame)
     return frame.reset_index(drop=True)
+
+
+def of_length(frame: pd.DataFrame, epochs: int | None) -> pd.DataFrame:
+    """The runs of one length; None if they are all of one. Raises UserError if they are not, or none has it."""
+    if epochs is not None:
+        return _with_epochs(frame, epochs)
+    if frame["epochs"].nunique() > 1:
+        raise UserError(f"The runs have {_lengths(frame)} epochs, which must not be mixed: choose with --epochs.")
+    return frame
+
+
+def _with_epochs(frame: pd.DataFrame, epochs: int) -> pd.DataFrame:
+    found = frame[frame["epochs"] == epochs]
+    if found.empty:
+        raise UserError(f"--epochs {epochs} fits no run: they have {_lengths(frame)} epochs.")
+    return found
 
 
 def protocols(frame: pd.DataFrame) -> list[str]:
     """The protocols that the runs follow; those that differ only in what no run reads count once."""
     found: list[str] = []
     for pruner, text in sorted(_pairs(frame), key=lambda pair: (len(UNREAD.get(pair[0], ())), pair[1])):
-        if pruner == UNPRUNED and found:
-            continue
         if not any(_agree(pruner, text, other) for other in found):
             found.append(text)
     return sorted(found)
 
 
 def of_protocol(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """The runs that are the same run under `protocol`, and for each seed an unpruned run, if there is one at all."""
+    """The runs that train the same network under `protocol`; where several do, the one of that very protocol."""
     agreeing = {pair for pair in _pairs(frame) if _agree(*pair, protocol)}
     agrees = pd.Series([pair in agreeing for pair in zip(frame["pruner"], frame["protocol"], strict=True)], frame.index)
-    unpruned = frame["pruner"] == UNPRUNED
-    baseline = frame[unpruned].assign(other=~agrees[unpruned]).sort_values(["other", "protocol"], kind="stable")
-    best = baseline.groupby(["dataset", "model", "seed", "epochs"])["protocol"].transform("first")
-    kept = baseline.index[baseline["protocol"] == best]
-    return frame[(agrees & ~unpruned) | frame.index.isin(kept)]
+    kept = frame[agrees]
+    ranked = kept.assign(other=kept["protocol"] != protocol).sort_values(["other", "protocol"], kind="stable")
+    best = ranked.groupby([*CELL, "epochs"])["protocol"].transform("first")
+    return kept[kept["protocol"] == best.reindex(kept.index)]
 
 
 def _pairs(frame: pd.DataFrame) -> set[tuple[str, str]]:

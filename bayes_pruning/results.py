@@ -14,7 +14,7 @@ sorted by dataset, model, pruner, target_sparsity, seed, hash, epoch. Every tabl
 A negative zero is read as zero, since W&B does not keep its sign.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_pruning import archive, wandb_runs
+from bayes_pruning import archive, decisions, wandb_runs
 from bayes_pruning.columns import COLUMNS, WHOLE
+from bayes_pruning.decisions import Decision
 from bayes_pruning.errors import UserError
-from bayes_pruning.logged import Incomplete, LoggedRun, is_run_folder, read_folders
+from bayes_pruning.logged import Incomplete, LoggedRun, is_run_folder, read_folders, read_json
 
 TEXT = ("run", "hash", "dataset", "model", "pruner", "protocol")
 IDENTITY = ("run", "hash", "dataset", "model", "pruner", "target_sparsity", "seed", "protocol", "epochs")
@@ -100,8 +101,47 @@ def publish(source: str | Path, path: str | Path) -> Results:
     if not all(is_run_folder(each) for each in folders.values()):
         raise UserError(f"{folder} is not a folder of run folders, which alone have the configs that an archive keeps.")
     made_by = {name: archive.provenance(each) for name, each in folders.items()}
-    archive.write(Path(path), found.frame, made_by, found.incomplete)
+    archive.write(Path(path), found.frame, made_by, _read_ledgers(folders.values()), found.incomplete)
     return found
+
+
+def load_ledgers(source: str | Path) -> dict[str, list[Decision]]:
+    """The ledgers of runs, by run name, of those whose gate asks for evidence.
+
+    Args:
+        source: a folder of run folders, one run's folder, a published archive, or a folder of archives.
+
+    Raises UserError if there is no such source or a ledger is damaged.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise UserError(f"{path} does not exist: name a folder of runs or a published archive.")
+    if path.is_file():
+        return archive.read_ledgers(path)
+    if is_run_folder(path):
+        return _read_ledgers([path])
+    archives = sorted(path.glob(f"*{archive.SUFFIX}"))
+    return {k: v for each in archives for k, v in archive.read_ledgers(each).items()} | _read_ledgers(
+        folder for folder in sorted(path.iterdir()) if is_run_folder(folder)
+    )
+
+
+def load_summaries(source: str | Path) -> dict[str, Any]:
+    """The summary.json of each finished run of a source as `load_ledgers` takes it, by run name."""
+    path = Path(source)
+    archives = [path] if path.is_file() else sorted(path.glob(f"*{archive.SUFFIX}"))
+    found = {run: made["summary"] for each in archives for run, made in archive.read_provenance(each).items()}
+    folders = [path] if is_run_folder(path) else [] if path.is_file() else sorted(path.iterdir())
+    for folder in folders:
+        if (folder / "summary.json").exists():
+            found[folder.name] = read_json(folder / "summary.json")
+    return found
+
+
+def _read_ledgers(folders: Iterable[Path]) -> dict[str, list[Decision]]:
+    return {
+        folder.name: decisions.read(folder / decisions.FILE) for folder in folders if (folder / decisions.FILE).exists()
+    }
 
 
 def _load_archives(paths: Sequence[Path]) -> Results:

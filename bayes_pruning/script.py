@@ -22,8 +22,13 @@ from bayes_pruning.errors import UserError
 from bayes_pruning.readings import choose
 
 
-def add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say which runs a script reads; `load_source` takes the parsed ones."""
+def add_source_arguments(parser: argparse.ArgumentParser, one_protocol: bool = True) -> None:
+    """Add the arguments that say which runs a script reads; `load_source` takes the parsed ones.
+
+    Args:
+        parser: to add them to.
+        one_protocol: False for a script that reads runs of all protocols (`load_all`).
+    """
     group = parser.add_argument_group("which runs")
     group.add_argument(
         "source",
@@ -37,7 +42,8 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help='with --wandb: only runs that match, as wandb.Api().runs() takes it, e.g. \'{"group": "table1"}\'',
     )
-    group.add_argument("--protocol", help="if the runs follow several protocols: which (its text, or a part of it)")
+    if one_protocol:
+        group.add_argument("--protocol", help="if the runs follow several protocols: which (its text, or a part of it)")
     group.add_argument("--epochs", type=int, help="if the runs have different numbers of epochs: which")
 
 

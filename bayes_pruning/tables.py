@@ -96,7 +96,7 @@ def build(frame: pd.DataFrame, accuracy: Accuracy) -> list[Row]:
 
     The rows are the paper's (if the runs are of any of its data sets) and those that only our runs have.
     """
-    runs, paper, methods = _final_by_seed(frame), _paper_of(frame), method_names(frame)
+    runs, paper, methods = final_by_seed(frame), _paper_of(frame), method_names(frame)
 
     def cell(key: Key) -> Cell:
         if key not in runs:
@@ -117,7 +117,7 @@ def build(frame: pd.DataFrame, accuracy: Accuracy) -> list[Row]:
 
 def compare(frame: pd.DataFrame) -> list[Comparison]:
     """Each Bayes method against its classic twin, wherever there are runs of any method."""
-    runs = _final_by_seed(frame)
+    runs = final_by_seed(frame)
     twins = [(name, name.removeprefix(TWIN_PREFIX)) for name in method_names(frame) if name.startswith(TWIN_PREFIX)]
     found = []
     for dataset, model, sparsity in _grid(runs):
@@ -142,7 +142,7 @@ def method_names(frame: pd.DataFrame) -> list[str]:
     return [*METHODS, *others]
 
 
-def _final_by_seed(frame: pd.DataFrame) -> dict[Key, pd.DataFrame]:
+def final_by_seed(frame: pd.DataFrame) -> dict[Key, pd.DataFrame]:
     """The last epoch of each run, by what it is, each indexed by seed."""
     final = frame[frame["epoch"] == frame["epochs"]].set_index("seed")
     groups = final.groupby(["dataset", "model", "pruner", "target_sparsity"])

@@ -1,0 +1,176 @@
+"""What another reading of the Bayes factor would have decided, replayed on a run's ledger (decisions.py).
+
+A ledger says what each decision rested on. Under another threshold, prior width or scale of a term, the same networks
+give another log Bayes factor and perhaps another verdict. Up to the first verdict that differs the two runs are the
+same run; from there on they are not, and the ledger says nothing more. No difference at all: the readings coincide.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, product
+from typing import Any
+
+from bayes_pruning.decisions import Decision
+from bayes_pruning.errors import ConfigError, UserError
+
+TRAINING_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000, "mnist_5k": 4_000}
+SCALES = ("sum", "mean")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a verdict is made of beside the networks; the fields of a protocol that only a gate reads."""
+
+    log_likelihood: str  # sum or mean
+    log_prior: str
+    beta: float
+    prior_std: float
+
+    def __str__(self) -> str:
+        return f"{self.log_likelihood}/{self.log_prior}, beta {self.beta:g}, prior std {self.prior_std:g}"
+
+
+def reading_of(protocol: Mapping[str, Any]) -> Reading:
+    """That of a summary's protocol."""
+    scales = protocol["log_likelihood"], protocol["log_prior"]
+    return Reading(*scales, float(protocol["beta"]), float(protocol["prior"]["std"]))
+
+
+def alternatives(own: Reading, choices: Mapping[str, Sequence[Any]]) -> list[Reading]:
+    """The product of `choices` (values by field of Reading); a field without choices stays as it is in `own`."""
+    given = {field: values for field, values in choices.items() if values}
+    return [replace(own, **dict(zip(given, values, strict=True))) for values in product(*given.values())]
+
+
+def log_bayes_factor(row: Decision, own: Reading, other: Reading, images: int, weights: int) -> float | None:
+    """What `row` would have tested under `other`, in nats; None while there was nothing to compare.
+
+    The Gaussian prior's normaliser cancels, so that its part of the log Bayes factor is proportional to 1 / std^2.
+
+    Args:
+        row: of a ledger that was made under `own`.
+        own: the reading of the run.
+        other: of the same prior mean.
+        images: in the training set, over which a mean likelihood is taken.
+        weights: prunable ones, over which a mean prior is taken.
+    """
+    terms = row.log_likelihood, row.log_likelihood_before, row.log_prior, row.log_prior_before
+    if any(term is None for term in terms):
+        return None
+    likelihood, prior = terms[0] - terms[1], terms[2] - terms[3]  # type: ignore[operator]
+    likelihood *= _divisor(own.log_likelihood, images) / _divisor(other.log_likelihood, images)
+    prior *= _divisor(own.log_prior, weights) / _divisor(other.log_prior, weights)
+    return likelihood + prior * (own.prior_std / other.prior_std) ** 2
+
+
+def _divisor(scale: str, count: int) -> int:
+    return count if scale == "mean" else 1
+
+
+def first_difference(ledger: Sequence[Decision], own: Reading, other: Reading, images: int, weights: int) -> int | None:
+    """The first epoch in which `other` would have decided otherwise, None if in no epoch; arguments as above."""
+    for row in ledger:
+        tested = log_bayes_factor(row, own, other, images, weights)
+        if tested is not None and (tested > math.log(other.beta)) != bool(row.opened):
+            return row.epoch
+    return None
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """How runs that differ in their seed fare under another reading."""
+
+    dataset: str
+    model: str
+    pruner: str
+    sparsity: float
+    regrow: bool
+    decision: str
+    own: Reading
+    other: Reading
+    differences: tuple[int | None, ...]  # the first epoch decided otherwise, of each run
+
+    @property
+    def same(self) -> int:
+        """Runs in which no decision differs."""
+        return sum(epoch is None for epoch in self.differences)
+
+
+def replay(
+    ledgers: Mapping[str, Sequence[Decision]], summaries: Mapping[str, Any], choices: Mapping[str, Sequence[Any]]
+) -> list[Replayed]:
+    """Every run with a ledger under every alternative.
+
+    Args:
+        ledgers: by run name.
+        summaries: the runs' summary.json, by run name.
+        choices: as `alternatives` takes them.
+
+    Raises UserError for a run whose number of training images is not known, where a scale is to be changed.
+    """
+    found = []
+    for run in sorted(set(ledgers) & set(summaries)):
+        about = summaries[run]
+        protocol, own = about["protocol"], reading_of(about["protocol"])
+        place = about["dataset"], about["model"], about["pruner"], float(about["sparsity"])
+        for other in alternatives(own, choices):
+            images = TRAINING_IMAGES.get(about["dataset"])
+            if images is None and other.log_likelihood != own.log_likelihood:
+                raise UserError(f"The scale of {run} can not be changed: {about['dataset']} is not a known data set.")
+            epoch = first_difference(ledgers[run], own, other, images or 1, about["prunable_weights"])
+            found.append(Replayed(*place, protocol["regrow"], protocol["decision"], own, other, (epoch,)))
+    return _merged(found)
+
+
+def _merged(rows: Sequence[Replayed]) -> list[Replayed]:
+    """Rows that differ in their run alone as one."""
+
+    def key(row: Replayed) -> str:
+        return str(replace(row, differences=()))
+
+    groups = (list(group) for _, group in groupby(sorted(rows, key=key), key))
+    return [
+        replace(group[0], differences=tuple(epoch for row in group for epoch in row.differences)) for group in groups
+    ]
+
+
+def as_markdown(rows: Sequence[Replayed]) -> str:
+    """One line a cell and alternative."""
+    lines = [
+        "| Data set | Model | Pruner | Sparsity | Regrow | Decision | Run as | Replayed as | Runs decided alike | "
+        "First epoch decided otherwise |",
+        "|" + " --- |" * 10,
+    ]
+    for row in rows:
+        epochs = sorted(epoch for epoch in row.differences if epoch is not None)
+        otherwise = f"{epochs[0]} to {epochs[-1]}" if epochs else "none"
+        cells = (
+            row.dataset, row.model, row.pruner, f"{row.sparsity:g}", str(row.regrow).lower(), row.decision,
+            row.own, row.other, f"{row.same} of {len(row.differences)}", otherwise,
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def numbers(option: str, text: str) -> list[float]:
+    """Numbers above 0 from a comma-separated list. Raises ConfigError for anything else."""
+    found = []
+    for part in filter(None, text.split(",")):
+        try:
+            value = float(part)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
+            raise ConfigError(option, part, "numbers above 0, separated by commas")
+        found.append(value)
+    return found
+
+
+def scales(option: str, text: str) -> list[str]:
+    """Names of scales from a comma-separated list. Raises ConfigError for anything else."""
+    found = [part for part in text.split(",") if part]
+    for part in found:
+        if part not in SCALES:
+            raise ConfigError(option, part, f"{' or '.join(SCALES)}, or both separated by a comma")
+    return found
