@@ -7,6 +7,7 @@ same `regrow` (their columns of log-posteriors stay those of the protocol that t
 
 import pandas as pd
 
+from bayes_pruning import presets
 from bayes_pruning.errors import UserError
 from bayes_pruning.logged import UNPRUNED
 
@@ -28,7 +29,8 @@ def choose(frame: pd.DataFrame, protocol: str | None = None, epochs: int | None 
 
     Args:
         frame: as results.load gives it.
-        protocol: a protocol's text, or a part of it that fits one protocol only; None if there is just one.
+        protocol: a protocol's text, a part of it that fits one protocol only, or the name of a preset of
+            conf/protocol; None if there is just one.
         epochs: how long the runs are; None if they are all of one length.
 
     Raises UserError, naming what there is to choose from, if the runs would be mixed or none is left.
@@ -94,7 +96,7 @@ def _one(found: list[str], asked: str | None) -> str:
         if len(found) > 1:
             raise UserError(f"The runs follow {len(found)} protocols: choose with --protocol one of {listed}.")
         return found[0]
-    fitting = [text for text in found if text == asked] or [text for text in found if asked in text]
+    fitting = [text for text in found if asked in (text, presets.name_of(text))] or [t for t in found if asked in t]
     if len(fitting) != 1:
         fits = f"{len(fitting)} protocols" if fitting else "no protocol"
         raise UserError(f'--protocol "{asked}" fits {fits} of these runs: choose one of {listed}.')

@@ -43,7 +43,10 @@ def add_source_arguments(parser: argparse.ArgumentParser, one_protocol: bool = T
         help='with --wandb: only runs that match, as wandb.Api().runs() takes it, e.g. \'{"group": "table1"}\'',
     )
     if one_protocol:
-        group.add_argument("--protocol", help="if the runs follow several protocols: which (its text, or a part of it)")
+        group.add_argument(
+            "--protocol",
+            help="if the runs follow several protocols: which (a name in conf/protocol, its text or a part)",
+        )
     group.add_argument("--epochs", type=int, help="if the runs have different numbers of epochs: which")
 
 

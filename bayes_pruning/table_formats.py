@@ -58,7 +58,11 @@ def sheets(frame: pd.DataFrame, compared: bool) -> list[Sheet]:
     """Accuracy before and after pruning, and with `compared` each Bayes method minus its twin, for a chosen frame."""
     setting = f"epoch {frame['epochs'].iloc[0]}, protocol: {protocols(frame)[0]}"
     found = [_accuracy_sheet(tables.build(frame, accuracy), accuracy, setting) for accuracy in ACCURACIES]
-    return [*found, _comparison_sheet(tables.compare(frame), setting)] if compared else found
+    if compared:
+        found.append(_comparison_sheet("comparison", "classic twin", tables.compare(frame), setting))
+        if controls := tables.compare(frame, controls=True):
+            found.append(_comparison_sheet("controls", "controls, which ask for no evidence", controls, setting))
+    return found
 
 
 def markdown(frame: pd.DataFrame, compared: bool = False) -> str:
@@ -126,21 +130,21 @@ def _cell_lines(cell: Cell) -> Lines:
     return tuple(lines)
 
 
-def _comparison_sheet(comparisons: Sequence[Comparison], setting: str) -> Sheet:
+def _comparison_sheet(key: str, others: str, comparisons: Sequence[Comparison], setting: str) -> Sheet:
     methods = list(dict.fromkeys((c.method, c.twin) for c in comparisons))
     columns = [(method, twin, accuracy.when) for accuracy in ACCURACIES for method, twin in methods]
     blocks = []
     for (dataset, model), block in groupby(comparisons, lambda c: (c.dataset, c.model)):
         rows: list[list[Lines]] = []
         for sparsity, line in groupby(block, lambda c: c.sparsity):
-            by_method = {c.method: c for c in line}
+            by_pair = {(c.method, c.twin): c for c in line}
             names: list[Lines] = [(), ()] if rows else [(_name(dataset),), (_name(model),)]
-            cells = [_difference_lines(by_method[method].differences[when]) for method, _, when in columns]
+            cells = [_difference_lines(by_pair[method, twin].differences[when]) for method, twin, when in columns]
             rows.append([*names, (percent(sparsity),), *cells])
         blocks.append(rows)
     header = [f"{_name(method)} - {_name(twin)}, {when} pruning" for method, twin, when in columns]
-    title = f"Each Bayes method minus its classic twin ({setting})"
-    return Sheet("comparison", title, PAIRED, ["Dataset", "Model", "Sparsity asked", *header], blocks)
+    title = f"Each Bayes method minus its {others} ({setting})"
+    return Sheet(key, title, PAIRED, ["Dataset", "Model", "Sparsity asked", *header], blocks)
 
 
 def _difference_lines(found: Difference | None) -> Lines:

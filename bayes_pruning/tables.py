@@ -19,6 +19,7 @@ from bayes_pruning.statistics import Difference, Summary, paired_difference, sum
 PAPER_CSV = Path(__file__).with_name("paper_table1.csv")
 METHODS = ("random", "bayes_random", "magnitude", "bayes_magnitude")  # the paper's columns, in its order
 TWIN_PREFIX = "bayes_"  # of a Bayes method; the rest is the name of its classic twin
+CONTROL_PREFIXES = ("matched_", "alternate_", "never_after_")  # of its controls, before that same rest
 DATASETS = ("mnist", "fashion_mnist", "cifar10")  # the paper's order; others follow by name
 MODELS = ("fcn", "cnn")
 Key = tuple[str, str, str, float]  # (dataset, model, pruner, sparsity asked for)
@@ -66,13 +67,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A Bayes method minus its classic twin at one sparsity, paired by seed; None where they share no seed."""
+    """A Bayes method minus its classic twin or a control at one sparsity, paired by seed; None if no seed is shared."""
 
     dataset: str
     model: str
     sparsity: float
     method: str  # the Bayes method
-    twin: str
+    twin: str  # or the control
     differences: Mapping[str, Difference | None]  # by Accuracy.when
 
 
@@ -115,25 +116,31 @@ def build(frame: pd.DataFrame, accuracy: Accuracy) -> list[Row]:
     return rows
 
 
-def compare(frame: pd.DataFrame) -> list[Comparison]:
-    """Each Bayes method against its classic twin, wherever there are runs of any method."""
-    runs = final_by_seed(frame)
-    twins = [(name, name.removeprefix(TWIN_PREFIX)) for name in method_names(frame) if name.startswith(TWIN_PREFIX)]
+def compare(frame: pd.DataFrame, controls: bool = False) -> list[Comparison]:
+    """Each Bayes method against its classic twin, or against the `controls` that have runs, wherever any method has."""
+    runs, methods = final_by_seed(frame), method_names(frame)
+    selectors = [name.removeprefix(TWIN_PREFIX) for name in methods if name.startswith(TWIN_PREFIX)]
+    pairs = [
+        (TWIN_PREFIX + selector, prefix + selector)
+        for prefix in (CONTROL_PREFIXES if controls else ("",))
+        for selector in selectors
+        if prefix + selector in methods
+    ]
     found = []
     for dataset, model, sparsity in _grid(runs):
         if sparsity is None:
             continue
-        for method, twin in twins:
-            bayes, classic = (runs.get((dataset, model, name, sparsity)) for name in (method, twin))
-            differences = {accuracy.when: _paired(bayes, classic, accuracy) for accuracy in ACCURACIES}
+        for method, twin in pairs:
+            bayes, other = (runs.get((dataset, model, name, sparsity)) for name in (method, twin))
+            differences = {accuracy.when: _paired(bayes, other, accuracy) for accuracy in ACCURACIES}
             found.append(Comparison(dataset, model, sparsity, method, twin, differences))
     return found
 
 
-def _paired(bayes: pd.DataFrame | None, classic: pd.DataFrame | None, accuracy: Accuracy) -> Difference | None:
-    if bayes is None or classic is None:
+def _paired(bayes: pd.DataFrame | None, other: pd.DataFrame | None, accuracy: Accuracy) -> Difference | None:
+    if bayes is None or other is None:
         return None
-    return paired_difference(bayes[accuracy.column].to_dict(), classic[accuracy.column].to_dict())
+    return paired_difference(bayes[accuracy.column].to_dict(), other[accuracy.column].to_dict())
 
 
 def method_names(frame: pd.DataFrame) -> list[str]:

@@ -21,7 +21,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_source_arguments(parser)
     parser.add_argument(
-        "--compare", action="store_true", help="add each Bayes method minus its classic twin, paired by seed"
+        "--compare",
+        action="store_true",
+        help="add each Bayes method minus its classic twin and controls, paired by seed",
     )
     parser.add_argument("--format", choices=FORMATS, help="default: markdown; with --out: all of them")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write table1.* there instead of printing")

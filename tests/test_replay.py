@@ -1,0 +1,170 @@
+"""The ledger of decisions, its replay under other readings, and the gates that ask for no evidence."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import QUIET, run_of
+from synthetic import call_script
+
+from bayes_pruning import decisions, replay, results
+from bayes_pruning.columns import COLUMNS
+from bayes_pruning.datasets import Dataset
+from bayes_pruning.decisions import Comparison, Decision, decide
+from bayes_pruning.errors import UserError
+from bayes_pruning.logged import read_metrics
+from bayes_pruning.pruning import Evidence, alternate, matched_rate, never_after
+from bayes_pruning.replay import Reading
+from bayes_pruning.training import Trainer
+
+PAPER = Reading("sum", "sum", 0.5, 1.0)
+script = pytest.fixture(call_script)
+
+
+def row(epoch: int, likelihood: float, prior: float, opened: int, beta: float = 0.5) -> Decision:
+    """A decision about a change of the two terms, from -100 and -50 nats."""
+    return decide(
+        epoch, bool(opened), math.log(beta), Comparison(epoch - 1, -100, -50, -100 + likelihood, -50 + prior, 0)
+    )
+
+
+def trained(run: Any, data: Dataset, epochs: int) -> tuple[list[Decision], list[int]]:
+    trainer = Trainer([run], data, torch.device("cpu"))
+    ledger, pruned = [], []
+    for _ in range(epochs):
+        [metrics] = trainer.run_epoch()
+        assert metrics is not None
+        ledger.append(trainer.decisions[0])
+        pruned.append(metrics.pruned)
+    return ledger, pruned
+
+
+@pytest.mark.parametrize("decision", ["previous", "candidate"])
+def test_the_ledger_says_what_was_compared_and_decided(
+    decision: str, script: Any, command: Any, tmp_path: Path
+) -> None:
+    code, _ = command(
+        "dataset=mnist_5k", "pruner=bayes_magnitude", f"protocol.decision={decision}", "epochs=3", *QUIET,
+        f"output_dir={tmp_path}",
+    )  # fmt: skip
+    assert not code
+    [folder] = tmp_path.iterdir()
+    ledger = decisions.read(folder / "decisions.csv")
+    metrics = [dict(zip(COLUMNS, line, strict=True)) for line in read_metrics(folder / "metrics.csv")]
+    assert [entry.opened for entry in ledger] == [int(line["pruned"]) for line in metrics]
+    assert {entry.log_threshold for entry in ledger} == {math.log(0.5)}
+    if decision == "previous":
+        assert (ledger[0].compared_epoch, ledger[0].tested, ledger[0].opened) == (None, None, 1)
+        for entry, line in zip(ledger[1:], metrics, strict=False):
+            assert entry.compared_epoch == line["epoch"]
+            assert (entry.log_likelihood, entry.log_prior) == (line["log_likelihood"], line["log_prior"])
+            assert entry.tested == line["log_bayes_factor"]
+    else:  # what was tried and rejected is nowhere else
+        assert [entry.compared_epoch for entry in ledger] == [1, 2, 3]
+        assert all(entry.tested is not None and entry.tested < math.log(0.5) for entry in ledger)
+        assert [line["log_bayes_factor"] for line in metrics] == [0, 0, 0]
+    for entry in ledger:
+        if entry.tested is not None and entry.log_likelihood is not None:
+            terms = entry.log_likelihood_before, entry.log_prior_before, entry.log_likelihood, entry.log_prior
+            assert None not in terms
+            assert entry.tested == pytest.approx(terms[2] + terms[3] - terms[0] - terms[1], abs=1e-6)  # type: ignore[operator]
+    results.publish(tmp_path, tmp_path / "archive.parquet")
+    assert results.load_ledgers(tmp_path / "archive.parquet") == results.load_ledgers(tmp_path) == {folder.name: ledger}
+    code, printed = script("replay_decisions.py", tmp_path, "--beta", "0.1,0.5")
+    assert code == 0
+    assert printed.count("1 of 1") >= 1
+
+
+@pytest.mark.parametrize("damage", ["epoch,opened", "1,1,x,,,,,,"])
+def test_a_damaged_ledger_is_named(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "decisions.csv"
+    path.write_text(",".join(decisions.COLUMNS) + f"\n{damage}\n")
+    with pytest.raises(UserError, match=r"decisions.csv, line 2"):
+        decisions.read(path)
+
+
+def test_another_threshold_differs_at_the_first_verdict_between_the_two() -> None:
+    ledger = [decide(1, True, math.log(0.5), None), row(2, -1.0, 0.0, 0), row(3, 0.0, 0.0, 1), row(4, -3.0, 0.0, 0)]
+
+    def differs(beta: float) -> int | None:
+        return replay.first_difference(ledger, PAPER, Reading("sum", "sum", beta, 1.0), 10, 10)
+
+    assert [differs(beta) for beta in (0.5, 0.4, 0.3, 0.01, 1.0, 2.0)] == [None, None, 2, 2, 3, 3]
+
+
+def test_scales_and_width_enter_as_the_posterior_says() -> None:
+    entry = row(2, -600.0, 30.0, 0)
+
+    def factor(*other: Any, own: Reading = PAPER) -> float | None:
+        return replay.log_bayes_factor(entry, own, Reading(*other), images=100, weights=10)
+
+    assert factor("sum", "sum", 0.5, 1.0) == -570
+    assert factor("mean", "sum", 0.5, 1.0) == -6 + 30
+    assert factor("sum", "mean", 0.5, 1.0) == -600 + 3
+    assert factor("sum", "sum", 0.5, 0.1) == pytest.approx(-600 + 3000)  # the gain in prior goes as 1 / std^2
+    assert factor("sum", "sum", 0.5, 1.0, own=Reading("mean", "mean", 0.5, 1.0)) == -60000 + 300
+    assert replay.log_bayes_factor(decide(1, True, 0.0, None), PAPER, PAPER, 100, 10) is None
+
+
+def test_a_replay_that_finds_no_difference_is_the_run_itself(few_digits: Dataset) -> None:
+    """Two widths of the prior whose decisions replay alike train the same network; else it is said when they part."""
+    run = run_of("pruner=bayes_magnitude", "sparsity=0.5")
+    ledger, pruned = trained(run, few_digits, 4)
+    for std in (10.0, 0.03):
+        other = run_of("pruner=bayes_magnitude", "sparsity=0.5", f"protocol.prior.std={std}")
+        _, really = trained(other, few_digits, 4)
+        first = next((i + 1 for i, (a, b) in enumerate(zip(pruned, really, strict=True)) if a != b), None)
+        assert replay.first_difference(ledger, PAPER, Reading("sum", "sum", 0.5, std), 500, 1) == first
+        assert (first is None) == (std == 10.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "Say what to replay"),
+        (("--beta", "0"), "--beta=0"),
+        (("--prior-std", "x"), "--prior-std=x"),
+        (("--log-prior", "median"), "--log-prior=median"),
+        (("--beta", "1"), "has no run whose gate asks for evidence"),
+    ],
+)
+def test_bad_arguments_end_in_a_sentence(
+    arguments: tuple[str, ...], sentence: str, script: Any, tmp_path: Path
+) -> None:
+    code, printed = script("replay_decisions.py", tmp_path, *arguments)
+    assert sentence in str(code)
+    assert printed == ""
+
+
+def seen(epoch: int, epochs: int = 25, seed: int = 0) -> Evidence:
+    return Evidence(epoch, epochs, -1e9, 0.0, seed)
+
+
+def test_gates_without_evidence() -> None:
+    assert [alternate(seen(epoch)) for epoch in range(1, 6)] == [True, False, True, False, True]
+    assert [alternate(seen(epoch), every=3) for epoch in range(1, 6)] == [True, False, False, True, False]
+    assert [never_after(seen(epoch), epoch=2) for epoch in range(1, 5)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("openings", [0, 1, 13, 25])
+def test_a_matched_gate_opens_as_often_as_asked(openings: int) -> None:
+    opened = {seed: [matched_rate(seen(e, seed=seed), openings) for e in range(1, 26)] for seed in range(40)}
+    assert {sum(epochs) for epochs in opened.values()} == {openings}
+    if openings == 13:
+        assert len({tuple(epochs) for epochs in opened.values()}) == 40
+        each = [sum(epochs[e] for epochs in opened.values()) for e in range(25)]
+        assert 5 < min(each) <= max(each) < 36  # Binomial(40, 13/25) leaves these bounds once in 10^5
+
+
+def test_gates_without_evidence_have_no_ledger_and_no_beta(few_digits: Dataset) -> None:
+    runs = [run_of("pruner=alternate_magnitude", f"protocol.beta={beta}") for beta in (0.5, 1.0)]
+    assert runs[0].hash() == runs[1].hash()
+    matched = [
+        run_of("pruner=matched_random", "pruner.gate_options.openings=3", f"protocol.beta={b}") for b in (0.5, 1)
+    ]
+    assert matched[0].hash() != matched[1].hash()  # they match the openings of different readings
+    trainer = Trainer(runs[:1], few_digits, torch.device("cpu"))
+    trainer.run_epoch()
+    assert trainer.decisions == {}
