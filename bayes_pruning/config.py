@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -18,7 +18,10 @@ from bayes_pruning.errors import ConfigError, UserError, one_of
 
 SCALES = ("sum", "mean")
 DECISIONS = ("previous", "candidate")
+SCOPES = ("layer", "global")
+MASKS = ("protocol", "kept")
 HASH_DIGITS = 10
+LARGEST = 1e37  # of a learning rate, beta or deviation: Adam divides the first by 0.1, and float32 ends at 3.4e38
 WITHOUT_EVIDENCE = ("never", "always", "alternate", "never_after", "matched_rate")  # gates that no Bayes factor moves
 
 
@@ -45,13 +48,17 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Pruner:
-    """A selector (which weights) and a gate (when), each a name and its own options."""
+    """A selector (which weights), a gate (when) and a schedule (how many), each a name and its own options."""
 
     name: str
     selector: str
     gate: str
     selector_options: Mapping[str, Any]
     gate_options: Mapping[str, Any]
+    schedule: str = "constant"
+    schedule_options: Mapping[str, Any] = field(default_factory=dict)
+    scope: str = "layer"  # the sparsity is that of each layer, or "global": of all prunable weights together
+    masks: str = "protocol"  # what is pruned may grow back as protocol.regrow says, or "kept": regrow is then false
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,9 @@ class RunConfig:
         plain = dataclasses.asdict(self)
         plain["dataset"], plain["model"] = dict(self.dataset), dict(self.model)
         del plain["protocol"]["name"]
+        for name, value in _IDLE.items():  # so that a field that a later version adds changes no earlier run's identity
+            if plain["pruner"][name] == value:
+                del plain["pruner"][name]
         if not self.asks_for_evidence and self.pruner.gate != "matched_rate":
             del plain["protocol"]["decision"], plain["protocol"]["beta"]
         if self.pruner.gate == "never":
@@ -112,6 +122,9 @@ class RunConfig:
         return "-".join([*parts, f"seed{self.seed}"])
 
 
+_IDLE: Mapping[str, Any] = {"schedule": "constant", "schedule_options": {}, "scope": "layer", "masks": "protocol"}
+
+
 def _number(field: str, value: Any, accepted: str, whole: bool = False) -> Any:
     kind = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
@@ -120,8 +133,8 @@ def _number(field: str, value: Any, accepted: str, whole: bool = False) -> Any:
 
 
 def _above_zero(field: str, value: Any, whole: bool = False) -> Any:
-    accepted = "a whole number of at least 1" if whole else "a number above 0"
-    if _number(field, value, accepted, whole) <= 0:
+    accepted = "a whole number of at least 1" if whole else f"a number above 0, up to {LARGEST:g}"
+    if not 0 < _number(field, value, accepted, whole) <= (math.inf if whole else LARGEST):
         raise ConfigError(field, value, accepted)
     return value
 
@@ -156,6 +169,10 @@ def _pruner(values: Mapping[str, Any]) -> Pruner:
         gate=str(values["gate"]),
         selector_options=dict(values.get("selector_options") or {}),
         gate_options=dict(values.get("gate_options") or {}),
+        schedule=str(values.get("schedule") or _IDLE["schedule"]),
+        schedule_options=dict(values.get("schedule_options") or {}),
+        scope=_choice("pruner.scope", values.get("scope") or _IDLE["scope"], SCOPES),
+        masks=_choice("pruner.masks", values.get("masks") or _IDLE["masks"], MASKS),
     )
 
 
@@ -172,13 +189,16 @@ def run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:
         seed = _number("seed", values["seed"], "a whole number of at least 0", whole=True)
         if not 0 <= seed < 2**63:
             raise ConfigError("seed", seed, "a whole number of at least 0")
+        pruner, protocol = _pruner(values["pruner"]), _protocol(values["protocol"])
+        if pruner.masks == "kept":
+            protocol = dataclasses.replace(protocol, regrow=False)
         return RunConfig(
             dataset=values["dataset"],
             model=values["model"],
-            pruner=_pruner(values["pruner"]),
+            pruner=pruner,
             sparsity=float(sparsity),
             seed=seed,
-            protocol=_protocol(values["protocol"]),
+            protocol=protocol,
             epochs=_above_zero("epochs", values["epochs"], whole=True),
             batch_size=_above_zero("batch_size", values["batch_size"], whole=True),
             learning_rate=float(_above_zero("learning_rate", values["learning_rate"])),

@@ -4,13 +4,18 @@ A selector scores the weights of one layer; the lowest scores are pruned. A gate
 prune at all. A pruner is one of each. To add your own, write the function and name it in a file of conf/pruner.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from bayes_pruning import laplace
+from bayes_pruning.config import Prior, RunConfig
+from bayes_pruning.errors import ConfigError
+from bayes_pruning.network import Network
 from bayes_pruning.registry import Registry
+from bayes_pruning.schedules import SCHEDULES, Plan
 from bayes_pruning.streams import generator
 
 SELECTORS = Registry("pruner.selector")
@@ -25,6 +30,7 @@ class Layer:
     weight: Tensor  # any shape
     seed: int
     epoch: int  # from 1
+    network: Network | None = None  # that the layer is of, for what depends on the training images
 
     def uniform(self, purpose: str) -> Tensor:
         """Numbers uniform on [0, 1), float64, shaped as the weight, from the run's stream `purpose`.
@@ -33,6 +39,16 @@ class Layer:
         """
         stream = generator(self.seed, purpose, self.name, self.epoch)
         return torch.rand(self.weight.shape, dtype=torch.float64, generator=stream).to(self.weight.device)
+
+    def gradient(self, examples: int | None = None) -> Tensor:
+        """Gradient of the mean training loss in nats, shaped as the weight (network.Network.gradient)."""
+        assert self.network is not None
+        return self.network.gradient(examples)[self.name]
+
+    def fisher(self, examples: int | None = None, draws: int | None = None) -> Tensor:
+        """Diagonal of the Fisher information, float64, shaped as the weight (network.Network.fisher)."""
+        assert self.network is not None
+        return self.network.fisher(examples, draws)[self.name]
 
 
 @dataclass(frozen=True)
@@ -50,8 +66,21 @@ class Evidence:
     seed: int
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """What an estimate of the Bayes factor sees: a network, and what is to be pruned from it."""
+
+    network: Network  # before pruning
+    keep: Mapping[str, Tensor]  # bool, False where a weight goes, by the name of the prunable parameter
+    log_likelihood_before: float  # summed over the training images, in nats
+    log_likelihood_after: float
+    prior: Prior
+
+
 Selector = Callable[[Layer], Tensor]
 Gate = Callable[[Evidence], bool]
+Estimate = Callable[..., float]  # (candidate, **gate_options) -> log Bayes factor in nats
+ESTIMATES: dict[str, Estimate] = {}  # by gate; a gate without one here gets the paper's ratio of posteriors
 
 
 @SELECTORS.register
@@ -70,6 +99,18 @@ def magnitude(layer: Layer) -> Tensor:
 def random(layer: Layer) -> Tensor:
     """A uniform draw for every weight that is not zero yet; zeros count first (Algorithm 2, lines 8 to 12)."""
     return torch.where(layer.weight != 0, layer.uniform("random pruning"), -1.0)
+
+
+@SELECTORS.register
+def snip(layer: Layer, examples: int | None = None) -> Tensor:
+    """First-order saliency |w dL/dw| (SNIP; Lee, Ajanthan and Torr, 2019, equation 6, here of the trained network)."""
+    return (layer.weight * layer.gradient(examples)).abs()
+
+
+@SELECTORS.register
+def evidence(layer: Layer, examples: int | None = None, draws: int | None = None) -> Tensor:
+    """Nats of log-likelihood that a weight's removal costs to second order, w^2 F / 2: docs/bayesian_schedule.md."""
+    return layer.weight.double().square() * layer.fisher(examples, draws) / 2
 
 
 @GATES.register
@@ -91,6 +132,23 @@ def bayes_factor(evidence: Evidence) -> bool:
 
 
 @GATES.register
+def laplace_evidence(evidence: Evidence, examples: int | None = None, draws: int | None = None) -> bool:
+    """As `bayes_factor`, for the ratio of the two models' evidence by Laplace's approximation (laplace.py)."""
+    return bayes_factor(evidence)
+
+
+def _laplace_estimate(candidate: Candidate, examples: int | None = None, draws: int | None = None) -> float:
+    """Equation 4 of docs/laplace_evidence.md. Arguments as laplace.fisher_diagonal takes them."""
+    network, keep = candidate.network, candidate.keep
+    likelihoods = candidate.log_likelihood_before, candidate.log_likelihood_after
+    weights = {name: network.parameters[name] for name in keep}
+    return laplace.log_evidence_ratio(*likelihoods, weights, keep, network.fisher(examples, draws), candidate.prior)
+
+
+ESTIMATES["laplace_evidence"] = _laplace_estimate
+
+
+@GATES.register
 def alternate(evidence: Evidence, every: int = 2) -> bool:
     """A control without evidence: open in the first epoch and in each `every`-th after it."""
     return (evidence.epoch - 1) % every == 0
@@ -105,8 +163,22 @@ def never_after(evidence: Evidence, epoch: int) -> bool:
 @GATES.register
 def matched_rate(evidence: Evidence, openings: int) -> bool:
     """A control without evidence: open in `openings` epochs, as many as a Bayes run's gate, drawn from the seed."""
+    if isinstance(openings, bool) or not isinstance(openings, int) or not 0 <= openings <= evidence.epochs:
+        accepted = f"a whole number from 0 to epochs={evidence.epochs}"
+        raise ConfigError("pruner.gate_options.openings", openings, accepted)
     drawn = torch.randperm(evidence.epochs, generator=generator(evidence.seed, "matched rate"))[:openings]
     return evidence.epoch - 1 in drawn.tolist()
+
+
+def check(run: RunConfig) -> None:
+    """Raise ConfigError, before anything is trained, if a function of the run's pruner does not take its options."""
+    pruner = run.pruner
+    SELECTORS.check(pruner.selector, pruner.selector_options)
+    GATES.check(pruner.gate, pruner.gate_options)
+    SCHEDULES.check(pruner.schedule, pruner.schedule_options)
+    GATES.find(pruner.gate)(Evidence(1, run.epochs, None, run.log_beta, run.seed), **pruner.gate_options)
+    plan = Plan(1, run.epochs, run.sparsity, 0.0, run.log_beta, lambda _: 0.0)
+    SCHEDULES.find(pruner.schedule)(plan, **pruner.schedule_options)
 
 
 def pruned_count(size: int, sparsity: float) -> int:
@@ -131,3 +203,22 @@ def keep_mask(score: Tensor, count: int) -> Tensor:
     lower, tied = flat < threshold, flat == threshold
     needed = count - lower.sum()
     return ~(lower | tied & (tied.cumsum(0) <= needed)).view(score.shape)
+
+
+def masks(run: RunConfig, network: Network, sparsity: float) -> dict[str, Tensor]:
+    """What stays if a network is pruned to `sparsity` now: bool, True where a weight stays, by prunable parameter.
+
+    In scope "layer" exactly `pruned_count` of each layer's weights go, in scope "global" of all of them together.
+    """
+    selector, options = SELECTORS.find(run.pruner.selector), run.pruner.selector_options
+    weights = {name: network.parameters[name] for name in network.prunable}
+    scores = {
+        name: selector(Layer(name, weight, run.seed, network.epoch, network), **options)
+        for name, weight in weights.items()
+    }
+    if run.pruner.scope == "layer":
+        return {name: keep_mask(score, pruned_count(score.numel(), sparsity)) for name, score in scores.items()}
+    together = torch.cat([score.flatten() for score in scores.values()])
+    keep = keep_mask(together, pruned_count(len(together), sparsity))
+    parts = keep.split([score.numel() for score in scores.values()])
+    return {name: part.view(weights[name].shape) for name, part in zip(scores, parts, strict=True)}

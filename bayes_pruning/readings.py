@@ -13,11 +13,15 @@ from bayes_pruning.logged import UNPRUNED
 
 FIELDS = ("regrow", "decision", "scales", "beta", "prior")  # the parts of logged.protocol_text, in its order
 EVIDENCE = ("decision", "scales", "beta", "prior")  # what only a gate that asks for evidence reads
+SCHEDULED = ("gradual", "gradual_global", "gradual_snip", "gradual_evidence", "one_shot", "iterative")
 UNREAD = {UNPRUNED: FIELDS} | dict.fromkeys(
     (
-        f"{gate}{selector}"
-        for gate in ("", "alternate_", "never_after_")  # a matched control belongs to the reading that it matches
-        for selector in ("random", "magnitude")
+        *SCHEDULED,
+        *(
+            f"{gate}{selector}"
+            for gate in ("", "alternate_", "never_after_")  # a matched control belongs to the reading that it matches
+            for selector in ("random", "magnitude")
+        ),
     ),
     EVIDENCE,
 )

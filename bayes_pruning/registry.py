@@ -1,11 +1,12 @@
-"""Names in the config -> functions in the code: data set loaders, model builders, selectors and gates.
+"""Names in the config -> functions in the code: data set loaders, model builders, selectors, gates, schedules.
 
 A short name finds a function that this package registered. A dotted name ("my_pruners.smallest") is imported, so
 that a researcher's own function needs no change here.
 """
 
 import importlib
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bayes_pruning.errors import ConfigError, one_of
@@ -36,3 +37,10 @@ class Registry:
             accepted = f"{one_of(sorted(self.functions))}, or the dotted path of a function that can be imported"
             raise ConfigError(self.field, name, accepted)
         return function
+
+    def check(self, name: str, options: Mapping[str, Any]) -> None:
+        """Raise ConfigError unless there is a function `name` that takes its one argument and `options`."""
+        try:
+            inspect.signature(self.find(name)).bind(None, **options)
+        except TypeError as error:
+            raise ConfigError(f"{self.field}_options", dict(options), f"the options of {name} ({error})") from error

@@ -3,31 +3,23 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bayes_pruning import capacity, models, streams
+from bayes_pruning import models, streams
 from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig
-from bayes_pruning.datasets import CLASSES, Dataset, Split
+from bayes_pruning.datasets import CLASSES, Dataset
 from bayes_pruning.decisions import Comparison, Decision, decide
-from bayes_pruning.posterior import log_likelihood, log_prior, scaled
-from bayes_pruning.pruning import GATES, SELECTORS, Evidence, Layer, keep_mask, pruned_count
+from bayes_pruning.evaluation import Evaluator, Score
+from bayes_pruning.network import Network
+from bayes_pruning.posterior import scaled
+from bayes_pruning.pruning import ESTIMATES, GATES, Candidate, Evidence, masks
+from bayes_pruning.schedules import SCHEDULES, Plan
 from bayes_pruning.stack import Parameters, Stack
-
-
-@dataclass(frozen=True)
-class Score:
-    """One network on both splits: sums over all examples."""
-
-    train_log_likelihood: float  # nats
-    test_log_likelihood: float  # nats
-    test_correct: int
-    log_prior: float  # nats
-    zeros: int  # zero weights among the prunable
 
 
 class Trainer:
@@ -49,9 +41,9 @@ class Trainer:
         self.data = data
         self.device = device
         networks = [models.build(run.model, data.shape, CLASSES, run.seed) for run in runs]
-        self.prunable = models.prunable(networks[0])
-        self.rows = capacity.evaluation_rows(capacity.footprint(networks[0], data.shape))
         self.stack = Stack(networks, runs[0].learning_rate, device)
+        self.evaluator = Evaluator(self.stack, networks[0], data)
+        self.prunable = self.evaluator.prunable
         self.weights = sum(self.stack.parameters[name][0].numel() for name in self.prunable)
         self.evidence: list[Comparison | None] = [None] * len(self.runs)
         self.decisions: dict[int, Decision] = {}
@@ -90,75 +82,83 @@ class Trainer:
             total += self.stack.step(images, train.labels[batch])
         return (total / len(batches)).tolist()  # type: ignore[no-any-return]
 
-    def _sums(self, parameters: Parameters, split: Split) -> tuple[Tensor, Tensor]:
-        """Log-likelihood (float64, nats) and correct answers (int64) of each network over a split: [networks].
-
-        On the CPU one network after the other: its activations then stay in the cache.
-        """
-        networks = len(next(iter(parameters.values())))
-        if self.device.type != "cpu" or networks == 1:
-            return self._pass(parameters, split)
-        each = [self._pass({n: p[i : i + 1] for n, p in parameters.items()}, split) for i in range(networks)]
-        return torch.cat([total for total, _ in each]), torch.cat([correct for _, correct in each])
-
-    @torch.no_grad()
-    def _pass(self, parameters: Parameters, split: Split) -> tuple[Tensor, Tensor]:
-        """`_sums` of all networks at once."""
-        networks = len(next(iter(parameters.values())))
-        total = torch.zeros(networks, dtype=torch.float64, device=self.device)
-        correct = torch.zeros(networks, dtype=torch.int64, device=self.device)
-        for images, labels in zip(split.images.split(self.rows), split.labels.split(self.rows), strict=True):
-            logits = self.stack.forward(images.unsqueeze(0), parameters)
-            total += log_likelihood(logits, labels)
-            correct += (logits.argmax(dim=-1) == labels).sum(dim=1)
-        return total, correct
-
     def _score(self, parameters: Parameters, members: Sequence[int]) -> list[Score]:
         """Evaluate the networks in `parameters`, which belong to `members`."""
-        if not members:
-            return []
-        train, _ = self._sums(parameters, self.data.train)
-        test, correct = self._sums(parameters, self.data.test)
-        weights = [parameters[name] for name in self.prunable]
-        sums = zip(train.tolist(), test.tolist(), correct.tolist(), strict=True)
-        return [
-            Score(
-                *numbers,
-                log_prior=log_prior([weight[i] for weight in weights], self.runs[member].protocol.prior).item(),
-                zeros=sum(int((weight[i] == 0).sum()) for weight in weights),
-            )
-            for i, (member, numbers) in enumerate(zip(members, sums, strict=True))
-        ]
+        return self.evaluator.score(parameters, [self.runs[member].protocol.prior for member in members])
 
     def _prune(self, before: Mapping[int, Score]) -> dict[int, Score]:
         """Lines 4 to 16 of Algorithms 2 and 3: prune the members whose gates open; their scores after pruning."""
         self.decisions = {}
-        tried = [m for m in before if self.runs[m].tries_candidate or self._gate_opens(m, self.evidence[m])]
-        pruned = self.stack.members(tried)
-        masks = [
-            self._mask(member, {name: pruned[name][i] for name in self.prunable}) for i, member in enumerate(tried)
-        ]
-        for i, mask in enumerate(masks):
-            for name, keep in mask.items():
-                pruned[name][i] *= keep  # equation 1
+        open_gates = [m for m in before if self.runs[m].tries_candidate or self._gate_opens(m, self.evidence[m])]
+        networks = {member: self._network(member) for member in open_gates}
+        found = {member: self._masks(member, network, before[member]) for member, network in networks.items()}
+        keeps = {member: keep for member, keep in found.items() if keep is not None}
+        tried = list(keeps)
+        pruned = self._pruned([networks[member] for member in tried], list(keeps.values()))
         scores = dict(zip(tried, self._score(pruned, tried), strict=True))
         for member in before:  # where nothing is pruned, the same network twice: a Bayes factor of 1
             self.evidence[member] = self._comparison(member, before[member], before[member])
         for i, member in enumerate(tried):
-            comparison = self._comparison(member, before[member], scores[member])
+            comparison = self._comparison(member, before[member], scores[member], networks[member], keeps[member])
             if self.runs[member].tries_candidate and not self._gate_opens(member, comparison):
                 del scores[member]
                 continue
             self.evidence[member] = comparison
             self.stack.replace(member, {name: pruned[name][i] for name in self.prunable})
             if not self.runs[member].protocol.regrow:
-                self.stack.freeze_zeros(member, masks[i])
+                self.stack.freeze_zeros(member, keeps[member])
         return scores
 
-    def _comparison(self, member: int, before: Score, after: Score) -> Comparison:
-        """The log Bayes factor of this epoch's network after pruning over that before, with its terms."""
-        terms_before, terms_after = self._terms(member, before), self._terms(member, after)
-        return Comparison(self.epoch, *terms_before, *terms_after, tested=sum(terms_after) - sum(terms_before))
+    def _network(self, member: int) -> Network:
+        run, train = self.runs[member], self.data.train
+        parameters = {name: parameter[0] for name, parameter in self.stack.members([member]).items()}
+        prunable = tuple(self.prunable)
+        return Network(self.stack.model, parameters, prunable, train.images, train.labels, run.seed, self.epoch)
+
+    def _masks(self, member: int, network: Network, before: Score) -> Parameters | None:
+        """What stays of a member under its schedule, None if that prunes nothing in this epoch."""
+        run = self.runs[member]
+
+        def log_bayes_factor(sparsity: float) -> float:
+            keep = masks(run, network, sparsity)
+            [score] = self._score(self._pruned([network], [keep]), [member])
+            return self._comparison(member, before, score, network, keep).tested
+
+        plan = Plan(self.epoch, run.epochs, run.sparsity, before.zeros / self.weights, run.log_beta, log_bayes_factor)
+        sparsity = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
+        return None if sparsity is None else masks(run, network, sparsity)
+
+    @staticmethod
+    def _pruned(networks: Sequence[Network], keeps: Sequence[Mapping[str, Tensor]]) -> Parameters:
+        """Equation 1, w <- w * m, of several networks: each parameter [networks, ...]; empty for none."""
+        if not networks:
+            return {}
+        return {
+            name: torch.stack(
+                [
+                    network.parameters[name] * keep[name] if name in keep else network.parameters[name]
+                    for network, keep in zip(networks, keeps, strict=True)
+                ]
+            )
+            for name in networks[0].parameters
+        }
+
+    def _comparison(
+        self,
+        member: int,
+        before: Score,
+        after: Score,
+        network: Network | None = None,
+        keep: Mapping[str, Tensor] | None = None,
+    ) -> Comparison:
+        """The log Bayes factor of `network` after pruning to `keep` over that before, with its terms."""
+        run, terms_before, terms_after = self.runs[member], self._terms(member, before), self._terms(member, after)
+        tested = sum(terms_after) - sum(terms_before)
+        if network is not None and keep is not None and run.pruner.gate in ESTIMATES:
+            likelihoods = before.train_log_likelihood, after.train_log_likelihood
+            candidate = Candidate(network, keep, *likelihoods, run.protocol.prior)
+            tested = ESTIMATES[run.pruner.gate](candidate, **run.pruner.gate_options)
+        return Comparison(self.epoch, *terms_before, *terms_after, tested=tested)
 
     def _gate_opens(self, member: int, evidence: Comparison | None) -> bool:
         """What the gate says; its decision goes into the ledger if it asks for evidence."""
@@ -169,16 +169,6 @@ class Trainer:
         if run.asks_for_evidence:
             self.decisions[member] = decide(self.epoch, opens, run.log_beta, evidence)
         return opens
-
-    def _mask(self, member: int, weights: Parameters) -> Parameters:
-        """True where a weight of this member stays, by layer."""
-        run = self.runs[member]
-        selector = SELECTORS.find(run.pruner.selector)
-        masks = {}
-        for name, weight in weights.items():
-            score = selector(Layer(name, weight, run.seed, self.epoch), **run.pruner.selector_options)
-            masks[name] = keep_mask(score, pruned_count(weight.numel(), run.sparsity))
-        return masks
 
     def _terms(self, member: int, score: Score) -> tuple[float, float]:
         """Log-likelihood and log-prior under the member's protocol, in nats."""

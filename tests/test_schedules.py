@@ -1,0 +1,187 @@
+"""Schedules, scopes and saliencies of pruning with kept masks: exact counts, published formulas, zeros that stay."""
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from conftest import composed, run_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayes_pruning import models
+from bayes_pruning.config import run_config
+from bayes_pruning.datasets import Dataset
+from bayes_pruning.errors import ConfigError
+from bayes_pruning.network import Network
+from bayes_pruning.pruning import Layer, masks, snip
+from bayes_pruning.pruning import evidence as evidence_saliency
+from bayes_pruning.schedules import Plan, evidence, gradual, iterative, one_shot
+from bayes_pruning.training import Trainer
+
+CPU = torch.device("cpu")
+SCHEDULED = ("gradual", "gradual_global", "gradual_snip", "gradual_evidence", "one_shot", "iterative", "bayes_schedule")
+SHORT = {  # so that each is at its sparsity after 3 epochs of 4
+    "one_shot": ("pruner.schedule_options.epoch=3",),
+    "iterative": tuple(f"pruner.schedule_options.{k}={v}" for k, v in {"start": 1, "every": 1, "steps": 3}.items()),
+}
+
+
+def plan(epoch: int, sparsity: float = 0.9, current: float = 0.0, factor: Any = None, epochs: int = 25) -> Plan:
+    return Plan(epoch, epochs, sparsity, current, math.log(0.5), factor or (lambda _: -math.inf))
+
+
+def network_of(data: Dataset, seed: int = 0) -> Network:
+    model = models.build(run_of().model, data.shape, 10, seed)
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    return Network(model, parameters, tuple(models.prunable(model)), data.train.images, data.train.labels, seed, 1)
+
+
+@pytest.mark.parametrize("pruner", SCHEDULED)
+def test_masks_are_kept_and_the_count_is_exact_at_the_end(pruner: str, few_digits: Dataset) -> None:
+    more = SHORT.get(pruner, ("pruner.schedule_options.end=3",))
+    run = run_of(f"pruner={pruner}", "sparsity=0.97", "epochs=4", *more)  # with protocol.regrow: true
+    trainer = Trainer([run], few_digits, CPU)
+    rows, zeros = [], []
+    for _ in range(4):
+        rows += trainer.run_epoch()
+        weights = {name: trainer.stack.parameters[name].detach()[0].clone() for name in trainer.prunable}
+        zeros.append({name: weight == 0 for name, weight in weights.items()})
+    for earlier, later in pairwise(zeros):
+        assert all(bool((later[name] | ~mask).all()) for name, mask in earlier.items())
+    final = zeros[-1]
+    if run.pruner.scope == "layer":
+        assert all(int(mask.sum()) == round(0.97 * mask.numel()) for mask in final.values())
+    assert sum(int(mask.sum()) for mask in final.values()) == pytest.approx(0.97 * trainer.weights, abs=2)
+    assert rows[-1].sparsity_before == rows[-1].sparsity == rows[-2].sparsity  # the last epoch recovers
+    assert rows[-1].pruned == 0
+    assert rows[-1].test_accuracy == rows[-1].pruned_test_accuracy
+
+
+def test_gradual_is_the_cubic_of_zhu_and_gupta() -> None:
+    """s_t = s_f + (s_i - s_f) (1 - (t - t_0) / (n dt))^3, s_i = 0, with t_0 the epoch before the first pruning."""
+    for start, end in ((1, 20), (5, 12), (3, 3)):
+        for epoch in range(1, 26):
+            found = gradual(plan(epoch), start=start, end=end)
+            if start <= epoch <= end:
+                progress = (epoch - (start - 1)) / (end - (start - 1))
+                assert found == pytest.approx(0.9 + (0 - 0.9) * (1 - progress) ** 3)
+            else:
+                assert found is None
+        assert gradual(plan(end), start=start, end=end) == 0.9  # exactly
+
+
+def test_one_shot_and_iterative() -> None:
+    assert [one_shot(plan(epoch), epoch=10) for epoch in (9, 10, 11)] == [None, 0.9, None]
+    found = {epoch: iterative(plan(epoch), start=4, every=3, steps=3) for epoch in range(1, 26)}
+    assert {epoch for epoch, level in found.items() if level is not None} == {4, 7, 10}
+    left = [1 - (found[epoch] or 0) for epoch in (4, 7, 10)]
+    assert left == pytest.approx([0.1 ** (1 / 3), 0.1 ** (2 / 3), 0.1])
+
+
+@given(limit=st.floats(0, 1), epoch=st.integers(1, 20), current=st.floats(0, 0.9), steps=st.integers(0, 8))
+def test_the_evidence_schedule_is_between_gradual_and_the_target_and_never_beyond_what_beta_allows(
+    limit: float, epoch: int, current: float, steps: int
+) -> None:
+    """With a Bayes factor that falls below beta at sparsity `limit`."""
+    tried: list[float] = []
+
+    def factor(sparsity: float) -> float:
+        tried.append(sparsity)
+        return 0.0 if sparsity <= limit else -1.0
+
+    floor = gradual(plan(epoch), start=1, end=20)
+    found = evidence(plan(epoch, current=current, factor=factor), start=1, end=20, steps=steps)
+    assert floor is not None
+    assert found is not None
+    assert floor <= found <= 0.9
+    assert found >= current
+    assert len(tried) <= steps + 1
+    if found > max(floor, current):
+        assert found <= limit
+    if limit >= 0.9:
+        assert found == 0.9
+
+
+def test_the_evidence_schedule_comes_near_the_limit() -> None:
+    found = evidence(plan(1, factor=lambda s: 0.0 if s <= 0.8 else -1.0), start=1, end=20, steps=12)
+    assert found == pytest.approx(0.8, abs=1e-3)
+
+
+def test_the_evidence_schedule_rests_once_the_target_is_reached() -> None:
+    assert evidence(plan(20, current=0.9), start=1, end=20) is None
+    assert evidence(plan(21, current=0.9), start=1, end=20) is None
+    assert evidence(plan(20, current=0.5), start=1, end=20) == 0.9
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options", "field"),
+    [
+        (gradual, {"start": 0, "end": 5}, "start=0"),
+        (gradual, {"start": 5, "end": 4}, "end=4"),
+        (gradual, {"start": 1, "end": 26}, "end=26"),
+        (one_shot, {"epoch": 26}, "epoch=26"),
+        (iterative, {"start": 20, "every": 5, "steps": 3}, "30"),
+        (iterative, {"start": 1, "every": 1.5, "steps": 3}, "every=1.5"),
+    ],
+)
+def test_options_that_do_not_fit_the_run_are_refused(schedule: Any, options: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigError, match=field.replace(".", r"\.")):
+        schedule(plan(1), **options)
+
+
+def test_global_scope_takes_the_smallest_weights_of_all_layers(few_digits: Dataset) -> None:
+    network = network_of(few_digits)
+    run = run_of("pruner=gradual_global")
+    keep = masks(run, network, 0.95)
+    sizes = torch.cat([network.parameters[name].abs().flatten() for name in network.prunable])
+    kept = torch.cat([keep[name].flatten() for name in network.prunable])
+    assert int((~kept).sum()) == round(0.95 * len(sizes))
+    assert sizes[kept].min() >= sizes[~kept].max()
+    fractions = {name: float((~mask).double().mean()) for name, mask in keep.items()}
+    assert max(fractions.values()) - min(fractions.values()) > 0.1  # unlike in scope "layer"
+
+
+def test_gradient_and_fisher_are_those_of_autograd(few_digits: Dataset) -> None:
+    network = network_of(few_digits)
+    model = network.model
+    loss = torch.nn.functional.cross_entropy(model(few_digits.train.images), few_digits.train.labels)
+    wanted = dict(zip(network.parameters, torch.autograd.grad(loss, list(model.parameters())), strict=True))
+    for name in network.prunable:
+        torch.testing.assert_close(network.gradient()[name], wanted[name], rtol=1e-4, atol=1e-7)
+        layer = Layer(name, network.parameters[name], 0, 1, network)
+        torch.testing.assert_close(snip(layer), (wanted[name] * layer.weight).abs(), rtol=1e-4, atol=1e-9)
+    assert network.gradient() is network.gradient()
+    some = network.gradient(100)
+    assert not torch.equal(some["1.weight"], network.gradient()["1.weight"])
+    assert torch.equal(network.gradient(10**6)["1.weight"], network.gradient()["1.weight"])
+
+
+def test_the_evidence_saliency_tells_what_removal_costs(few_digits: Dataset) -> None:
+    """Removing the least salient half of a trained layer costs little beside removing the other half."""
+    trainer = Trainer([run_of("pruner=none", "epochs=8")], few_digits, CPU)
+    for _ in range(8):
+        trainer.run_epoch()
+    network, name, train = trainer._network(0), "1.weight", few_digits.train
+    saliency = evidence_saliency(Layer(name, network.parameters[name], 0, 8, network)).flatten()
+    order = saliency.argsort()
+    half = len(order) // 2
+
+    def log_likelihood(removed: torch.Tensor) -> float:
+        weight = network.parameters[name].flatten().clone()
+        weight[removed] = 0
+        parameters = {**network.parameters, name: weight.view_as(network.parameters[name])}
+        logits = torch.func.functional_call(network.model, parameters, (train.images,))
+        return -float(torch.nn.functional.cross_entropy(logits, train.labels, reduction="sum"))
+
+    whole = log_likelihood(order[:0])
+    least, most = (abs(whole - log_likelihood(removed)) for removed in (order[:half], order[half:]))
+    assert least < 0.05 * most
+    assert float(saliency[order[:half]].sum()) < 0.05 * float(saliency.sum())
+
+
+def test_a_new_field_of_a_pruner_changes_no_identity() -> None:
+    """Runs made before schedules existed keep their folders: this hash is of such a run."""
+    assert run_config(composed("dataset=mnist", "pruner=magnitude", "sparsity=0.25")).hash() == "6c284bfca9"
+    assert run_of("pruner=gradual").identity()["pruner"]["schedule"] == "gradual"
