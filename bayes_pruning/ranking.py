@@ -22,6 +22,7 @@ from bayes_pruning.tables import ACCURACIES, TWIN_PREFIX, Accuracy, Key
 DRAWS = 4000
 SEED = 0  # of the resampling
 EVERYWHERE = "all"
+GATES = {"bayes_": "", "laplace_": "laplace_evidence"}  # prefixes of pruners, and how a reading by such a gate is told
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -41,17 +42,18 @@ class Ranked:
     """One reading and one accuracy, at one place or everywhere."""
 
     protocol: str
+    gate: str  # one of GATES, whose runs take the places of the Bayes methods
     when: str  # accuracy before or after pruning
     place: str  # "mnist fcn", or EVERYWHERE
     seeds: int  # the fewest that a cell has
     all_cells: Distance
     bayes_cells: Distance | None  # of the Bayes methods alone, the only ones that most readings change
-    over_best: Difference | None  # its distance minus the best one's, over the cells that both have; None for the best
+    over_reference: Difference | None  # its distance minus the reference's over the cells that both have; None for it
 
 
 @dataclass(frozen=True)
 class GateUse:
-    """What the gate of a Bayes method did under a reading, over all sparsities and seeds of a place."""
+    """What the gate of a method did under a reading, over all sparsities and seeds of a place."""
 
     protocol: str
     place: str
@@ -74,12 +76,17 @@ class ClaimCount:
 
 
 def rank(frame: pd.DataFrame) -> list[Ranked]:
-    """Every reading in `frame` and both accuracies, best first at each place, EVERYWHERE before the single places."""
+    """Every reading in `frame` and both accuracies, best first at each place, EVERYWHERE before the single places.
+
+    Readings need not have runs for the same cells. So that none is better for the cells that it lacks, they are ordered
+    by their difference to one reference: the nearest of those with the most cells.
+    """
     paper = tables.paper_values()
     table = {
-        (protocol, accuracy.when): {key: runs[accuracy.column] for key, runs in cells.items() if key in paper}
+        (protocol, gate, accuracy.when): {key: runs[accuracy.column] for key, runs in cells.items() if key in paper}
         for protocol in protocols(frame)
-        for cells in [tables.final_by_seed(of_protocol(frame, protocol))]
+        for prefix, gate in GATES.items()
+        for cells in [_cells(of_protocol(frame, protocol), prefix)]
         for accuracy in ACCURACIES
     }
     seeds = sorted({int(seed) for cells in table.values() for values in cells.values() for seed in values.index})
@@ -97,23 +104,36 @@ def rank(frame: pd.DataFrame) -> list[Ranked]:
     return found
 
 
+def _cells(runs: pd.DataFrame, prefix: str) -> Mapping[Key, pd.DataFrame]:
+    """Runs by cell, with the methods of one prefix in the places of the Bayes methods; none if it has no runs."""
+    own, others = runs["pruner"].str.startswith(prefix), runs["pruner"].str.startswith(tuple(GATES))
+    if prefix != TWIN_PREFIX and not own.any():
+        return {}
+    named = runs[own].assign(pruner=TWIN_PREFIX + runs.loc[own, "pruner"].str.removeprefix(prefix))
+    return tables.final_by_seed(pd.concat([runs[~others], named]))
+
+
 def _rank_here(
-    here: Mapping[tuple[str, str], Mapping[Key, pd.Series]],
+    here: Mapping[tuple[str, str, str], Mapping[Key, pd.Series]],
     place: str,
     paper: Mapping[Key, float],
     seeds: Sequence[int],
     draws: Array,
 ) -> list[Ranked]:
-    def error(reading: tuple[str, str], keys: Iterable[Key]) -> tuple[float, Array]:
+    def error(reading: tuple[str, str, str], keys: Iterable[Key]) -> tuple[float, Array]:
         return _error([here[reading][key] for key in keys], [paper[key] for key in keys], seeds, draws)
 
-    best = min(here, key=lambda reading: error(reading, here[reading])[0])
+    most = max(map(len, here.values()))
+    reference = min(
+        (reading for reading in here if len(here[reading]) == most),
+        key=lambda reading: error(reading, here[reading])[0],
+    )
     found = []
     for reading, cells in here.items():
         keys = list(cells)
         bayes = [key for key in keys if key[2].startswith(TWIN_PREFIX)]
-        common = [key for key in keys if key in here[best]]
-        (own, own_drawn), (least, least_drawn) = error(reading, common), error(best, common)
+        common = [key for key in keys if key in here[reference]]
+        (own, own_drawn), (least, least_drawn) = error(reading, common), error(reference, common)
         difference = _interval(own_drawn - least_drawn)
         found.append(
             Ranked(
@@ -122,10 +142,10 @@ def _rank_here(
                 min(int(values.count()) for values in cells.values()),
                 _distance(keys, *error(reading, keys)),
                 _distance(bayes, *error(reading, bayes)) if bayes else None,
-                None if reading == best else Difference(len(common), own - least, *difference),
+                None if reading == reference else Difference(len(common), own - least, *difference),
             )
         )
-    return sorted(found, key=lambda row: row.all_cells.rms)
+    return sorted(found, key=lambda row: row.over_reference.mean if row.over_reference else 0.0)
 
 
 def _error(
@@ -155,11 +175,11 @@ def _place(key: Key) -> str:
 
 
 def gate_uses(frame: pd.DataFrame) -> list[GateUse]:
-    """What the gates of the Bayes methods did, by reading and place."""
+    """What the gates of the methods that ask for evidence did, by reading and place."""
     found = []
     for protocol in protocols(frame):
         runs = of_protocol(frame, protocol)
-        bayes = runs[runs["pruner"].str.startswith(TWIN_PREFIX)]
+        bayes = runs[runs["pruner"].str.startswith(tuple(GATES))]
         for (dataset, model, pruner), own in bayes.groupby(["dataset", "model", "pruner"]):
             here = runs[(runs["dataset"] == dataset) & (runs["model"] == model)]
             found.append(_gate_use(protocol, f"{dataset} {model}", str(pruner), own, here))
@@ -167,7 +187,7 @@ def gate_uses(frame: pd.DataFrame) -> list[GateUse]:
 
 
 def _gate_use(protocol: str, place: str, pruner: str, own: pd.DataFrame, here: pd.DataFrame) -> GateUse:
-    twins = {(row[0], row[1]): rows for row, rows in _runs(here[here["pruner"] == pruner.removeprefix(TWIN_PREFIX)])}
+    twins = {(row[0], row[1]): rows for row, rows in _runs(here[here["pruner"] == _twin(pruner)])}
     unpruned = {row[1]: rows for row, rows in _runs(here[here["pruner"] == UNPRUNED])}
     alternating = as_twin = as_unpruned = 0
     for (sparsity, seed), rows in _runs(own):
@@ -187,6 +207,11 @@ def _gate_use(protocol: str, place: str, pruner: str, own: pd.DataFrame, here: p
     )
 
 
+def _twin(pruner: str) -> str:
+    """The classic method with the same selector."""
+    return pruner.partition("_")[2]
+
+
 def _runs(rows: pd.DataFrame) -> Iterable[tuple[Any, pd.DataFrame]]:
     return rows.groupby(["target_sparsity", "seed"])
 
@@ -202,7 +227,7 @@ def _over_twin(here: pd.DataFrame, pruner: str, accuracy: Accuracy) -> Differenc
     final = here[here["epoch"] == here["epochs"]]
     own, twin = (
         final[final["pruner"] == name].pivot(index="seed", columns="target_sparsity", values=accuracy.column)
-        for name in (pruner, pruner.removeprefix(TWIN_PREFIX))
+        for name in (pruner, _twin(pruner))
     )
     shared = [sparsity for sparsity in own.columns if sparsity in twin.columns]
     if not shared:

@@ -5,7 +5,6 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import pandas as pd
@@ -23,9 +22,9 @@ from bayes_pruning.tables import ACCURACIES
 
 LEGEND = (
     "Distance: root mean square difference between our mean accuracy over seeds and the paper's value, over the cells "
-    "of Table 1 with runs [95% percentile interval of resampled seeds]. Over the best: the distance minus that of the "
-    "best line, over the cells that both have, from the same resampled seeds; an interval that holds 0 means that "
-    "the data can not tell the two apart."
+    "of Table 1 with runs [95% percentile interval of resampled seeds]. Over the reference: the distance minus that of "
+    "the reference, the nearest of the readings with the most cells, over the cells that both have and from the same "
+    "resampled seeds; an interval that holds 0 means that the data can not tell the two apart. Ordered by it."
 )
 GATES = (
     "Opened: mean fraction of the epochs that pruned. Every other epoch: runs that pruned in the first epoch and in "
@@ -33,7 +32,7 @@ GATES = (
     "very same accuracies in every epoch. Bayes minus classic: mean over sparsities, paired by seed [95% t interval]."
 )
 DISTANCE_HEADER = (
-    "Reading", "Accuracy", "Cells", "Seeds", "Distance", "Over the best", "Bayes cells", "Their distance",
+    "Reading", "Accuracy", "Cells", "Seeds", "Distance", "Over the reference", "Bayes cells", "Their distance",
 )  # fmt: skip
 GATE_HEADER = (
     "Reading", "Where", "Method", "Runs", "Opened", "Every other epoch", "As twin", "As unpruned",
@@ -64,21 +63,39 @@ def ranking_of(frame: pd.DataFrame) -> Ranking:
 def markdown(found: Ranking) -> str:
     """Distances by place, gates, claims."""
     parts = [f"# Readings of the paper, by the distance of their accuracies to Table 1 ({found.epochs} epochs)\n"]
-    for place, rows in groupby(found.distances, lambda row: row.place):
-        parts += [f"## {place_name(place)}\n", _table(DISTANCE_HEADER, [_distance_cells(row) for row in rows])]
-    parts += [
-        LEGEND + "\n",
-        "## What the gates did\n",
-        _table(GATE_HEADER, map(_gate_cells, found.gates)),
-        GATES + "\n",
-    ]
-    parts += ["## Claims\n", _claims_table(found.claims), CLAIMS + "\n"]
-    return (
-        "\n".join(
-            [*parts, "## The readings\n", *(f"- {presets.name_of(c.protocol)}: {c.protocol}" for c in found.claims)]
-        )
-        + "\n"
-    )
+    for place in dict.fromkeys(row.place for row in found.distances):
+        parts += [f"## {place_name(place)}\n", distances_table(found, place)]
+    parts += [LEGEND + "\n", "## What the gates did\n", gates_table(found), GATES + "\n"]
+    parts += ["## Claims\n", claims_table(found), mixed_claims_table(found), CLAIMS + "\n"]
+    return "\n".join([*parts, "## The readings\n", readings_list(found)])
+
+
+def distances_table(found: Ranking, place: str = EVERYWHERE) -> str:
+    """A line for each reading and accuracy at one place, best first; LEGEND says what is in it."""
+    return _table(DISTANCE_HEADER, [_distance_cells(row) for row in found.distances if row.place == place])
+
+
+def gates_table(found: Ranking) -> str:
+    """What each gate did; GATES says what is in it."""
+    return _table(GATE_HEADER, map(_gate_cells, found.gates))
+
+
+def claims_table(found: Ranking) -> str:
+    """How many claims hold under each reading."""
+    rows = [[presets.name_of(c.protocol), *(c.counts[o] for o in OUTCOMES)] for c in found.claims]
+    return _table(("Reading", *OUTCOMES), rows)
+
+
+def mixed_claims_table(found: Ranking) -> str:
+    """The claims that do not come out the same under all readings."""
+    mixed = [key for key in found.claims[0].outcomes if len({c.outcomes[key] for c in found.claims}) > 1]
+    header = ("Claim", "Where", *(presets.name_of(c.protocol) for c in found.claims))
+    return _table(header, [[*key, *(c.outcomes[key] for c in found.claims)] for key in mixed])
+
+
+def readings_list(found: Ranking) -> str:
+    """Each reading's name and what it says."""
+    return "".join(f"- {presets.name_of(c.protocol)}: {c.protocol}\n" for c in found.claims)
 
 
 def csv_text(found: Ranking) -> str:
@@ -88,12 +105,12 @@ def csv_text(found: Ranking) -> str:
     distance = ("cells", "rms", "low", "high")
     writer.writerow(
         ("reading", "protocol", "accuracy", "place", "seeds", *distance, *(f"bayes_{name}" for name in distance),
-         "common_cells", "over_best", "over_best_low", "over_best_high")
+         "common_cells", "over_reference", "over_reference_low", "over_reference_high")
     )  # fmt: skip
     for row in found.distances:
         cells = [*_plain(row.all_cells, distance), *_plain(row.bayes_cells, distance)]
-        over = _plain(row.over_best, ("n", "mean", "low", "high"))
-        writer.writerow([presets.name_of(row.protocol), row.protocol, row.when, row.place, row.seeds, *cells, *over])
+        over = _plain(row.over_reference, ("n", "mean", "low", "high"))
+        writer.writerow([_name(row), row.protocol, row.when, row.place, row.seeds, *cells, *over])
     return buffer.getvalue()
 
 
@@ -104,15 +121,15 @@ def _plain(found: Distance | Difference | None, names: Sequence[str]) -> list[An
 def figure(found: Ranking, style: Style) -> Figure:
     """Distances everywhere, a line a reading, best above; accuracy before pruning filled, after it hollow."""
     rows = [row for row in found.distances if row.place == EVERYWHERE]
-    order = list(dict.fromkeys(row.protocol for row in rows))
-    places = {protocol: len(order) - i for i, protocol in enumerate(order)}
+    order = list(dict.fromkeys(map(_name, rows)))
+    places = {name: len(order) - i for i, name in enumerate(order)}
     with style.context():
         drawn = Figure((style.width, 1.6 + ROW_HEIGHT * style.font / 8 * len(order)), layout="constrained")
         axes = drawn.add_subplot()
         for row in rows:
-            _point(axes, row, places[row.protocol])
+            _point(axes, row, places[_name(row)])
         axes.set_xscale("log")
-        axes.set_yticks(list(places.values()), [presets.name_of(protocol) for protocol in places])
+        axes.set_yticks(list(places.values()), list(places))
         axes.set_xlabel("root mean square difference to the paper's accuracies")
         handles = [_handle(when) for when in COLORS]
         drawn.legend(handles=handles, loc="outside upper right", ncols=2)
@@ -137,7 +154,7 @@ def figure(found: Ranking, style: Style) -> Figure:
 def _point(axes: Axes, row: Ranked, place: float) -> None:
     color, distance = COLORS[row.when], row.all_cells
     axes.hlines(place, distance.low, distance.high, color=color, linewidth=1.5)
-    axes.plot([distance.rms], [place], label=f"{row.protocol}, {row.when}", **_marker(row.when))
+    axes.plot([distance.rms], [place], label=f"{_name(row)}, {row.when}", **_marker(row.when))
 
 
 def _marker(when: str) -> dict[str, Any]:
@@ -157,6 +174,11 @@ def place_name(place: str) -> str:
     return "All cells with runs" if place == EVERYWHERE else " ".join(NAMES.get(part, part) for part in place.split())
 
 
+def _name(row: Ranked) -> str:
+    """A reading by the name of its preset, with its gate where that is not the paper's."""
+    return f"{presets.name_of(row.protocol)}{f' with {row.gate}' if row.gate else ''}"
+
+
 def _table(header: Sequence[str], rows: Any) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines) + "\n"
@@ -164,9 +186,8 @@ def _table(header: Sequence[str], rows: Any) -> str:
 
 def _distance_cells(row: Ranked) -> list[Any]:
     bayes = ["none", ""] if row.bayes_cells is None else [row.bayes_cells.cells, _shown(row.bayes_cells)]
-    over = "best" if row.over_best is None else _signed(row.over_best)
-    name = presets.name_of(row.protocol)
-    return [name, row.when, row.all_cells.cells, row.seeds, _shown(row.all_cells), over, *bayes]
+    over = "reference" if row.over_reference is None else _signed(row.over_reference)
+    return [_name(row), row.when, row.all_cells.cells, row.seeds, _shown(row.all_cells), over, *bayes]
 
 
 def _shown(distance: Distance) -> str:
@@ -184,13 +205,3 @@ def _gate_cells(use: GateUse) -> list[Any]:
     name, differences = presets.name_of(use.protocol), [_signed(use.over_twin[a.when]) for a in ACCURACIES]
     counts = [use.alternating, use.as_twin, use.as_unpruned]
     return [name, place_name(use.place), use.pruner, use.runs, f"{use.opened:.2f}", *counts, *differences]
-
-
-def _claims_table(found: Sequence[ClaimCount]) -> str:
-    """Counts by reading; then the claims that do not come out the same under all of them."""
-    counts = _table(
-        ("Reading", *OUTCOMES), [[presets.name_of(c.protocol), *(c.counts[o] for o in OUTCOMES)] for c in found]
-    )
-    mixed = [key for key in found[0].outcomes if len({c.outcomes[key] for c in found}) > 1]
-    header = ("Claim", "Where", *(presets.name_of(c.protocol) for c in found))
-    return f"{counts}\n{_table(header, [[*key, *(c.outcomes[key] for c in found)] for key in mixed])}"

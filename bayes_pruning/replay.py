@@ -153,6 +153,31 @@ def as_markdown(rows: Sequence[Replayed]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def coincidences(
+    ledgers: Mapping[str, Sequence[Decision]], summaries: Mapping[str, Any], single: Sequence[tuple[str, Any]]
+) -> str:
+    """How many runs of each reading would have decided alike in all epochs, had one field been another: Markdown.
+
+    Args:
+        ledgers: as `replay` takes them.
+        summaries: the same.
+        single: (field of Reading, value), each changed alone.
+    """
+    shown: dict[tuple[str, str], dict[tuple[str, Any], str]] = {}
+    for change in single:
+        cells: dict[tuple[str, str], list[Replayed]] = {}
+        for row in replay(ledgers, summaries, {change[0]: [change[1]]}):
+            key = ("regrow" if row.regrow else "stay zero", f"{row.decision}, {row.own}")
+            shown.setdefault(key, {})
+            if row.other != row.own:
+                cells.setdefault(key, []).append(row)
+        for key, rows in cells.items():
+            shown[key][change] = f"{sum(row.same for row in rows)} of {sum(len(row.differences) for row in rows)}"
+    header = ("Masks", "Run as", *(f"{field.replace('_', ' ')} {value}" for field, value in single))
+    lines = [[*key, *(found.get(change, "as run") for change in single)] for key, found in sorted(shown.items())]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *lines)) + "\n"
+
+
 def numbers(option: str, text: str) -> list[float]:
     """Numbers above 0 from a comma-separated list. Raises ConfigError for anything else."""
     found = []

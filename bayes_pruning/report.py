@@ -109,7 +109,8 @@ def page(
 def table_rows(frame: pd.DataFrame) -> list[TableRow]:
     """Table 1 with a row for each method and sparsity, in the paper's order; what has no runs is there as missing."""
     before, after = (tables.build(frame, accuracy) for accuracy in tables.ACCURACIES)
-    paired = {(c.dataset, c.model, c.method, c.sparsity): c.differences["before"] for c in tables.compare(frame)}
+    compared = tables.compare(frame, tables.twins(frame))
+    paired = {(c.dataset, c.model, c.method, c.sparsity): c.differences["before"] for c in compared}
     rows, seen = [], set()
     for row, pruned in zip(before, after, strict=True):
         where = (row.dataset, row.model)

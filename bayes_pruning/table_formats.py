@@ -54,39 +54,65 @@ class Sheet:
     blocks: Sequence[Sequence[Sequence[Lines]]]
 
 
-def sheets(frame: pd.DataFrame, compared: bool) -> list[Sheet]:
-    """Accuracy before and after pruning, and with `compared` each Bayes method minus its twin, for a chosen frame."""
+def sheets(frame: pd.DataFrame, compared: bool, reference: str | None = None) -> list[Sheet]:
+    """Accuracy before and after pruning of a chosen frame.
+
+    Args:
+        frame: the runs.
+        compared: add each Bayes method minus its classic twin and its controls.
+        reference: add each other method minus this one.
+    """
     setting = f"epoch {frame['epochs'].iloc[0]}, protocol: {protocols(frame)[0]}"
     found = [_accuracy_sheet(tables.build(frame, accuracy), accuracy, setting) for accuracy in ACCURACIES]
     if compared:
-        found.append(_comparison_sheet("comparison", "classic twin", tables.compare(frame), setting))
-        if controls := tables.compare(frame, controls=True):
-            found.append(_comparison_sheet("controls", "controls, which ask for no evidence", controls, setting))
+        classic = tables.compare(frame, tables.twins(frame))
+        found.append(_comparison_sheet("comparison", "Each Bayes method minus its classic twin", classic, setting))
+        if controls := tables.compare(frame, tables.controls(frame)):
+            title = "Each Bayes method minus its controls, which ask for no evidence"
+            found.append(_comparison_sheet("controls", title, controls, setting))
+    if reference is not None:
+        others = tables.compare(frame, tables.against(frame, reference))
+        found.append(_comparison_sheet("against", f"Each method minus {_name(reference)}", others, setting))
     return found
 
 
-def markdown(frame: pd.DataFrame, compared: bool = False) -> str:
-    """The tables of a chosen frame as GitHub's Markdown."""
-    parts = []
-    for sheet in sheets(frame, compared):
-        rows = ["| " + " | ".join("<br>".join(cell) for cell in row) + " |" for block in sheet.blocks for row in block]
-        head = "| " + " | ".join(sheet.header) + " |"
-        parts.append(
-            "\n".join([f"### {sheet.title}", "", head, "|" + " --- |" * len(sheet.header), *rows, "", sheet.legend])
-        )
-    return "\n\n".join(parts) + "\n"
+def markdown(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
+    """The tables of a chosen frame (`sheets`) as GitHub's Markdown."""
+    found = sheets(frame, compared, reference)
+    return "\n\n".join(f"### {sheet.title}\n\n{sheet_markdown(sheet)}" for sheet in found)
 
 
-def latex(frame: pd.DataFrame, compared: bool = False) -> str:
-    """The tables of a chosen frame as LaTeX floats; the document needs the packages booktabs and rotating."""
-    return "% \\usepackage{booktabs,rotating}\n" + "\n".join(_latex_table(sheet) for sheet in sheets(frame, compared))
+def sheet_markdown(sheet: Sheet, only_with_runs: bool = False) -> str:
+    """One table and what its cells mean; with `only_with_runs` without the blocks that have none."""
+    blocks = [block for block in sheet.blocks if not only_with_runs or _has_runs(block)]
+    rows = ["| " + " | ".join("<br>".join(cell) for cell in row) + " |" for block in blocks for row in block]
+    head = "| " + " | ".join(sheet.header) + " |"
+    return "\n".join([head, "|" + " --- |" * len(sheet.header), *rows, "", sheet.legend]) + "\n"
 
 
-def csv_text(frame: pd.DataFrame, compared: bool = False) -> str:
-    """Every cell of both tables as one row of CSV, numbers in full; empty where there is none."""
-    pairs = {(c.dataset, c.model, c.method, c.sparsity): c for c in tables.compare(frame)} if compared else {}
+def _has_runs(block: Sequence[Sequence[Lines]]) -> bool:
+    """Whether any cell after the names of data set and model is not missing, and has more than the paper's value."""
+    return any(
+        "zeros" in line or "[" in line or "interval" in line for row in block for cell in row[2:] for line in cell
+    )
+
+
+def latex(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
+    """The tables of a chosen frame (`sheets`) as LaTeX floats; a document needs the packages booktabs and rotating."""
+    found = sheets(frame, compared, reference)
+    return "% \\usepackage{booktabs,rotating}\n" + "\n".join(map(_latex_table, found))
+
+
+def csv_text(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
+    """Every cell of both tables as one row of CSV, numbers in full; empty where there is none.
+
+    With `compared` each Bayes method minus its classic twin stands in its row, or with `reference` each method minus
+    that.
+    """
+    chosen = tables.against(frame, reference) if reference else tables.twins(frame) if compared else []
+    pairs = {(c.dataset, c.model, c.method, c.sparsity): c for c in tables.compare(frame, chosen)}
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [*CSV_COLUMNS, *(CSV_PAIRED if compared else ())], lineterminator="\n")
+    writer = csv.DictWriter(buffer, [*CSV_COLUMNS, *(CSV_PAIRED if chosen else ())], lineterminator="\n")
     writer.writeheader()
     for accuracy in ACCURACIES:
         for key, cell in _cells(tables.build(frame, accuracy)):
@@ -95,7 +121,9 @@ def csv_text(frame: pd.DataFrame, compared: bool = False) -> str:
     return buffer.getvalue()
 
 
-FORMATS: Mapping[str, tuple[str, Callable[[pd.DataFrame, bool], str]]] = {  # name -> file's suffix, renderer
+FORMATS: Mapping[
+    str, tuple[str, Callable[[pd.DataFrame, bool, str | None], str]]
+] = {  # name -> file's suffix, renderer
     "markdown": (".md", markdown),
     "latex": (".tex", latex),
     "csv": (".csv", csv_text),
@@ -130,7 +158,7 @@ def _cell_lines(cell: Cell) -> Lines:
     return tuple(lines)
 
 
-def _comparison_sheet(key: str, others: str, comparisons: Sequence[Comparison], setting: str) -> Sheet:
+def _comparison_sheet(key: str, title: str, comparisons: Sequence[Comparison], setting: str) -> Sheet:
     methods = list(dict.fromkeys((c.method, c.twin) for c in comparisons))
     columns = [(method, twin, accuracy.when) for accuracy in ACCURACIES for method, twin in methods]
     blocks = []
@@ -143,8 +171,7 @@ def _comparison_sheet(key: str, others: str, comparisons: Sequence[Comparison], 
             rows.append([*names, (percent(sparsity),), *cells])
         blocks.append(rows)
     header = [f"{_name(method)} - {_name(twin)}, {when} pruning" for method, twin, when in columns]
-    title = f"Each Bayes method minus its {others} ({setting})"
-    return Sheet(key, title, PAIRED, ["Dataset", "Model", "Sparsity asked", *header], blocks)
+    return Sheet(key, f"{title} ({setting})", PAIRED, ["Dataset", "Model", "Sparsity asked", *header], blocks)
 
 
 def _difference_lines(found: Difference | None) -> Lines:

@@ -1,18 +1,19 @@
 """Table 1 of the paper from logged runs, with the spread that the paper leaves out and its own values beside ours.
 
-`build` turns a frame (results.py, narrowed by readings.choose) into rows in the paper's layout; `compare` pairs each
-Bayes method with its classic twin. What there are no runs for is None here and shown as missing. Rendering is in
-table_formats.py.
+`build` turns a frame (results.py, narrowed by readings.choose) into rows in the paper's layout; `compare` pairs methods
+by seed, each Bayes method with its classic twin or its controls. What there are no runs for is None here and shown as
+missing. Rendering is in table_formats.py.
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
+from bayes_pruning.errors import UserError
 from bayes_pruning.logged import UNPRUNED
 from bayes_pruning.statistics import Difference, Summary, paired_difference, summarise
 
@@ -67,13 +68,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A Bayes method minus its classic twin or a control at one sparsity, paired by seed; None if no seed is shared."""
+    """A method minus another at one sparsity, paired by seed; None if they share no seed."""
 
     dataset: str
     model: str
     sparsity: float
-    method: str  # the Bayes method
-    twin: str  # or the control
+    method: str
+    twin: str
     differences: Mapping[str, Difference | None]  # by Accuracy.when
 
 
@@ -116,31 +117,46 @@ def build(frame: pd.DataFrame, accuracy: Accuracy) -> list[Row]:
     return rows
 
 
-def compare(frame: pd.DataFrame, controls: bool = False) -> list[Comparison]:
-    """Each Bayes method against its classic twin, or against the `controls` that have runs, wherever any method has."""
-    runs, methods = final_by_seed(frame), method_names(frame)
-    selectors = [name.removeprefix(TWIN_PREFIX) for name in methods if name.startswith(TWIN_PREFIX)]
-    pairs = [
-        (TWIN_PREFIX + selector, prefix + selector)
-        for prefix in (CONTROL_PREFIXES if controls else ("",))
-        for selector in selectors
-        if prefix + selector in methods
-    ]
+Pair = tuple[str, str]  # a method, and what it is compared to
+
+
+def twins(frame: pd.DataFrame) -> list[Pair]:
+    """Each Bayes method and its classic twin."""
+    return [(name, name.removeprefix(TWIN_PREFIX)) for name in method_names(frame) if name.startswith(TWIN_PREFIX)]
+
+
+def controls(frame: pd.DataFrame) -> list[Pair]:
+    """Each Bayes method and each of its controls that has runs."""
+    pairs = [(method, prefix + twin) for prefix in CONTROL_PREFIXES for method, twin in twins(frame)]
+    return [(method, control) for method, control in pairs if control in method_names(frame)]
+
+
+def against(frame: pd.DataFrame, reference: str) -> list[Pair]:
+    """Every other method that has runs, and `reference`. Raises UserError if that has none."""
+    found = set(frame["pruner"])
+    if reference not in found - {UNPRUNED}:
+        raise UserError(f"There are no runs of {reference} to compare with: there are {', '.join(sorted(found))}.")
+    return [(name, reference) for name in method_names(frame) if name in found - {reference}]
+
+
+def compare(frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[Comparison]:
+    """The methods of each pair against each other, wherever there are runs of any method."""
+    runs = final_by_seed(frame)
     found = []
     for dataset, model, sparsity in _grid(runs):
         if sparsity is None:
             continue
         for method, twin in pairs:
-            bayes, other = (runs.get((dataset, model, name, sparsity)) for name in (method, twin))
-            differences = {accuracy.when: _paired(bayes, other, accuracy) for accuracy in ACCURACIES}
+            one, other = (runs.get((dataset, model, name, sparsity)) for name in (method, twin))
+            differences = {accuracy.when: _paired(one, other, accuracy) for accuracy in ACCURACIES}
             found.append(Comparison(dataset, model, sparsity, method, twin, differences))
     return found
 
 
-def _paired(bayes: pd.DataFrame | None, other: pd.DataFrame | None, accuracy: Accuracy) -> Difference | None:
-    if bayes is None or other is None:
+def _paired(one: pd.DataFrame | None, other: pd.DataFrame | None, accuracy: Accuracy) -> Difference | None:
+    if one is None or other is None:
         return None
-    return paired_difference(bayes[accuracy.column].to_dict(), other[accuracy.column].to_dict())
+    return paired_difference(one[accuracy.column].to_dict(), other[accuracy.column].to_dict())
 
 
 def method_names(frame: pd.DataFrame) -> list[str]:

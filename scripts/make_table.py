@@ -25,17 +25,18 @@ def main() -> None:
         action="store_true",
         help="add each Bayes method minus its classic twin and controls, paired by seed",
     )
+    parser.add_argument("--against", metavar="PRUNER", help="add each other method minus this one, paired by seed")
     parser.add_argument("--format", choices=FORMATS, help="default: markdown; with --out: all of them")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write table1.* there instead of printing")
     args = parser.parse_args()
     frame = load_source(args).frame
     if args.out is None:
-        print(FORMATS[args.format or "markdown"][1](frame, args.compare), end="")
+        print(FORMATS[args.format or "markdown"][1](frame, args.compare, args.against), end="")
         return
     for name in [args.format] if args.format else FORMATS:
         suffix, render = FORMATS[name]
         path = args.out / f"table1{suffix}"
-        write_text(path, render(frame, args.compare))
+        write_text(path, render(frame, args.compare, args.against))
         print(path)
 
 

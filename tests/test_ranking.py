@@ -40,8 +40,10 @@ def two_readings() -> pd.DataFrame:
     )
 
 
-def line(found: list[ranking.Ranked], protocol: str, when: str, place: str = EVERYWHERE) -> ranking.Ranked:
-    [row] = [row for row in found if (row.protocol, row.when, row.place) == (protocol, when, place)]
+def line(
+    found: list[ranking.Ranked], protocol: str, when: str, place: str = EVERYWHERE, gate: str = ""
+) -> ranking.Ranked:
+    [row] = [row for row in found if (row.protocol, row.gate, row.when, row.place) == (protocol, gate, when, place)]
     return row
 
 
@@ -70,26 +72,29 @@ def test_intervals_are_those_of_the_seeds(two_readings: pd.DataFrame) -> None:
     assert (other.bayes_cells.low, other.bayes_cells.high) == (pytest.approx(0.03), pytest.approx(0.03))
 
 
-def test_the_difference_to_the_best_is_paired_and_over_common_cells(two_readings: pd.DataFrame) -> None:
+def test_the_difference_to_the_reference_is_paired_and_over_common_cells(two_readings: pd.DataFrame) -> None:
     other = line(ranking.rank(two_readings), MEAN, "before")
-    assert other.over_best is not None
-    assert other.over_best.low > 0
+    assert other.over_reference is not None
+    assert other.over_reference.low > 0
     less = two_readings[~((two_readings["protocol"] == MEAN) & (two_readings["seed"] == 1))]
     extra = frame(less, runs("mnist fcn bayes_random 0.9", protocol=MEAN, test_accuracy=0.5))
     other = line(ranking.rank(extra), MEAN, "before")
-    assert other.all_cells.cells == 4
+    assert other.all_cells.cells == 4  # the most, so it is the reference although it is further away
     assert other.seeds == 1
-    assert other.over_best is not None
-    assert other.over_best.n == 3  # the cell at 90% has runs under one reading only
-    wanted = ((0.003**2 + 0.03**2) / 3) ** 0.5 - ((0.003**2 + 0.004**2) / 3) ** 0.5
-    assert other.over_best.mean == pytest.approx(wanted)
+    assert other.over_reference is None
+    nearer = line(ranking.rank(extra), PROTOCOL, "before")
+    assert nearer.over_reference is not None
+    assert nearer.over_reference.n == 3  # the cell at 90% has runs under one reading only
+    wanted = ((0.003**2 + 0.004**2) / 3) ** 0.5 - ((0.003**2 + 0.03**2) / 3) ** 0.5
+    assert nearer.over_reference.mean == pytest.approx(wanted)
+    assert ranking.rank(extra)[0] == nearer
 
 
 def test_readings_with_the_same_accuracies_can_not_be_told_apart() -> None:
     same = frame(cell("none", 0.01), cell("bayes_random", 0.01), cell("bayes_random", 0.01, protocol=MEAN))
     found = [row for row in ranking.rank(same) if row.when == "before" and row.place == EVERYWHERE]
     assert {row.all_cells for row in found} == {found[0].all_cells}
-    [over] = [row.over_best for row in found if row.over_best]
+    [over] = [row.over_reference for row in found if row.over_reference]
     assert (over.mean, over.low, over.high) == (0, 0, 0)
 
 
@@ -97,6 +102,19 @@ def test_classic_runs_stand_in_every_reading_with_their_regrow() -> None:
     found = ranking.rank(frame(cell("none", 0.0), cell("random", 0.0), cell("bayes_random", 0.0, protocol=KEPT)))
     assert line(found, KEPT, "before").all_cells.cells == 2  # unpruned and Bayes; random was trained with regrowth
     assert line(found, PROTOCOL, "before").all_cells.cells == 2
+
+
+def test_another_gate_takes_the_places_of_the_bayes_methods(two_readings: pd.DataFrame) -> None:
+    laplace = cell("bayes_random", 0.01).assign(pruner="laplace_random", run="l", hash="l")
+    found = ranking.rank(frame(two_readings, laplace))
+    other = line(found, PROTOCOL, "before", gate="laplace_evidence")
+    assert other.all_cells.rms == pytest.approx(((0.0**2 + 0.003**2 + 0.01**2) / 3) ** 0.5)
+    assert line(found, PROTOCOL, "before") == line(ranking.rank(two_readings), PROTOCOL, "before")
+    uses = {use.pruner: use for use in ranking.gate_uses(frame(two_readings, laplace)) if use.protocol == PROTOCOL}
+    assert set(uses) == {"bayes_random", "laplace_random"}
+    difference = uses["laplace_random"].over_twin["before"]
+    assert difference is not None
+    assert difference.mean == pytest.approx(PAPER["bayes_random"] + 0.01 - PAPER["random"] - 0.003)
 
 
 def test_gates(two_readings: pd.DataFrame) -> None:
@@ -131,8 +149,11 @@ def test_formats_tell_the_same(two_readings: pd.DataFrame) -> None:
         assert f"{float(row['rms']):.4f} [{float(row['low']):.4f}, {float(row['high']):.4f}]" in text
     drawn = ranking_formats.figure(found, STYLES["paper"])
     points = {item.get_label(): item.get_xdata() for item in drawn.axes[0].get_lines()}
-    assert points == {f"{p}, {w}": [line(list(found.distances), p, w).all_cells.rms] for p in (PROTOCOL, MEAN)
-                      for w in ("before", "after")}  # fmt: skip
+    assert points == {
+        f"{presets.name_of(p)}, {w}": [line(list(found.distances), p, w).all_cells.rms]
+        for p in (PROTOCOL, MEAN)
+        for w in ("before", "after")
+    }
     assert {label.get_text() for label in drawn.axes[0].get_yticklabels()} == {"paper", "mean"}
 
 

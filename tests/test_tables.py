@@ -110,7 +110,7 @@ def test_every_cell_is_mean_sd_and_n_of_the_last_epoch(runs, frame, accuracy, co
 
 
 def test_comparison_is_the_paired_difference_to_the_twin(runs, frame):
-    found = tables.compare(frame)
+    found = tables.compare(frame, tables.twins(frame))
     assert [(c.sparsity, c.method, c.twin) for c in found] == [
         (sparsity, f"bayes_{twin}", twin) for sparsity in (0.5, 0.9) for twin in ("random", "magnitude")
     ]
@@ -158,7 +158,7 @@ def test_missing_runs_are_missing_not_filled_in(frame):
     found = cells(tables.build(less, tables.BEFORE))
     assert found["magnitude", 0.9].ours is found["magnitude", 0.9].sparsity is None
     assert found["bayes_random", 0.5].ours.n == 1
-    compared = {(c.method, c.sparsity): c.differences["after"] for c in tables.compare(less)}
+    compared = {(c.method, c.sparsity): c.differences["after"] for c in tables.compare(less, tables.twins(less))}
     assert compared["bayes_magnitude", 0.9] is None
     assert compared["bayes_random", 0.5].n == 1
     text = markdown(less, True)

@@ -1,0 +1,153 @@
+"""Everything that is published from one archive of runs, so that one command rebuilds it and CI can compare.
+
+Beside the archive lie the table, the claims, the ranking and the figures. Pages that quote them (docs/reproduction.md)
+have blocks between `<!-- begin NAME -->` and `<!-- end NAME -->`, which are filled here: no number is copied by hand.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bayes_pruning import claims, figures, ranking_formats, replay, results, table_formats
+from bayes_pruning.claim_rules import UNDECIDED
+from bayes_pruning.decisions import Decision
+from bayes_pruning.errors import UserError
+from bayes_pruning.plot_style import STYLES
+from bayes_pruning.ranking_formats import Ranking
+from bayes_pruning.readings import choose
+
+PROTOCOL = "paper"  # the preset that table, figures and claims are of
+CHANGES = (
+    ("beta", 0.001), ("beta", 0.1), ("beta", 0.9), ("beta", 1.0),
+    ("prior_std", 0.1), ("prior_std", 0.3), ("prior_std", 3.0), ("prior_std", 10.0),
+    ("log_prior", "sum"), ("log_prior", "mean"), ("log_likelihood", "sum"), ("log_likelihood", "mean"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The runs of an archive, and what is made of them."""
+
+    archive: Path
+
+    @cached_property
+    def all_runs(self) -> pd.DataFrame:
+        """Of all readings."""
+        return results.load(self.archive).frame
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """Of the default reading."""
+        return choose(self.all_runs, PROTOCOL)
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """Of all readings."""
+        return ranking_formats.ranking_of(self.all_runs)
+
+    @cached_property
+    def findings(self) -> list[claims.Finding]:
+        """The claims under the default reading."""
+        return claims.check(self.runs)
+
+    @cached_property
+    def summaries(self) -> Mapping[str, Any]:
+        """Each run's summary.json, by its name."""
+        return results.load_summaries(self.archive)
+
+    @cached_property
+    def ledgers(self) -> Mapping[str, list[Decision]]:
+        """The decisions of the runs whose gate is the paper's, by run name."""
+        found = results.load_ledgers(self.archive)
+        return {run: ledger for run, ledger in found.items() if self.summaries[run]["pruner"].startswith("bayes_")}
+
+    def texts(self) -> dict[str, str]:
+        """The text files beside the archive, by name."""
+        rendered = {
+            f"table1{suffix}": render(self.runs, True, None) for suffix, render in table_formats.FORMATS.values()
+        }
+        return rendered | {
+            "claims.md": claims.as_markdown(self.findings, self.runs),
+            "claims.json": claims.as_json(self.findings, self.runs),
+            "readings.md": ranking_formats.markdown(self.ranking),
+            "readings.csv": ranking_formats.csv_text(self.ranking),
+            "coincidences.md": self.coincidences(),
+        }
+
+    def pictures(self) -> dict[str, bytes]:
+        """The figures that the runs allow, by file name."""
+        style = STYLES["paper"]
+        plates = [plate for plate in figures.catalogue() if plate.can_be_drawn(self.runs)]
+        drawn = {plate.name: plate.figure(self.runs, style) for plate in plates}
+        drawn["readings"] = ranking_formats.figure(self.ranking, style)
+        return {
+            f"{name}.{suffix}": figures.render(figure, style, suffix)
+            for name, figure in drawn.items()
+            for suffix in ("pdf", "png")
+        }
+
+    def coincidences(self) -> str:
+        """Which other readings would have decided alike in every epoch."""
+        return replay.coincidences(self.ledgers, self.summaries, CHANGES)
+
+    def blocks(self) -> dict[str, Callable[[], str]]:
+        """What pages may quote, by name."""
+        found = {sheet.key: sheet for sheet in table_formats.sheets(self.runs, compared=True)}
+        quoted: dict[str, Callable[[], str]] = {
+            key: lambda sheet=sheet: table_formats.sheet_markdown(sheet, only_with_runs=True)  # type: ignore[misc]
+            for key, sheet in found.items()
+        }
+        places = dict.fromkeys(row.place for row in self.ranking.distances)
+        return quoted | {
+            "origin": self.origin,
+            "ranking": lambda: ranking_formats.distances_table(self.ranking),
+            "ranking-places": lambda: "\n".join(
+                f"{ranking_formats.place_name(place)}:\n\n{ranking_formats.distances_table(self.ranking, place)}"
+                for place in list(places)[1:]
+            ),
+            "gates": lambda: ranking_formats.gates_table(self.ranking),
+            "claim-counts": lambda: ranking_formats.claims_table(self.ranking),
+            "claims": self.decided,
+            "coincidences": self.coincidences,
+        }
+
+    def decided(self) -> str:
+        """The claims that the runs decide, with their numbers."""
+        lines = ["| Where | The paper | Verdict | Numbers |", "| --- | --- | --- | --- |"]
+        for finding in self.findings:
+            verdict = finding.verdict
+            if verdict.outcome != UNDECIDED:
+                cells = (finding.where, finding.statement, verdict.outcome, "<br>".join(claims.told(verdict)))
+                lines.append(f"| {' | '.join(cells)} |")
+        return f"{claims.summary(self.findings)}\n\n" + "\n".join(lines) + "\n"
+
+    def origin(self) -> str:
+        """What the runs are, and what they were made with."""
+        runs = self.all_runs.drop_duplicates("hash")
+        abouts = self.summaries.values()
+        versions = sorted({", ".join(f"{k} {v}" for k, v in about["versions"].items()) for about in abouts})
+        hours = sum(about["wall_seconds"] for about in abouts) / 3600
+        counted = (runs["dataset"] + " " + runs["model"]).value_counts(sort=False)
+        listed = ", ".join(f"{n} of {ranking_formats.place_name(str(place))}" for place, n in counted.items())
+        return (
+            f"{len(runs)} runs of {' or '.join(map(str, sorted(runs['epochs'].unique())))} epochs ({listed}), "
+            f"{hours:.1f} hours of training in all, on {' or '.join(sorted({about['device'] for about in abouts}))}, "
+            f"with {'; '.join(versions)}.\n"
+        )
+
+
+def filled(page: str, blocks: Mapping[str, Callable[[], str]]) -> str:
+    """A page with its blocks filled. Raises UserError for a block that there is none of."""
+
+    def fill(found: re.Match[str]) -> str:
+        name = found[1]
+        if name not in blocks:
+            raise UserError(f'There is no block "{name}" to fill: there are {", ".join(sorted(blocks))}.')
+        return f"<!-- begin {name} -->\n\n{blocks[name]()}\n<!-- end {name} -->"
+
+    return re.sub(r"<!-- begin ([\w-]+) -->.*?<!-- end \1 -->", fill, page, flags=re.DOTALL)
