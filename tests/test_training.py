@@ -8,12 +8,12 @@ import pytest
 import torch
 from conftest import run_of
 
-from bayes_pruning import models
+from bayes_pruning import laplace, models
 from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig
 from bayes_pruning.datasets import Dataset
 from bayes_pruning.posterior import log_likelihood, log_prior
-from bayes_pruning.pruning import GATES, Evidence
+from bayes_pruning.pruning import GATES, Evidence, masks
 from bayes_pruning.training import Trainer
 
 PRUNERS = ("none", "random", "bayes_random", "magnitude", "bayes_magnitude")
@@ -191,6 +191,26 @@ def test_a_run_that_diverges_fails_with_a_reason_and_leaves_the_others_bits(few_
         assert third is not None
         assert [vars(first) | {"seconds": 0.0}, vars(third) | {"seconds": 0.0}] == [vars(w[epoch]) for w in wanted]
     assert "training loss became nan in epoch 1" in trainer.failures[1]
+
+
+def test_a_gate_with_its_own_estimate_tests_that(few_digits: Dataset) -> None:
+    """Laplace's evidence of the rejected candidate, computed anew from the network that stayed."""
+    overrides = ("pruner=laplace_magnitude", "protocol.decision=candidate", "protocol.beta=1e37", "sparsity=0.001")
+    run = run_of(*overrides, "pruner.gate_options.examples=null", "pruner.gate_options.draws=null")
+    trainer = Trainer([run], few_digits, CPU)
+    [row] = trainer.run_epoch()
+    assert row is not None
+    assert row.pruned == 0
+    decision, network = trainer.decisions[0], trainer._network(0)
+    keep = masks(run, network, 0.001)
+    weights = {name: network.parameters[name] for name in network.prunable}
+    after = dict(network.parameters) | {name: weights[name] * keep[name] for name in weights}
+    logits = torch.func.functional_call(network.model, after, (few_digits.train.images,))
+    likelihood = log_likelihood(logits.unsqueeze(0), few_digits.train.labels).item()
+    fisher = laplace.fisher_diagonal(network.model, network.parameters, few_digits.train.images, network.prunable)
+    wanted = laplace.log_evidence_ratio(row.log_likelihood, likelihood, weights, keep, fisher, run.protocol.prior)
+    assert decision.tested == pytest.approx(wanted, abs=1e-3)
+    assert decision.log_likelihood == pytest.approx(likelihood, rel=1e-6)
 
 
 def test_a_new_gate_is_a_function(few_digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
