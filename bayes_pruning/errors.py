@@ -15,6 +15,10 @@ class ConfigError(UserError):
 
     def __init__(self, field: str, value: Any, accepted: str) -> None:
         super().__init__(f"{field}={value} is not accepted: {field} takes {accepted}.")
+        self.reason = (field, value, accepted)
+
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, Any, str]]:
+        return ConfigError, self.reason  # a launcher's worker sends its job's error by pickle
 
 
 class RunFailed(UserError):

@@ -11,6 +11,7 @@ from bayes_pruning.execute import FAILED, FINISHED, SKIPPED, STOPPED, Clock, Job
 from bayes_pruning.reporting import Display, minutes
 
 SHARED_SETTINGS = ("output_dir", "data_root", "device")
+TrainStacks = Callable[[Sequence[list[Job]], Display, Clock], dict[Path, Outcome]]  # the outcomes by folder
 
 
 def distinct(jobs: Sequence[Job]) -> list[Job]:
@@ -52,12 +53,28 @@ def members_that_fit(job: Job) -> int:
     return capacity.most_members(capacity.footprint(network, shape), job.run.batch_size, place)
 
 
-def run_sweep(jobs: Sequence[Job], max_members: int | None) -> dict[Path, Outcome]:
+def one_after_the_other(stacks: Sequence[list[Job]], display: Display, clock: Clock) -> dict[Path, Outcome]:
+    """Train stacks in this process while the clock allows it; outcomes by folder."""
+    outcomes: dict[Path, Outcome] = {}
+    for number, stack in enumerate(stacks, 1):
+        if not clock.allows_epoch():
+            reason = "max_minutes was reached before it could go on"
+            outcomes |= {job.folder: Outcome(STOPPED, job.folder, reason) for job in stack}
+            continue
+        display.title = f"stack {number}/{len(stacks)}"
+        outcomes |= {outcome.folder: outcome for outcome in train_as_fits(stack, display, clock)}
+    return outcomes
+
+
+def run_sweep(
+    jobs: Sequence[Job], max_members: int | None, train_stacks: TrainStacks = one_after_the_other
+) -> dict[Path, Outcome]:
     """Train every run among `jobs` that is not finished; what became of each, by folder.
 
     Args:
         jobs: at least one; settings that concern the whole sweep (device, progress, max_minutes) are the first job's.
         max_members: of a stack; None chooses by the memory at hand.
+        train_stacks: what trains the planned stacks.
     """
     todo = distinct(jobs)
     outcomes = {job.folder: skipped(job.folder) for job in todo if runs.is_finished(job.folder)}
@@ -68,19 +85,12 @@ def run_sweep(jobs: Sequence[Job], max_members: int | None) -> dict[Path, Outcom
     finished = f", {len(outcomes)} are finished already" if outcomes else ""
     display.say(f"{len(todo)} runs{finished}; {sum(map(len, stacks))} to train in {len(stacks)} stacks")
     try:
-        for number, stack in enumerate(stacks, 1):
-            if not clock.allows_epoch():
-                reason = "max_minutes was reached before it could go on"
-                outcomes |= {job.folder: Outcome(STOPPED, job.folder, reason) for job in stack}
-                continue
-            display.title = f"stack {number}/{len(stacks)}"
-            outcomes |= {outcome.folder: outcome for outcome in _train(stack, display, clock)}
+        return outcomes | train_stacks(stacks, display, clock)
     finally:
         display.close()
-    return outcomes
 
 
-def _train(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
+def train_as_fits(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
     """Train a stack; if it does not fit into memory after all, train its halves one after the other."""
     try:
         return train_stack(stack, display, clock)
@@ -91,7 +101,7 @@ def _train(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
     display.say(f"{len(stack)} members do not fit into memory: going on with {half} and {len(stack) - half}")
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return [*_train(stack[:half], display, clock), *_train(stack[half:], display, clock)]
+    return [*train_as_fits(stack[:half], display, clock), *train_as_fits(stack[half:], display, clock)]
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -130,7 +140,8 @@ def summary(jobs: Sequence[Job], outcomes: dict[Path, Outcome], seconds: float) 
     states = {state: sum(outcome.status == state for outcome in outcomes.values()) for state in _STATES}
     lines.append(", ".join(f"{count} {state}" for state, count in states.items() if count) + f", {minutes(seconds)}")
     if states[STOPPED]:
-        lines.append("max_minutes was reached; the same command goes on from there.")
+        reasons = sorted({outcome.reason for outcome in outcomes.values() if outcome.status == STOPPED})
+        lines.append(f"{', '.join(reasons)}; the same command goes on from there.")
     return "\n".join(lines)
 
 

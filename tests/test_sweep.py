@@ -263,9 +263,3 @@ def test_max_minutes_leaves_stacks_that_did_not_start_alone(command: Command, tm
     code, printed = command(*SWEEP, *arguments)
     assert not code
     assert "4 finished" in printed
-
-
-def test_the_joblib_launchers_workers_take_numbers_too(tmp_path: Path) -> None:
-    arguments = [*SWEEP, "hydra/launcher=joblib", "pruner=random", "sparsity=0.73,0.31", f"output_dir={tmp_path}"]
-    subprocess.run([sys.executable, ROOT / "train.py", *arguments], check=True, env=ONE_THREAD)
-    assert sorted(json.loads((f / "summary.json").read_text())["sparsity"] for f in folders(tmp_path)) == [0.31, 0.73]

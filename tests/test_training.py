@@ -193,6 +193,19 @@ def test_a_run_that_diverges_fails_with_a_reason_and_leaves_the_others_bits(few_
     assert "training loss became nan in epoch 1" in trainer.failures[1]
 
 
+@pytest.mark.parametrize("selector", ["random", "magnitude"])
+def test_with_kept_masks_a_bayes_method_is_its_classic_twin(selector: str, few_digits: Dataset) -> None:
+    """The first epoch's gate is open, and what it prunes stays: no later decision can change the network."""
+    evidence = ("log_likelihood=sum", "log_likelihood=mean", "prior.std=0.01", "beta=2")
+    runs = [run_of(f"pruner={selector}", "protocol=kept")]
+    runs += [run_of(f"pruner=bayes_{selector}", "protocol=kept", f"protocol.{field}") for field in evidence]
+    twin, *bayes = train(runs, few_digits, 4)
+    for rows in bayes:
+        for one, other in zip(rows, twin, strict=True):
+            same = ("train_loss", "test_loss", "test_accuracy", "pruned_test_accuracy", "sparsity")
+            assert [getattr(one, name) for name in same] == [getattr(other, name) for name in same]
+
+
 def test_a_gate_with_its_own_estimate_tests_that(few_digits: Dataset) -> None:
     """Laplace's evidence of the rejected candidate, computed anew from the network that stayed."""
     overrides = ("pruner=laplace_magnitude", "protocol.decision=candidate", "protocol.beta=1e37", "sparsity=0.001")

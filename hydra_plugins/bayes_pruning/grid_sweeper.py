@@ -13,7 +13,6 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from bayes_pruning.errors import RunFailed, UserError
 from hydra_plugins.bayes_pruning.composer import Composer
-from hydra_plugins.bayes_pruning.stacked_launcher import StackedLauncher
 
 
 class GridSweeper(BasicSweeper):
@@ -46,7 +45,7 @@ class GridSweeper(BasicSweeper):
                 jobs += part
         size = self.max_batch_size or len(jobs)
         batches = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-        if not isinstance(self.launcher, StackedLauncher):  # which checks them itself
+        if not getattr(self.launcher, "checks_jobs", False):
             self._check(jobs)
         results: list[JobReturn] = []
         for batch in batches:

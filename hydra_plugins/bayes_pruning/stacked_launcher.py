@@ -1,7 +1,7 @@
 """hydra/launcher=stacked: all jobs of a sweep as a few stacks, each job with its own folder as if it had run alone."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,24 +11,35 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from bayes_pruning.errors import ConfigError, RunFailed
+from bayes_pruning.errors import ConfigError, RunFailed, UserError
+from hydra_plugins.bayes_pruning._slurm_settings import slurm_settings
 from hydra_plugins.bayes_pruning.composer import Composer, without_hydra
 
 
 class StackedLauncher(Launcher):
-    """Trains a sweep in this process (bayes_pruning.sweep), many runs at a time.
+    """Trains a sweep in this process (bayes_pruning.sweep), many runs at a time, or each stack as a task on a cluster.
 
     Args:
         max_members: of a stack; None chooses by the memory at hand.
+        cluster: "slurm", or None for this process.
+        slurm: what each task asks for, see _slurm_settings.SlurmSettings.
     """
 
-    def __init__(self, max_members: int | None) -> None:
-        if max_members is not None and (not isinstance(max_members, int) or max_members < 1):
-            raise ConfigError("hydra.launcher.max_members", max_members, "a whole number of at least 1, or null")
-        self.max_members = max_members
+    checks_jobs = True  # all of them, before the first starts; the sweeper asks (and can not ask for the class: Hydra's
+    # search for plugins executes their modules anew)
+
+    def __init__(self, max_members: int | None, cluster: str | None, slurm: Mapping[str, Any]) -> None:
+        self.max_members, self.cluster, self.slurm = max_members, cluster, slurm
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Raises ConfigError for a setting that is not accepted; in __init__ Hydra would wrap it in its own lines."""
         self.context, self.task_function, self.config = hydra_context, task_function, config
+        most = self.max_members
+        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+            raise ConfigError("hydra.launcher.max_members", most, "a whole number of at least 1, or null")
+        if self.cluster not in (None, "slurm"):
+            raise ConfigError("hydra.launcher.cluster", self.cluster, "slurm, or null for this machine")
+        self.settings = slurm_settings(self.slurm)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from bayes_pruning import sweep  # torch takes seconds to import, and Hydra imports every plugin at its start
@@ -51,7 +62,8 @@ class StackedLauncher(Launcher):
         jobs = [Job(composer.values(job), partial(compose, number)) for number, job in enumerate(job_overrides)]
         own = HydraConfig.instance().cfg
         try:
-            outcomes = sweep.run_sweep(jobs, self.max_members)
+            run_sweep = self._on_slurm() if self.cluster == "slurm" else sweep.run_sweep
+            outcomes = run_sweep(jobs, self.max_members)
             returns = []
             for number, job in enumerate(jobs):
                 outcome = outcomes[job.folder]
@@ -65,6 +77,16 @@ class StackedLauncher(Launcher):
             HydraConfig.instance().cfg = own
         print(sweep.summary(jobs, outcomes, time.monotonic() - started))
         return returns
+
+    def _on_slurm(self) -> Any:
+        """What takes the place of sweep.run_sweep on a Slurm cluster."""
+        try:
+            from hydra_plugins.bayes_pruning import _slurm_sweep
+        except ModuleNotFoundError as error:
+            if error.name != "submitit":
+                raise
+            raise UserError("hydra.launcher.cluster=slurm needs the package submitit: pip install submitit.") from error
+        return partial(_slurm_sweep.run_sweep, settings=self.settings)
 
     def _start_job(self, config: DictConfig, number: int, job: Any) -> DictConfig:
         """Note the job's number and folder in Hydra's node, as Hydra's own launchers do, and tell the callbacks."""

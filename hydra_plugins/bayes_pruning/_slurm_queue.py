@@ -1,0 +1,136 @@
+"""The tasks of sweeps on Slurm: which run folders each trains, what Slurm says of it, what it left."""
+
+import json
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+from submitit.core.utils import JobPaths, pickle_load
+
+from bayes_pruning import runs
+from bayes_pruning.errors import UserError
+from bayes_pruning.execute import FAILED, FINISHED, STOPPED, Outcome
+from bayes_pruning.files import write_atomically
+from bayes_pruning.reporting import Display
+
+# States that Slurm does not leave again, but for COMPLETED: then the result was written, and is waited for.
+GONE = "GONE"  # not Slurm's word: it forgets an ended task after some minutes (MinJobAge)
+ENDED = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", GONE, "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
+RESUMABLE = ("CANCELLED", "PREEMPTED", "TIMEOUT")
+LONGEST_PAUSE = 30.0  # seconds between two questions to Slurm, reached when a sweep has taken five minutes
+
+
+@dataclass(frozen=True)
+class SlurmTask:
+    """One task of an array job: its Slurm id, its run folders (absolute, in the stack's order), submitit's files."""
+
+    id: str
+    folders: tuple[Path, ...]
+    files: JobPaths
+
+    def has_result(self) -> bool:
+        """Whether the task has come to its own end, with its stack's outcomes or with an error."""
+        return self.files.result_pickle.exists()
+
+    def state(self, found: Mapping[str, tuple[str, str]]) -> str:
+        """Its state among those that `states` found."""
+        return found.get(self.id, (GONE, ""))[0]
+
+    def outcomes(self, state: str) -> dict[Path, Outcome]:
+        """What became of each run folder, the task having ended in Slurm's `state`."""
+        reason = f"Slurm's task {self.id} ended in state {state} (log: {self.files.stderr})"
+        if self.has_result():
+            kind, result = pickle_load(self.files.result_pickle)
+            if kind == "success":
+                return dict(zip(self.folders, result, strict=True))
+            reason = f"Slurm's task {self.id}: {result.strip().splitlines()[-1].rstrip('.')} (log: {self.files.stderr})"
+        status = STOPPED if state in RESUMABLE or "not requeued" in reason else FAILED
+        return {
+            folder: Outcome(FINISHED, folder, metrics=runs.final_metrics(folder))
+            if runs.is_finished(folder)
+            else Outcome(status, folder, reason)
+            for folder in self.folders
+        }
+
+
+def states() -> dict[str, tuple[str, str]] | None:
+    """State and, while pending, reason of each of this user's tasks in Slurm's queue; None if it does not answer.
+
+    sacct would know ended tasks for longer, but needs an accounting database that not every cluster has.
+    """
+    command = ["squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}", "--format=%i|%T|%r"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        return None
+    lines = (line.split("|", 2) for line in answer.stdout.splitlines())
+    return {task: (state, reason if state == "PENDING" else "") for task, state, reason in lines}
+
+
+def wait(tasks: Sequence[SlurmTask], display: Display) -> dict[SlurmTask, str]:
+    """Wait until each task has left its result, or Slurm says that it ended without; the state in which it ended."""
+    start, asked, doubtful, said = monotonic(), float("-inf"), set[SlurmTask](), ""
+    ended: dict[SlurmTask, str] = {}
+    while True:
+        ended |= {task: "COMPLETED" for task in tasks if task not in ended and task.has_result()}
+        still = [task for task in tasks if task not in ended]
+        if not still:
+            return ended
+        now = monotonic()
+        found = states() if now - asked >= min(LONGEST_PAUSE, (now - start) / 10) else None
+        if found is not None:
+            asked = now
+            over = {task for task in still if task.state(found) in ENDED}
+            # Believed the second time: a task that is requeued, or has a result on its way, looks ended for a moment.
+            ended |= {task: task.state(found) for task in over & doubtful}
+            doubtful = over
+            said = _report(tasks, ended, found, display, said)
+        sleep(1)
+
+
+def _report(
+    tasks: Sequence[SlurmTask],
+    ended: Container[SlurmTask],
+    found: Mapping[str, tuple[str, str]],
+    display: Display,
+    said: str,
+) -> str:
+    """Say in which states the tasks are, if that has changed since it was `said`; move the bar to the epochs done."""
+    counts = Counter("ended" if task in ended else _words(found.get(task.id, (GONE, ""))) for task in tasks)
+    text = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    if text != said:
+        display.say(f"Slurm's tasks: {text}")
+    if display.bar is not None:
+        done = sum(runs.epochs_done(path) for task in tasks for path in task.folders)
+        display.bar.update(done - display.bar.n)
+    return text
+
+
+def _words(state: tuple[str, str]) -> str:
+    name, reason = state
+    return f"{name.lower()} ({reason})" if reason and reason != "None" else name.lower()
+
+
+def write_record(tasks: list[SlurmTask], folder: Path) -> None:
+    """Note in `folder` which task trains which runs, for a later command that finds them at work."""
+    record = {task.id: [str(path) for path in task.folders] for task in tasks}
+    write_atomically(folder / f"{tasks[0].id.partition('_')[0]}.json", json.dumps(record, indent=2).encode())
+
+
+def tasks_at_work(folder: Path) -> list[SlurmTask]:
+    """Tasks that an earlier command noted in `folder` and that Slurm still has. Raises UserError if it does not say."""
+    noted = [
+        SlurmTask(task, tuple(map(Path, paths)), JobPaths(folder / "%j", job_id=task))
+        for record in sorted(folder.glob("*.json"))
+        for task, paths in json.loads(record.read_text()).items()
+    ]
+    unfinished = [task for task in noted if not all(map(runs.is_finished, task.folders))]
+    if not unfinished:
+        return []
+    found = states()
+    if found is None:
+        raise UserError("Slurm's squeue does not answer, so it is unknown which runs are at work: try again later.")
+    return [task for task in unfinished if not task.has_result() and task.state(found) not in ENDED]

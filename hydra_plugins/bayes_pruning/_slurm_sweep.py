@@ -1,0 +1,119 @@
+"""A sweep on Slurm: each stack is one task of an array job, submitted with submitit (docs/clusters.md).
+
+The launcher's process plans, submits and waits; it may end before the tasks do, and the same command waits for them
+again. Names of these modules begin with _ because Hydra imports all others at its start, and torch takes seconds.
+"""
+
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from shlex import quote
+
+import submitit
+import torch
+from submitit.core.utils import FailedJobError
+
+from bayes_pruning import datasets, models, runs, sweep
+from bayes_pruning.errors import UserError
+from bayes_pruning.execute import Clock, Job, Outcome, skipped
+from bayes_pruning.reporting import Display
+from hydra_plugins.bayes_pruning._slurm_queue import SlurmTask, tasks_at_work, wait, write_record
+from hydra_plugins.bayes_pruning._slurm_settings import SlurmSettings
+from hydra_plugins.bayes_pruning._slurm_task import StackTask
+
+FILES = ".submitit"  # in output_dir: logs, pickles and records of tasks
+COMMANDS = ("sbatch", "srun", "squeue", "scontrol")
+
+
+def run_sweep(jobs: Sequence[Job], max_members: int | None, settings: SlurmSettings) -> dict[Path, Outcome]:
+    """Train every run among `jobs` that is not finished, on Slurm; what became of each, by folder.
+
+    Without `max_members` the memory of this machine says how many runs share a stack. Raises UserError, before anything
+    is submitted, where Slurm, its device or the data can not be had.
+    """
+    missing = [command for command in COMMANDS if shutil.which(command) is None]
+    if missing:
+        raise UserError(
+            f"hydra.launcher.cluster=slurm needs Slurm's commands: {', '.join(missing)} can not be found here."
+        )
+    device = str(jobs[0].values["device"])
+    if max_members is None and device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(
+            f"device={device}: the memory of this machine says how many runs share a stack, and it has no such device; "
+            f"say it with hydra.launcher.max_members."
+        )
+    return sweep.run_sweep(jobs, max_members, partial(_train_stacks, settings))
+
+
+def _train_stacks(
+    settings: SlurmSettings, stacks: Sequence[list[Job]], display: Display, _: Clock
+) -> dict[Path, Outcome]:
+    """A sweep.TrainStacks; each task has a clock of its own."""
+    if not stacks:
+        return {}
+    folder = Path(stacks[0][0].values["output_dir"]).absolute() / FILES
+    jobs = {job.folder.absolute(): job for stack in stacks for job in stack}
+    tasks = [task for task in tasks_at_work(folder) if not jobs.keys().isdisjoint(task.folders)]
+    taken = {path for task in tasks for path in task.folders}
+    taken |= {path for path, job in jobs.items() if runs.is_finished(job.folder)}  # since the stacks were planned
+    rest = [[job for job in stack if job.folder.absolute() not in taken] for stack in stacks]
+    if tasks:
+        display.say(f"waiting for Slurm's {_names(tasks)}, submitted before")
+    if any(rest):
+        submitted = submit([stack for stack in rest if stack], folder, settings)
+        display.say(f"submitted Slurm's {_names(submitted)}; if this command ends, the same command waits for it again")
+        tasks += submitted
+    try:
+        ended = wait(tasks, display)
+    except KeyboardInterrupt as error:
+        raise UserError(
+            f"Waiting was stopped, Slurm's {_names(tasks)} goes on: the same command waits again, scancel ends it."
+        ) from error
+    outcomes = {path: outcome for task, state in ended.items() for path, outcome in task.outcomes(state).items()}
+    return {job.folder: outcomes.get(path) or skipped(job.folder) for path, job in jobs.items()}
+
+
+def _names(tasks: Sequence[SlurmTask]) -> str:
+    arrays = Counter(task.id.partition("_")[0] for task in tasks)
+    return ", ".join(f"job {array} ({count} task{'s' * (count > 1)})" for array, count in arrays.items())
+
+
+def submit(stacks: Sequence[list[Job]], folder: Path, settings: SlurmSettings) -> list[SlurmTask]:
+    """Submit stacks as tasks of one array job. Raises UserError if data or network can not be had, or Slurm refuses."""
+    for stack in stacks:  # here, because compute nodes often have no network to download from
+        data = datasets.load(stack[0].run.dataset, stack[0].values["data_root"], torch.device("cpu"))
+        models.build(stack[0].run.model, data.shape, datasets.CLASSES, seed=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"output_dir={folder.parent} can not be written ({error.strerror}: {error.filename}): give another folder."
+        ) from error
+    executor = submitit.AutoExecutor(folder / "%j", cluster="slurm", slurm_max_num_timeout=settings.max_timeouts)
+    imports = f"export PYTHONPATH={quote(':'.join(filter(None, sys.path)))}"  # tasks find the modules found here
+    executor.update_parameters(name="bayes_pruning", slurm_setup=[imports], **settings.for_submitit())
+    before = set(folder.iterdir())
+    try:
+        array = executor.submit_array([StackTask([job.compose() for job in stack]) for stack in stacks])
+    except FailedJobError as error:
+        _remove(set(folder.iterdir()) - before, folder)
+        raise UserError(f"Slurm did not take the sweep: {str(error).strip().splitlines()[-1].rstrip('.')}.") from error
+    tasks = [
+        SlurmTask(task.job_id, tuple(job.folder.absolute() for job in stack), task.paths)
+        for task, stack in zip(array, stacks, strict=True)
+    ]
+    write_record(tasks, folder)
+    return tasks
+
+
+def _remove(files: set[Path], folder: Path) -> None:
+    """Leave nothing of a refused submission: its files, and the folders that it was the first to need."""
+    for file in files:
+        file.unlink()
+    with suppress(OSError):  # not empty
+        folder.rmdir()
+        folder.parent.rmdir()

@@ -1,0 +1,292 @@
+"""Sweeps on a real Slurm, started here on loopback: array jobs, cancelled and preempted tasks, bad settings."""
+
+import pickle
+import shutil
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import slurm
+import torch
+from conftest import QUIET
+from faults.contents import contents
+from omegaconf import OmegaConf
+from submitit.core.utils import JobPaths, UncompletedJobError
+from test_sweep import SWEEP, Recorder
+
+import hydra_plugins.bayes_pruning
+from bayes_pruning import datasets, logged, runs
+from bayes_pruning.errors import ConfigError
+from bayes_pruning.paths import conf_dir
+from hydra_plugins.bayes_pruning import _slurm_queue
+from hydra_plugins.bayes_pruning._slurm_settings import slurm_settings
+
+DIGITS = ("dataset=mnist_5k", "dataset.loader=slurm.few_digits")
+HELD = ("-m", *DIGITS, "epochs=3", "pruner=random", "pruner.gate=slurm.held", "seed=range(0,4)", *QUIET)
+ON_SLURM = ("hydra.launcher.cluster=slurm", "hydra.launcher.max_members=2")
+Command = Callable[..., tuple[Any, str]]
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if reason := slurm.why_not():
+        pytest.skip(reason)
+    with slurm.cluster(tmp_path_factory.mktemp("slurm")) as config:
+        yield config
+
+
+@pytest.fixture
+def cluster(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a login node."""
+    monkeypatch.setenv("SLURM_CONF", str(config))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def few_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that the loader of this name reads: 500 + 200 of the embedded digits."""
+    digits = datasets.mnist_5k(Path())
+    path = tmp_path_factory.mktemp("digits") / "few_digits.pt"
+    sizes = {"train": 500, "test": 200}
+    fields = ("train_images", "train_labels", "test_images", "test_labels")
+    torch.save({name: getattr(digits, name)[: sizes[name.split("_")[0]]].clone() for name in fields}, path)
+    return path
+
+
+class Sweep:
+    """A sweep of two stacks on Slurm, held in its second epoch until the gate is there, and the same trained here."""
+
+    def __init__(self, command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.monkeypatch = folder, monkeypatch
+        self.command = partial(command, *HELD, f"data_root={folder}")
+        self.gate = folder / "go"
+        monkeypatch.setenv("HELD_UNTIL", str(self.gate))
+        self.before = set(slurm.tasks())
+
+    def here(self) -> dict[str, Any]:
+        self.command(f"output_dir={self.folder / 'here'}")
+        return contents(self.folder / "here")
+
+    def on_slurm(self) -> tuple[Any, str]:
+        return self.command(*ON_SLURM, f"output_dir={self.folder / 'there'}")
+
+    def there(self) -> dict[str, Any]:
+        found = contents(self.folder / "there")
+        return {name: content for name, content in found.items() if not name.startswith(".submitit/")}
+
+    def tasks(self) -> dict[str, dict[str, str]]:
+        return {task: fields for task, fields in slurm.tasks().items() if task not in self.before}
+
+    def holding(self) -> int:
+        """Processes that were held so far."""
+        return len(list(self.folder.glob("held *")))
+
+    def disturb(self, action: Callable[[], None], held: int) -> None:
+        """Have the launcher, while it waits, do something once so many processes were held."""
+        waiting = [True]
+
+        def sleep(_: float) -> None:
+            if waiting and self.holding() == held:
+                waiting.clear()
+                action()
+            slurm.time.sleep(0.2)
+
+        self.monkeypatch.setattr(_slurm_queue, "sleep", sleep)
+
+
+@pytest.fixture
+def sweep(cluster: None, few_digits: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    shutil.copy(few_digits, tmp_path)
+    return Sweep(command, tmp_path, monkeypatch)
+
+
+def test_a_cancelled_task_of_an_array_job_is_resumed_by_the_same_command(sweep: Sweep) -> None:
+    def cancel_one() -> None:
+        first, second = sorted(sweep.tasks())
+        assert (first.partition("_")[0], second.partition("_")[2]) == (second.partition("_")[0], "1")  # one array
+        subprocess.run(["scancel", second], check=True)
+        slurm.wait_for(lambda: sweep.tasks()[second]["JobState"] == "CANCELLED")
+        sweep.gate.touch()
+
+    sweep.disturb(cancel_one, held=2)
+    code, printed = sweep.on_slurm()
+    assert not code
+    assert "2 finished, 2 stopped" in printed
+    assert "ended in state CANCELLED" in printed
+    _, incomplete = logged.read_folders(sweep.folder / "there")
+    assert [reason for _, reason in incomplete] == ["not finished: 1 epoch so far"] * 2
+    code, printed = sweep.on_slurm()
+    assert not code
+    assert "2 finished, 2 skipped" in printed
+    assert sweep.there() == sweep.here()
+
+
+def test_preempted_and_requeued_tasks_go_on_and_are_waited_for_again(sweep: Sweep) -> None:
+    """One task gets the signal that submitit takes for a preemption, the other is requeued by hand."""
+
+    def requeue_both() -> None:
+        first, second = sorted(sweep.tasks())
+        subprocess.run(["scancel", "--signal=USR2", first], check=True)
+        subprocess.run(["scontrol", "requeue", second], check=True)
+        raise KeyboardInterrupt
+
+    sweep.disturb(requeue_both, held=2)
+    code, _ = sweep.on_slurm()
+    assert "the same command waits again" in code
+    sweep.disturb(sweep.gate.touch, held=4)  # Slurm starts a task again once its first process is dead
+    code, printed = sweep.on_slurm()
+    assert not code
+    assert "4 finished" in printed
+    assert len(sweep.tasks()) == 2  # nothing was submitted a second time
+    assert sweep.there() == sweep.here()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_task_that_can_not_train_fails_its_jobs_with_its_sentence(command: Command, tmp_path: Path) -> None:
+    Recorder.events = []
+    before = set(slurm.tasks())
+    callback = "+hydra.callbacks.recorder._target_=test_sweep.Recorder"
+    asked = [f"hydra.launcher.slurm.{setting}" for setting in ("timeout_min=30", "cpus_per_task=2", "mem_gb=1")]
+    asked += ["+hydra.launcher.slurm.options.comment=hello"]
+    arguments = ("pruner=random", "seed=0,1", "device=cuda:99", f"output_dir={tmp_path}", callback)
+    code, _ = command(*SWEEP, *ON_SLURM, *asked, *arguments)
+    assert "2 of 2 jobs failed" in code
+    assert code.count("device=cuda:99 is not accepted") == 2
+    assert sorted(Recorder.events) == [
+        ("end", "random 0 FAILED"),
+        ("end", "random 1 FAILED"),
+        ("start", "random 0"),
+        ("start", "random 1"),
+    ]
+    [task] = [fields for name, fields in slurm.tasks().items() if name not in before]
+    got = [task[name] for name in ("TimeLimit", "NumCPUs", "MinMemoryNode", "Comment", "Requeue")]
+    assert got == ["00:30:00", "2", "1G", "hello", "1"]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_slurm_refuses_is_one_sentence_with_nothing_written(command: Command, tmp_path: Path) -> None:
+    output = tmp_path / "outputs"
+    code, _ = command(*SWEEP, *ON_SLURM, "hydra.launcher.slurm.partition=nowhere", "seed=0,1", f"output_dir={output}")
+    assert "Slurm did not take the sweep" in code
+    assert "nvalid partition" in code
+    assert "\n" not in code.strip()
+    assert not output.exists()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_hydras_submitit_launcher_trains_one_run_a_task(command: Command, tmp_path: Path) -> None:
+    arguments = ("hydra/launcher=submitit_slurm", "pruner=random", "sparsity=0.73,0.31", f"output_dir={tmp_path}")
+    code, _ = command(*SWEEP, *arguments)
+    assert not code
+    found, incomplete = logged.read_folders(tmp_path)
+    assert sorted(run.target_sparsity for run in found) == [0.31, 0.73]
+    assert not incomplete
+
+
+BAD = [
+    ({"timeout_min": 4}, "a whole number of at least 5"),
+    ({"timeout_min": None}, "a whole number of at least 5"),
+    ({"max_timeouts": -1}, "a whole number of at least 0"),
+    ({"cpus_per_task": 0}, "a whole number of at least 1, or null"),
+    ({"gpus_per_node": "half"}, "a whole number of at least 0, or null"),
+    ({"mem_gb": True}, "a whole number of at least 1, or null"),
+    ({"array_parallelism": 0.5}, "a whole number of at least 1"),
+    ({"partition": 7}, "a name, or null"),
+    ({"options": "exclusive"}, "options of sbatch"),
+    ({"nodes": 2}, "no such field"),
+]
+
+
+@pytest.mark.parametrize(("change", "accepted"), BAD)
+def test_a_setting_that_is_not_accepted_is_named(change: dict[str, Any], accepted: str) -> None:
+    defaults = OmegaConf.load(conf_dir() / "hydra" / "launcher" / "stacked.yaml").slurm
+    assert slurm_settings(defaults).partition is None
+    [(name, value)] = change.items()
+    with pytest.raises(ConfigError, match=f"hydra.launcher.slurm.{name}={value} .* {accepted}"):
+        slurm_settings({**defaults, **change})
+
+
+@pytest.mark.parametrize("setting", ["cluster=lsf", "slurm.timeout_min=1", "slurm=7"])
+def test_a_bad_setting_is_one_sentence_with_nothing_written(setting: str, command: Command, tmp_path: Path) -> None:
+    output = tmp_path / "outputs"
+    code, _ = command(*SWEEP, *ON_SLURM, f"hydra.launcher.{setting}", f"output_dir={output}")
+    assert f"hydra.launcher.{setting} is not accepted" in code
+    assert "\n" not in code.strip()
+    assert not output.exists()
+
+
+def test_without_slurms_commands_the_sweep_says_so(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _ = command(*SWEEP, *ON_SLURM, f"output_dir={tmp_path / 'outputs'}")
+    assert "needs Slurm's commands: sbatch, srun, squeue, scontrol can not be found here" in code
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_without_submitit_the_sweep_says_what_to_install(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    monkeypatch.delitem(sys.modules, "hydra_plugins.bayes_pruning._slurm_sweep", raising=False)
+    monkeypatch.delattr(hydra_plugins.bayes_pruning, "_slurm_sweep", raising=False)
+    code, _ = command(*SWEEP, *ON_SLURM, f"output_dir={tmp_path / 'outputs'}")
+    assert "pip install submitit" in code
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has what the test wants to be missing")
+def test_without_a_gpu_here_the_size_of_its_stacks_has_to_be_said(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hydra_plugins.bayes_pruning._slurm_sweep.COMMANDS", ())
+    code, _ = command(*SWEEP, ON_SLURM[0], "device=cuda", f"output_dir={tmp_path / 'outputs'}")
+    assert "device=cuda" in code
+    assert "say it with hydra.launcher.max_members" in code
+    assert not (tmp_path / "outputs").exists()
+
+
+def task_of(folder: Path, tmp_path: Path) -> tuple[_slurm_queue.SlurmTask, Path, Path]:
+    """A task that trained a finished run and one that has not begun."""
+    [finished, *_] = [path for path in folder.iterdir() if runs.is_finished(path)]
+    unfinished = tmp_path / "unfinished"
+    return _slurm_queue.SlurmTask("7_0", (finished, unfinished), JobPaths(tmp_path, "7_0")), finished, unfinished
+
+
+@pytest.mark.parametrize(
+    ("state", "status"), [("CANCELLED", "stopped"), ("OUT_OF_MEMORY", "failed"), (_slurm_queue.GONE, "failed")]
+)
+def test_a_task_without_a_result_leaves_its_unfinished_runs_with_its_state(
+    state: str, status: str, folder: Path, tmp_path: Path
+) -> None:
+    task, finished, unfinished = task_of(folder, tmp_path)
+    outcomes = task.outcomes(state)
+    assert outcomes[finished].status == "finished"
+    assert outcomes[unfinished].status == status
+    assert state in outcomes[unfinished].reason
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UncompletedJobError("Job not requeued because: timed-out too many times."), "stopped"),
+        (ZeroDivisionError("division by zero"), "failed"),
+    ],
+)
+def test_a_task_that_ended_in_an_error_says_which(error: Exception, status: str, folder: Path, tmp_path: Path) -> None:
+    task, _, unfinished = task_of(folder, tmp_path)
+    task.files.result_pickle.write_bytes(pickle.dumps(("error", "".join(traceback.format_exception(error)))))
+    outcome = task.outcomes("COMPLETED")[unfinished]
+    assert outcome.status == status
+    assert str(error).rstrip(".") in outcome.reason
+
+
+def test_a_config_error_reaches_the_launcher_from_its_workers() -> None:
+    """Launchers of one run a job send the error of a failed job by pickle."""
+    error = ConfigError("device", "cuda", "cpu")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
