@@ -48,7 +48,7 @@ class Ranked:
     seeds: int  # the fewest that a cell has
     all_cells: Distance
     bayes_cells: Distance | None  # of the Bayes methods alone, the only ones that most readings change
-    over_reference: Difference | None  # its distance minus the reference's over the cells that both have; None for it
+    over_reference: Difference | None  # its distance minus the reference's, over cells and seeds of both; None for it
 
 
 @dataclass(frozen=True)
@@ -120,32 +120,37 @@ def _rank_here(
     seeds: Sequence[int],
     draws: Array,
 ) -> list[Ranked]:
-    def error(reading: tuple[str, str, str], keys: Iterable[Key]) -> tuple[float, Array]:
-        return _error([here[reading][key] for key in keys], [paper[key] for key in keys], seeds, draws)
+    def error(cells: Mapping[Key, pd.Series]) -> tuple[float, Array]:
+        return _error(list(cells.values()), [paper[key] for key in cells], seeds, draws)
 
     most = max(map(len, here.values()))
-    reference = min(
-        (reading for reading in here if len(here[reading]) == most),
-        key=lambda reading: error(reading, here[reading])[0],
-    )
+    full = {reading: error(cells)[0] for reading, cells in here.items() if len(cells) == most}
+    reference = min(full, key=lambda reading: full[reading])
     found = []
     for reading, cells in here.items():
-        keys = list(cells)
-        bayes = [key for key in keys if key[2].startswith(TWIN_PREFIX)]
-        common = [key for key in keys if key in here[reference]]
-        (own, own_drawn), (least, least_drawn) = error(reading, common), error(reference, common)
-        difference = _interval(own_drawn - least_drawn)
+        bayes = {key: values for key, values in cells.items() if key[2].startswith(TWIN_PREFIX)}
+        own, other = _common(cells, here[reference])
+        (one, one_drawn), (two, two_drawn) = error(own), error(other)
         found.append(
             Ranked(
                 *reading,
                 place,
                 min(int(values.count()) for values in cells.values()),
-                _distance(keys, *error(reading, keys)),
-                _distance(bayes, *error(reading, bayes)) if bayes else None,
-                None if reading == reference else Difference(len(common), own - least, *difference),
+                _distance(len(cells), *error(cells)),
+                _distance(len(bayes), *error(bayes)) if bayes else None,
+                None if reading == reference else Difference(len(own), one - two, *_interval(one_drawn - two_drawn)),
             )
         )
     return sorted(found, key=lambda row: row.over_reference.mean if row.over_reference else 0.0)
+
+
+def _common(
+    one: Mapping[Key, pd.Series], other: Mapping[Key, pd.Series]
+) -> tuple[dict[Key, pd.Series], dict[Key, pd.Series]]:
+    """The cells and seeds that both have."""
+    shared = {key: one[key].index.intersection(other[key].index) for key in one if key in other}
+    keys = [key for key, index in shared.items() if len(index)]
+    return {key: one[key].loc[shared[key]] for key in keys}, {key: other[key].loc[shared[key]] for key in keys}
 
 
 def _error(
@@ -161,8 +166,8 @@ def _error(
     return float(whole), drawn
 
 
-def _distance(keys: Sequence[Key], rms: float, drawn: Array) -> Distance:
-    return Distance(len(keys), rms, *_interval(drawn))
+def _distance(cells: int, rms: float, drawn: Array) -> Distance:
+    return Distance(cells, rms, *_interval(drawn))
 
 
 def _interval(drawn: Array) -> tuple[float, float]:

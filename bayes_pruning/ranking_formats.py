@@ -23,8 +23,8 @@ from bayes_pruning.tables import ACCURACIES
 LEGEND = (
     "Distance: root mean square difference between our mean accuracy over seeds and the paper's value, over the cells "
     "of Table 1 with runs [95% percentile interval of resampled seeds]. Over the reference: the distance minus that of "
-    "the reference, the nearest of the readings with the most cells, over the cells that both have and from the same "
-    "resampled seeds; an interval that holds 0 means that the data can not tell the two apart. Ordered by it."
+    "the reference, the nearest of the readings with the most cells, over the cells and seeds that both have, from the "
+    "same resampled seeds; an interval that holds 0 means that the data can not tell the two apart. Ordered by it."
 )
 GATES = (
     "Opened: mean fraction of the epochs that pruned. Every other epoch: runs that pruned in the first epoch and in "
