@@ -160,9 +160,9 @@ def _error(
     values = np.array([cell.reindex(list(seeds)).to_numpy(dtype=float) for cell in cells])  # [cells, seeds]
     there, wanted = ~np.isnan(values), np.array(paper)
     whole = np.sqrt(np.mean((np.nanmean(values, axis=1) - wanted) ** 2))
-    with np.errstate(invalid="ignore"):  # a cell without any of the seeds drawn is left out of that draw
+    with np.errstate(invalid="ignore"):  # NaN for a draw that leaves a cell without any of its seeds
         squares = ((draws @ np.nan_to_num(values).T) / (draws @ there.T) - wanted) ** 2
-        drawn = np.sqrt(np.nansum(squares, axis=1) / np.isfinite(squares).sum(axis=1))
+    drawn = np.sqrt(squares.mean(axis=1))
     return float(whole), drawn
 
 

@@ -26,12 +26,15 @@ def main() -> None:
     parser.add_argument("--only", default="", help="how the names of the Bayes runs start")
     parser.add_argument("--protocol", help="name of the protocol of the Bayes runs; all if not given")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--data-root", help="folder of the images, if it is not where the Bayes runs found them")
     parser.add_argument("--progress", default="auto", help="auto, bar, lines or none")
     parser.add_argument("--max-members", type=int, help="runs in a stack; as many as memory takes if not given")
     args = parser.parse_args()
     if not args.outputs.is_dir():
         raise UserError(f"{args.outputs} does not exist: name a folder of runs.")
     settings = {"output_dir": str(args.outputs), "device": args.device, "progress": args.progress}
+    if args.data_root:
+        settings["data_root"] = args.data_root
     folders = sorted(folder for folder in args.outputs.iterdir() if folder.name.startswith(args.only))
     jobs = [job for folder in folders if (job := matched_job(folder, settings)) is not None]
     jobs = [job for job in jobs if args.protocol in (None, job.run.protocol.name)]
