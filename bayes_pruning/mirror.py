@@ -21,6 +21,7 @@ from typing import Any
 
 SERVER_PATIENCE = 5.0  # seconds for W&B's server to answer when a run is opened; after that runs are kept offline
 UPLOAD_PATIENCE = 60.0  # seconds for W&B's server to take the rest of a run when it ends
+WHOLE, SYNCED = ".wandb.whole", ".wandb.synced"  # marks beside a run's log: W&B has written, or uploaded, all of it
 SYNC = "scripts/sync_wandb.py uploads"
 
 
@@ -89,7 +90,9 @@ class Mirror:
         if summary is not None:
             run.summary.update(summary)
         if run.offline:
+            log = Path(run.settings.sync_file)
             run.finish(exit_code=int(failed))
+            log.with_suffix(WHOLE).touch()
             return
         thread = threading.Thread(target=self._upload_rest, args=(run, failed))
         thread.start()
@@ -99,7 +102,7 @@ class Mirror:
         try:
             log = Path(run.settings.sync_file)
             run.finish(exit_code=int(failed))
-            log.with_suffix(".wandb.synced").touch()  # as `wandb sync` does, so that it is not uploaded again
+            log.with_suffix(SYNCED).touch()  # as `wandb sync` does, so that it is not uploaded again
         except Exception as error:
             self._warn(f"W&B's server did not take the whole run, {SYNC} it later", error)
 

@@ -3,39 +3,41 @@
     .hydra/               config.yaml, overrides.yaml, hydra.yaml
     metrics.csv           one row an epoch; the open file is also the lock that keeps a second process out
     decisions.csv         one row an epoch, where the gate asks for evidence: what it compared and decided
-    checkpoint.pt         replaced atomically after each epoch; holds the rows of both files so far, so it alone
-                          decides where a run goes on, and the files are brought in line with it
+    train.log             one line an epoch, for people
+    checkpoint.pt         replaced atomically after each epoch; holds the rows of all epochs so far, so it alone decides
+                          where a run goes on, and the files above are brought in line with it
     weights.safetensors   the final weights, as pruned
     summary.json          written last, atomically: its presence says the run is finished
     failure.json          only where a run failed: the epoch and the reason
 
-A new file is first written under a name that ends in `.part`, then renamed.
+A new file is first written under a name that ends in `.part`, then renamed. docs/reliability.md lists what is promised.
 """
 
 import csv
 import fcntl
 import io
 import json
-import os
 import platform
 import subprocess
-from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, astuple
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save as safetensors_bytes
 
-from bayes_pruning import __version__, decisions
+from bayes_pruning import __version__, checkpoint, decisions
+from bayes_pruning.checkpoint import Progress
 from bayes_pruning.columns import COLUMNS, Metrics
 from bayes_pruning.config import RunConfig, run_config
 from bayes_pruning.decisions import Decision
 from bayes_pruning.errors import UserError
-
-CHECKPOINT_FORMAT = 2
+from bayes_pruning.files import LineFile, write_atomically
+from bayes_pruning.reporting import describe
 
 
 def folder_of(run: RunConfig, output_dir: str | Path) -> Path:
@@ -49,25 +51,22 @@ def is_finished(folder: Path) -> bool:
 
 
 def final_metrics(folder: Path) -> Metrics:
-    """The last epoch of the finished run in `folder`."""
-    return Metrics(**json.loads((folder / "summary.json").read_text())["metrics"])
+    """The last epoch of the finished run in `folder`. Raises UserError for a damaged summary."""
+    path = folder / "summary.json"
+    try:
+        return Metrics(**json.loads(path.read_bytes())["metrics"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} can not be read ({type(error).__name__}): remove it, and the same command writes it anew."
+        ) from error
 
 
 def epochs_done(folder: Path) -> int:
     """Epochs in the folder's metrics.csv, for planning and display; the checkpoint is what counts."""
     try:
-        return max(0, (folder / "metrics.csv").read_text().count("\n") - 1)
+        return max(0, (folder / "metrics.csv").read_bytes().count(b"\n") - 1)
     except OSError:
         return 0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is: its checkpoint's state, and the rows of the epochs it has."""
-
-    state: dict[str, Any]
-    metrics: list[Metrics]
-    decisions: list[Decision]
 
 
 class RunFolder:
@@ -84,19 +83,22 @@ class RunFolder:
 
     def __init__(self, run: RunConfig, output_dir: str | Path, config: DictConfig, hydra: DictConfig | None) -> None:
         self.run = run
+        self.output_dir = output_dir
         self.path = folder_of(run, output_dir)
         git_commit()  # now, and not when the run ends: the checkout may have moved on by then
-        try:
+        with self._writable():
             self.path.mkdir(parents=True, exist_ok=True)
             self._metrics = self._lock()
-            for part in self.path.rglob("*.part"):
-                part.unlink()
-            self._write_hydra_files(config, hydra)
-            (self.path / "failure.json").unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"output_dir={output_dir} can not be written ({error.strerror}: {error.filename}): give another folder."
-            ) from error
+        try:
+            with self._writable():
+                self._metrics.check_in_place()
+                for part in self.path.rglob("*.part"):
+                    part.unlink()
+                self._write_hydra_files(config, hydra)
+                (self.path / "failure.json").unlink(missing_ok=True)
+        except BaseException:
+            self._metrics.close()
+            raise
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -104,8 +106,19 @@ class RunFolder:
     def __exit__(self, *_: object) -> None:
         self._metrics.close()
 
-    def _lock(self) -> IO[str]:
-        file = (self.path / "metrics.csv").open("a", newline="")
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        """Before training, a folder that can not be written is the user's to mend."""
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"output_dir={self.output_dir} can not be written ({error.strerror}: {error.filename or self.path}): "
+                f"make it writable, or give another folder."
+            ) from error
+
+    def _lock(self) -> LineFile:
+        file = LineFile(self.path / "metrics.csv")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -136,61 +149,49 @@ class RunFolder:
                 f"restore the file, or remove the folder to start the run anew."
             )
 
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint's file."""
+        return self.path / "checkpoint.pt"
+
     def progress(self) -> Progress | None:
-        """Where the run stopped, or None if it starts anew. Raises UserError for a checkpoint that can not be used."""
-        path = self.path / "checkpoint.pt"
-        if not path.exists():
-            self._bring_in_line([], [])
-            return None
-        remedy = f"remove {path} to start the run anew"
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            version, run_hash = state["format"], state["hash"]
-        except Exception as error:  # zip, pickle and torch each raise their own
-            raise UserError(f"{path} is not a readable checkpoint ({type(error).__name__}): {remedy}.") from error
-        if version != CHECKPOINT_FORMAT:
-            raise UserError(f"{path} has format {version}, this version reads {CHECKPOINT_FORMAT}: {remedy}.")
-        if run_hash != self.run.hash():
-            raise UserError(f"{path} belongs to another run (hash {run_hash}, this one's {self.run.hash()}): {remedy}.")
-        progress = Progress(
-            state, [Metrics(*row) for row in state["metrics"]], [Decision(*row) for row in state["decisions"]]
-        )
-        self._bring_in_line(progress.metrics, progress.decisions)
-        return progress
+        """Where the run stopped, or None if it starts anew; the other files are brought in line with it.
 
-    def _bring_in_line(self, metrics: list[Metrics], ledger: list[Decision]) -> None:
-        """Make the two files what the checkpoint says: drop what goes beyond it or is torn, add what is missing."""
-        text = _csv_lines([COLUMNS, *map(_cells, metrics)])
-        if (self.path / "metrics.csv").read_bytes() != text.encode():
-            self._metrics.truncate(0)
-            self._metrics.write(text)
-            self._metrics.flush()
+        Raises UserError for a checkpoint that can not be used, or a folder that can not be written.
+        """
+        found = checkpoint.load(self.checkpoint, self.run.hash())
+        with self._writable():
+            for name, header, rows in self._texts(found.metrics, found.decisions) if found else self._texts([], []):
+                with self._open(name) as file:
+                    file.bring_in_line(header + rows)
+        return found
+
+    def save_epoch(self, metrics: Sequence[Metrics], ledger: Sequence[Decision], state: Mapping[str, Any]) -> None:
+        """Keep an epoch: the checkpoint first, which counts, then its row of each file. Raises OSError."""
+        self._metrics.check_in_place()
+        checkpoint.save(self.checkpoint, self.run.hash(), metrics, ledger, state)
+        for name, _, rows in self._texts(metrics[-1:], ledger[-1:]):
+            with self._open(name) as file:
+                file.append(rows)
+
+    def _texts(self, metrics: Sequence[Metrics], ledger: Sequence[Decision]) -> Iterator[tuple[str, str, str]]:
+        """Name, header and rows of each file that has a row an epoch."""
+        yield "metrics.csv", _csv_lines([COLUMNS]), _csv_lines(map(_cells, metrics))
         if self.run.asks_for_evidence:
-            text = _csv_lines([decisions.COLUMNS, *map(_cells, ledger)])
-            write_atomically(self.path / "decisions.csv", text.encode())
+            yield decisions.FILE, _csv_lines([decisions.COLUMNS]), _csv_lines(map(_cells, ledger))
+        yield "train.log", "", "".join(f"{describe(row, self.run.epochs)}\n" for row in metrics)
 
-    def save_epoch(self, metrics: list[Metrics], ledger: list[Decision], state: Mapping[str, Any]) -> None:
-        """Keep an epoch: the checkpoint first, which counts, then its row of each file."""
-        contents = {
-            "format": CHECKPOINT_FORMAT,
-            "hash": self.run.hash(),
-            "metrics": [list(astuple(row)) for row in metrics],
-            "decisions": [list(astuple(row)) for row in ledger],
-            **{key: _own_memory(value) for key, value in state.items()},
-        }
-        buffer = io.BytesIO()
-        torch.save(contents, buffer)
-        write_atomically(self.path / "checkpoint.pt", buffer.getvalue())
-        self._metrics.write(_csv_lines([_cells(metrics[-1])]))
-        self._metrics.flush()
-        if ledger:
-            with (self.path / "decisions.csv").open("a", newline="") as file:
-                file.write(_csv_lines([_cells(ledger[-1])]))
+    def _open(self, name: str) -> AbstractContextManager[LineFile]:
+        return nullcontext(self._metrics) if name == "metrics.csv" else LineFile(self.path / name)
 
-    def finish(self, metrics: list[Metrics], state: Mapping[str, Any], device: torch.device, prunable: int) -> None:
-        """Write the final weights, then the summary that says the run is finished."""
+    def finish(self, metrics: Sequence[Metrics], state: Mapping[str, Any], device: torch.device, prunable: int) -> None:
+        """Write the final weights, then the summary that says the run is finished. Raises OSError."""
+        self._metrics.check_in_place()
         weights = {name: tensor.cpu().contiguous() for name, tensor in state["parameters"].items()}
         write_atomically(self.path / "weights.safetensors", safetensors_bytes(weights))
+        for name, _, _ in self._texts([], []):  # from here on they count, and not the checkpoint
+            with self._open(name) as file:
+                file.sync()
         summary = {
             "dataset": self.run.dataset["name"],
             "model": self.run.model["name"],
@@ -212,23 +213,8 @@ class RunFolder:
 
     def fail(self, reason: str, epoch: int) -> None:
         """Say why the run can not go on; the next start of the same run tries again from its checkpoint."""
+        self._metrics.check_in_place()
         write_atomically(self.path / "failure.json", json.dumps({"epoch": epoch, "reason": reason}, indent=2).encode())
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` in one step: whenever the process is killed, the old file or the new one is there."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(data)
-    os.replace(part, path)
-
-
-def _own_memory(value: Any) -> Any:
-    """Copies of tensors, on the CPU: torch.save would store the whole stack behind a view of one member."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().clone()
-    if isinstance(value, Mapping):
-        return {key: _own_memory(item) for key, item in value.items()}
-    return value
 
 
 def _cells(row: Metrics | Decision) -> list[str]:

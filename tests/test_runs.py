@@ -15,36 +15,28 @@ import pandas as pd
 import pytest
 import torch
 from conftest import ONE_THREAD, QUIET, ROOT, composed, run_of
+from faults.contents import contents
 from safetensors.torch import load_file
 
-from bayes_pruning import runs
+from bayes_pruning import checkpoint, files, runs, training
 from bayes_pruning.columns import COLUMNS
 from bayes_pruning.config import run_config
+from bayes_pruning.errors import UserError
 
 SMALL = ("dataset=mnist_5k", "sparsity=0.9", *QUIET)
+TINY = (*SMALL, "model.hidden=[8]", "batch_size=500", "epochs=2")
 Command = Callable[..., tuple[Any, str]]
+
+
+@pytest.fixture
+def digits_only(few_digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few hundred digits instead of 5,000."""
+    monkeypatch.setattr("bayes_pruning.datasets.load", lambda *_: few_digits)
 
 
 def only_folder(output: Path) -> Path:
     [folder] = [path for path in output.iterdir() if path.is_dir()]
     return folder
-
-
-def contents(output: Path) -> dict[str, Any]:
-    """All that a finished sweep left, times and checkpoints' containers aside."""
-    found: dict[str, Any] = {}
-    for folder in sorted(path for path in output.iterdir() if (path / ".hydra").is_dir()):
-        found[f"{folder.name}/metrics"] = (
-            pd.read_csv(folder / "metrics.csv", dtype=str).drop(columns="seconds").to_csv()
-        )
-        found[f"{folder.name}/weights"] = (folder / "weights.safetensors").read_bytes()
-        summary = json.loads((folder / "summary.json").read_text())
-        del summary["wall_seconds"], summary["metrics"]["seconds"]
-        found[f"{folder.name}/summary"] = summary
-        state = torch.load(folder / "checkpoint.pt", weights_only=True)
-        found[f"{folder.name}/moments"] = [t.numpy().tobytes() for t in state["exp_avg_sq"].values()]
-        found[f"{folder.name}/files"] = sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
-    return found
 
 
 def test_a_run_leaves_the_files_and_columns_of_the_contract(command: Command, tmp_path: Path) -> None:
@@ -116,22 +108,49 @@ def train_process(output: Path, *more: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(arguments, cwd=output.parent, env=ONE_THREAD, **silent)
 
 
-@pytest.mark.parametrize("sweep", [(), ("-m", "pruner=random,bayes_magnitude", "protocol.regrow=true,false")])
-def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(sweep: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_real_command_killed_at_random_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    """The real `python train.py`, larger networks, four in a stack; faults/ kills at chosen moments."""
+    sweep = ("-m", "pruner=random,bayes_magnitude", "protocol.regrow=true,false")
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     undisturbed.mkdir()
     killed.mkdir()
     assert train_process(undisturbed, *sweep).wait() == 0
     moments = random.Random(os.getpid())
-    for _ in range(2):
+    for how in (signal.SIGTERM, signal.SIGKILL):
         process = train_process(killed, *sweep)
         while process.poll() is None and not any(killed.glob("*/checkpoint.pt")):
             time.sleep(0.01)
         time.sleep(moments.uniform(0, 0.6))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.send_signal(how)
+        assert process.wait(timeout=5) in (-how, 0)  # at once; 0 if it was faster
     assert train_process(killed, *sweep).wait() == 0
     assert contents(killed) == contents(undisturbed)
+
+
+@pytest.mark.usefixtures("digits_only")
+@pytest.mark.parametrize("place", [(training.Trainer, "run_epoch"), (files, "_write_all")])
+@pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1")])
+def test_ctrl_c_ends_it_and_the_next_start_goes_on(
+    place: tuple[Any, str], sweep: tuple[str, ...], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of training or of a file."""
+    original, calls = getattr(*place), [0]
+
+    def interrupted(*arguments: Any) -> Any:
+        calls[0] += 1
+        if (calls[0] == 2 and place[1] == "run_epoch") or calls[0] == 15:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, interrupted)
+        code, _ = command(*sweep, *TINY, f"output_dir={tmp_path / 'a'}")
+    assert code == 130
+    assert not list(tmp_path.glob("a/*/summary.json"))
+    assert not list(tmp_path.rglob("*.part"))
+    for output in ("a", "b"):
+        assert not command(*sweep, *TINY, f"output_dir={tmp_path / output}")[0]
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
 def test_max_minutes_ends_at_an_epoch_and_the_next_start_goes_on(command: Command, tmp_path: Path) -> None:
@@ -146,49 +165,118 @@ def test_max_minutes_ends_at_an_epoch_and_the_next_start_goes_on(command: Comman
     assert a == b
 
 
-def stopped_run(command: Command, output: Path) -> Path:
-    """A run that was cut short after its first epoch."""
-    command(*SMALL, "epochs=1", f"output_dir={output / 'donor'}")
-    command(*SMALL, "epochs=2", f"output_dir={output}", "max_minutes=0.00001")
-    [folder] = [path for path in output.iterdir() if path.name != "donor"]
-    return folder
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "torn": lambda whole: whole + b"3,0.12",
+    "torn in the last row": lambda whole: whole[:-9],
+    "extra row": lambda whole: whole + whole.splitlines(keepends=True)[-1],
+    "missing row": lambda whole: b"".join(whole.splitlines(keepends=True)[:-1]),
+    "empty": lambda whole: b"",
+    "garbage": lambda whole: bytes(range(256)) * 9,
+}
 
 
-@pytest.mark.parametrize("damage", ["torn", "extra row", "missing row"])
-def test_metrics_are_brought_in_line_with_the_checkpoint(damage: str, command: Command, tmp_path: Path) -> None:
-    command(*SMALL, "epochs=2", f"output_dir={tmp_path}")
+@pytest.mark.usefixtures("digits_only")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_rows_are_brought_in_line_with_the_checkpoint(damage: str, command: Command, tmp_path: Path) -> None:
+    command(*TINY, f"output_dir={tmp_path}")
     folder = only_folder(tmp_path)
-    whole = (folder / "metrics.csv").read_text()
+    files = [folder / name for name in ("metrics.csv", "decisions.csv", "train.log")]
+    whole = [file.read_bytes() for file in files]
     for name in ("summary.json", "weights.safetensors"):
         (folder / name).unlink()
-    lines = whole.splitlines(keepends=True)
-    damaged = {"torn": whole + "3,0.12", "extra row": whole + lines[-1], "missing row": "".join(lines[:-1])}[damage]
-    (folder / "metrics.csv").write_text(damaged)
-    code, _ = command(*SMALL, "epochs=2", f"output_dir={tmp_path}")
+    for file in files:
+        file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    code, _ = command(*TINY, f"output_dir={tmp_path}")
     assert not code
-    assert (folder / "metrics.csv").read_text() == whole
+    assert [file.read_bytes() for file in files] == whole
     assert runs.is_finished(folder)
 
 
+@pytest.mark.usefixtures("digits_only")
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
         (lambda path, state: path.write_bytes(path.read_bytes()[:1000]), "is not a readable checkpoint"),
+        (lambda path, state: path.write_bytes(b""), "is not a readable checkpoint"),
         (lambda path, state: torch.save({**state, "format": 99}, path), "has format 99"),
         (lambda path, state: torch.save({**state, "hash": "0123456789"}, path), "belongs to another run"),
+        (lambda path, state: torch.save({**state, "parameters": {}}, path), "of a network with other layers"),
     ],
 )
-def test_a_checkpoint_that_can_not_be_used_is_refused_with_a_remedy(
+def test_a_checkpoint_that_can_not_be_used_is_refused_and_the_run_restarts_only_when_told_to(
     damage: Callable[[Path, dict[str, Any]], Any], sentence: str, command: Command, tmp_path: Path
 ) -> None:
-    command(*SMALL, "epochs=2", f"output_dir={tmp_path}")
+    command(*TINY, f"output_dir={tmp_path}")
+    wanted = contents(tmp_path)
     folder = only_folder(tmp_path)
     (folder / "summary.json").unlink()
     path = folder / "checkpoint.pt"
     damage(path, torch.load(path, weights_only=True))
-    code, _ = command(*SMALL, "epochs=2", f"output_dir={tmp_path}")
+    damaged = path.read_bytes()
+    code, _ = command(*TINY, f"output_dir={tmp_path}")
     assert sentence in code
     assert f"remove {path} to start the run anew" in code
+    assert path.read_bytes() == damaged
+    assert not runs.is_finished(folder)
+    path.unlink()
+    code, _ = command(*TINY, f"output_dir={tmp_path}")
+    assert not code
+    assert contents(tmp_path) == wanted
+
+
+def test_a_flipped_bit_in_a_checkpoint_never_becomes_another_number(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    state = {"epoch": 3, "parameters": {"1.weight": torch.randn(40, 30, generator=generator)}}
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, "0123456789", [], [], state)
+    whole = path.read_bytes()
+    bits = random.Random(0)
+    refused = 0
+    for _ in range(300):
+        place = bits.randrange(8 * len(whole))
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            found = checkpoint.load(path, "0123456789")
+        except UserError:
+            refused += 1
+        else:  # the bit was one of the archive's padding
+            assert found is not None
+            assert found.state["epoch"] == 3
+            assert torch.equal(found.state["parameters"]["1.weight"], state["parameters"]["1.weight"])
+    assert refused > 200
+
+
+def test_a_poisoned_checkpoint_is_never_unpickled(tmp_path: Path) -> None:
+    class Poison:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "poisoned"),)
+
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"format": checkpoint.FORMAT, "hash": "0123456789", "metrics": [], "decisions": Poison()}, path)
+    with pytest.raises(UserError, match=r"is not a readable checkpoint \(UnpicklingError\)"):
+        checkpoint.load(path, "0123456789")
+    assert not (tmp_path / "poisoned").exists()
+
+
+@pytest.mark.usefixtures("digits_only")
+@pytest.mark.parametrize("damaged", [b"", b"{", b"[]", b'{"metrics": {"epoch": 1}}', b"\xff"])
+def test_a_damaged_summary_is_refused_and_written_anew_when_removed(
+    damaged: bytes, command: Command, tmp_path: Path
+) -> None:
+    command(*TINY, f"output_dir={tmp_path}")
+    wanted = contents(tmp_path)
+    summary = only_folder(tmp_path) / "summary.json"
+    summary.write_bytes(damaged)
+    for sweep in ((), ("-m",)):
+        code, _ = command(*sweep, *TINY, f"output_dir={tmp_path}")
+        assert str(code).startswith(f"{summary} can not be read")
+        assert str(code).endswith("remove it, and the same command writes it anew.")
+    summary.unlink()
+    code, _ = command(*TINY, f"output_dir={tmp_path}")
+    assert not code
+    assert contents(tmp_path) == wanted
 
 
 def test_a_folder_whose_config_does_not_match_its_hash_is_refused(command: Command, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, composed
+from faults.wandb_troubles import NOBODY, RefusingStub
 from omegaconf import OmegaConf
 
 from bayes_pruning import mirror, tracking
@@ -175,14 +176,27 @@ def hanging_server() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("trouble", ["no key", "no server", "hanging server"])
+@pytest.fixture
+def refusing_server() -> Iterator[str]:
+    """A server that takes no key."""
+    with RefusingStub() as stub:
+        yield stub.url
+
+
+@pytest.mark.parametrize("trouble", ["no key", "no server", "hanging server", "bad key"])
 def test_online_without_a_server_goes_offline_at_once(
-    trouble: str, tmp_path: Path, hanging_server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    trouble: str,
+    tmp_path: Path,
+    hanging_server: str,
+    refusing_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    url = {"hanging server": hanging_server, "bad key": refusing_server}.get(trouble, NOBODY)
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "none"))
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     monkeypatch.setenv("WANDB_HTTP_TIMEOUT", "1")
-    monkeypatch.setenv("WANDB_BASE_URL", hanging_server if trouble == "hanging server" else "http://127.0.0.1:1")
+    monkeypatch.setenv("WANDB_BASE_URL", url)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     if trouble != "no key":
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)

@@ -49,15 +49,17 @@ class StackedLauncher(Launcher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         started = time.monotonic()
         composer = Composer(self.context.config_loader, self.config)
-        configs: dict[int, DictConfig] = {}
+        listening = bool(self.context.callbacks.callbacks)  # a callback sees every job's config, of skipped runs too
+        configs: dict[int, DictConfig] = {}  # kept only for callbacks: each is about 0.1 MiB
 
         def compose(number: int) -> tuple[DictConfig, DictConfig]:
             """A job's config and Hydra's node; its first call is the job's start."""
-            if number not in configs:
-                configs[number] = self._start_job(
-                    composer.config(job_overrides[number]), initial_job_idx + number, jobs[number]
-                )
-            return _split(configs[number])
+            if number in configs:
+                return _split(configs[number])
+            config = self._start_job(composer.config(job_overrides[number]), initial_job_idx + number, jobs[number])
+            if listening:
+                configs[number] = config
+            return _split(config)
 
         jobs = [Job(composer.values(job), partial(compose, number)) for number, job in enumerate(job_overrides)]
         own = HydraConfig.instance().cfg
@@ -67,11 +69,13 @@ class StackedLauncher(Launcher):
             returns = []
             for number, job in enumerate(jobs):
                 outcome = outcomes[job.folder]
-                config, hydra = compose(number)
-                result = JobReturn(list(job_overrides[number]), config, hydra, str(job.folder), hydra.hydra.job.name)
+                config, hydra = compose(number) if listening else (None, None)
+                name = self.config.hydra.job.name
+                result = JobReturn(list(job_overrides[number]), config, hydra, str(job.folder), name)
                 result.status = JobStatus.FAILED if outcome.status == FAILED else JobStatus.COMPLETED
                 result.return_value = RunFailed(outcome.reason) if outcome.status == FAILED else str(outcome.folder)
-                self.context.callbacks.on_job_end(config=configs[number], job_return=result)
+                if listening:
+                    self.context.callbacks.on_job_end(config=configs.pop(number), job_return=result)
                 returns.append(result)
         finally:
             HydraConfig.instance().cfg = own

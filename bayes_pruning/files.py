@@ -1,0 +1,105 @@
+"""Files that outlive kills, full disks and power cuts: replaced whole, or grown by whole lines."""
+
+import errno
+import os
+import resource
+from contextlib import suppress
+from io import FileIO
+from itertools import takewhile
+from pathlib import Path
+
+OTHER_FILES = 64  # that a process has open beside its run folders, at most: libraries, data, pipes, a file in passing
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path` in one step. Raises OSError, and leaves what was there, if it can not be written.
+
+    Whenever the process is killed or the power fails, the old file or the new one is there, whole: the new one is on
+    the disk before it takes the name. Only a kill can leave its `.part` behind.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb", buffering=0) as file:
+            _write_all(file, data)
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+
+
+class LineFile:
+    """A text file that grows by whole lines. Use as a context manager; methods raise OSError.
+
+    A line that can not be written whole, for instance because the disk is full, is taken back, so that what was there
+    stays readable. Only a kill can leave a torn line; `bring_in_line` drops it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("a+b", buffering=0)  # a buffer would be written once more on closing
+
+    def __enter__(self) -> "LineFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """The file's descriptor, for locks."""
+        return self._file.fileno()
+
+    def append(self, lines: str) -> None:
+        """Add whole lines at the end."""
+        size = os.fstat(self.fileno()).st_size
+        try:
+            _write_all(self._file, lines.encode())
+        except BaseException:
+            with suppress(OSError):
+                os.ftruncate(self.fileno(), size)
+            raise
+
+    def bring_in_line(self, text: str) -> None:
+        """Make the file `text`: what differs or is torn goes, what is missing is added, the lines before it stay."""
+        self._file.seek(0)
+        found, wanted = self._file.read(), text.encode()
+        pairs = zip(found.splitlines(keepends=True), wanted.splitlines(keepends=True), strict=False)
+        right = sum(len(new) for _, new in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        if len(found) > right:
+            os.ftruncate(self.fileno(), right)
+        self.append(wanted[right:].decode())
+
+    def check_in_place(self) -> None:
+        """Raises OSError if the file was removed, or another one has taken its name."""
+        if not os.path.samestat(os.fstat(self.fileno()), self.path.stat()):
+            raise OSError(errno.ESTALE, "it was removed or replaced by another process", str(self.path))
+
+    def sync(self) -> None:
+        """Return once all of it is on the disk."""
+        os.fsync(self.fileno())
+
+    def close(self) -> None:
+        """Close it; releases a lock."""
+        with suppress(OSError):  # every write before this was checked
+            self._file.close()
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    """All of `data`: a single write may take only a part of it, and says so only by its count."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def most_open_folders() -> int:
+    """Run folders that may be open at once: each is one open file, and the system limits those of a process.
+
+    Raises the process's own limit (often 1,024) as far as the system lets it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):  # macOS refuses some limits that it names
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return 2**31 if soft == resource.RLIM_INFINITY else max(1, soft - OTHER_FILES)

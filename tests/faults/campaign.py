@@ -1,0 +1,180 @@
+"""Kills at chosen and at random moments, each followed by the same command until it ends: nothing may differ then.
+
+A cycle is one command, killed one to three times and then left to end; what it left is compared, file by file and bit
+by bit, with what the same command left undisturbed.
+"""
+
+import json
+import random
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from bayes_pruning import datasets
+from bayes_pruning.paths import conf_dir
+from faults import attempts, moments
+from faults.contents import contents
+
+RUN = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=500", "epochs=3", "sparsity=0.9")
+QUIET = ("wandb.mode=disabled", "progress=none", "device=cpu")
+STACKS_OF_TWO = "hydra.launcher.max_members=2"
+COMMANDS = {  # the second: two stacks of two, so that one is finished while the other trains
+    "single": (*RUN, "pruner=bayes_magnitude", *QUIET),
+    "stacks": ("-m", *RUN, "pruner=bayes_random", "seed=0,1,2,3", "protocol.regrow=false", *QUIET, STACKS_OF_TWO),
+}
+TIMED, REAL = "any time", "any time, train.py"
+KINDS = (*moments.PHASES, TIMED)
+SIGNALS = (signal.SIGKILL, signal.SIGTERM)
+MOST_KILLS_A_CYCLE = 3
+
+
+@dataclass
+class Report:
+    """What a campaign did.
+
+    Attributes:
+        kills: delivered, by (where in the run, command, signal).
+        cycles: commands that were killed and left to end.
+        faults: what was not as promised, one sentence each.
+    """
+
+    kills: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    cycles: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """Kills delivered."""
+        return self.kills.total()
+
+    def markdown(self) -> str:
+        """A table of the kills, and the verdict."""
+        columns = [(command, kind.name) for command in COMMANDS for kind in SIGNALS]
+        lines = ["| killed in | " + " | ".join(f"{c}, {s}" for c, s in columns) + " | kills |"]
+        lines.append("|---" * (len(columns) + 2) + "|")
+        for where in (*KINDS, REAL):
+            cells = [self.kills[where, *column] for column in columns]
+            lines.append(f"| {where} | " + " | ".join(map(str, cells)) + f" | {sum(cells)} |")
+        verdict = f"{len(self.faults)} faults" if self.faults else "no difference, no stray file"
+        lines.append(f"\n{self.total} kills in {self.cycles} cycles: {verdict}.")
+        return "\n".join([*lines, *(f"- {fault}" for fault in self.faults)])
+
+    def plain(self) -> dict[str, Any]:
+        """The same for JSON."""
+        kills = [[*key, count] for key, count in sorted(self.kills.items())]
+        return {"kills": self.total, "by": kills, "cycles": self.cycles, "faults": self.faults}
+
+
+class Campaign:
+    """Cycles in folders below `place`.
+
+    Args:
+        place: an empty folder; that of a cycle with a fault is kept.
+        seed: of what is killed when.
+        real_every: each kill of this number hits a real `python train.py`; 0 for none.
+    """
+
+    def __init__(self, place: Path, seed: int, real_every: int) -> None:
+        self.place, self.random, self.real_every = place, random.Random(seed), real_every
+        self.report = Report()
+        self.wanted: dict[str, Any] = {}
+        self.moments: dict[str, dict[str, int]] = {}
+        self.seconds: dict[tuple[str, bool], float] = {}
+
+    def prepare(self) -> None:
+        """Each command undisturbed: what it leaves, the moments it passes, and how long it takes."""
+        _load_all_that_children_need()
+        for name, command in COMMANDS.items():
+            output, counts = self.place / f"undisturbed-{name}", self.place / f"{name}.json"
+            ended = attempts.forked([*command, f"output_dir={output}"], self._log, counts=counts)
+            if ended.code:
+                raise RuntimeError(f"the undisturbed command failed: {self._log.read_text()}")
+            self.wanted[name], self.moments[name] = contents(output), json.loads(counts.read_text())
+            self.seconds[name, False] = ended.seconds
+        if self.real_every:
+            self._prepare_real()
+
+    def _prepare_real(self) -> None:
+        """How long the real command takes; what it leaves must be what the forked one left."""
+        output = self.place / "undisturbed-real"
+        self.seconds["single", True] = attempts.real([*COMMANDS["single"], f"output_dir={output}"], self._log).seconds
+        if contents(output) != self.wanted["single"]:
+            raise RuntimeError("the same command in another process left something else")
+
+    def run(self, kills: int, tell: Callable[[int], Any]) -> Report:
+        """Cycles until `kills` were delivered; `tell` hears of each cycle's count."""
+        while self.report.total < kills:
+            before = self.report.total
+            self._cycle(min(self.random.randint(1, MOST_KILLS_A_CYCLE), kills - before))
+            tell(self.report.total - before)
+        return self.report
+
+    @property
+    def _log(self) -> Path:
+        return self.place / "log"
+
+    def _cycle(self, kills: int) -> None:
+        name = "single" if self.report.cycles % 2 else "stacks"
+        self.report.cycles += 1
+        output = self.place / f"cycle{self.report.cycles}"
+        command = [*COMMANDS[name], f"output_dir={output}"]
+        try:
+            story = [self._kill(name, command) for _ in range(kills)]
+            ended = attempts.forked(command, self._log)
+        except (RuntimeError, TimeoutError) as error:
+            self.report.faults.append(f"{output}: {error}")
+            return
+        told = f"{output}, {', then '.join(story)}"
+        if ended.code:
+            self.report.faults.append(f"{told}: exit status {ended.code}: {self._log.read_text()}")
+        elif differing := _differences(self.wanted[name], contents(output)):
+            self.report.faults.append(f"{told}: {', '.join(differing)}")
+        else:
+            shutil.rmtree(output)
+
+    def _kill(self, name: str, command: Sequence[str]) -> str:
+        """Start the command and kill it; what was done. Raises RuntimeError if it ended in another way."""
+        number = self.report.total
+        kind, by = KINDS[number % len(KINDS)], SIGNALS[number // len(KINDS) % len(SIGNALS)]
+        if self.real_every and number % self.real_every == self.real_every - 1:
+            kind = REAL
+            ended = attempts.real(command, self._log, self._any_time("single", True, by))
+        elif kind == TIMED:
+            ended = attempts.forked(command, self._log, self._any_time(name, False, by))
+        else:
+            moment = self.random.randint(1, self.moments[name][kind])
+            ended = attempts.forked(command, self._log, moments.Kill(kind, moment, by))
+        if ended.code == -by:
+            self.report.kills[kind, name, by.name] += 1
+        elif ended.code:
+            raise RuntimeError(f"exit status {ended.code} of an attempt: {self._log.read_text()}")
+        return f"{by.name} ({kind}){'' if ended.code else ' which came too late'}"
+
+    def _any_time(self, name: str, real: bool, by: int) -> attempts.Timed:
+        return attempts.Timed(self.random.uniform(0, self.seconds[name, real]), by)
+
+
+def _load_all_that_children_need() -> None:
+    """What a child would do in its first seconds: find Hydra's plugins, read the data, import torch's compiler."""
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("config", overrides=[*RUN, *QUIET])
+    GlobalHydra.instance().clear()
+    datasets.load(config.dataset, config.data_root, torch.device("cpu"))
+
+
+def _differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """What is not as wanted, file by file."""
+    return [
+        f"{name} {'is missing' if name not in found else 'should not be there' if name not in wanted else 'differs'}"
+        for name in sorted(wanted.keys() | found.keys())
+        if wanted.get(name) != found.get(name)
+    ]
