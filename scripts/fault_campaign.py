@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0, help="of what is killed when (default: 0)")
     parser.add_argument(
-        "--real-every", type=int, default=8, metavar="N", help="each N-th kill, 0 for none (default: 8)"
+        "--real-every", type=int, default=9, metavar="N", help="each N-th kill, 0 for none (default: 9)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="the result also as JSON")
     args = parser.parse_args()
