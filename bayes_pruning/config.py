@@ -20,6 +20,7 @@ SCALES = ("sum", "mean")
 DECISIONS = ("previous", "candidate")
 SCOPES = ("layer", "global")
 MASKS = ("protocol", "kept")
+PRECISIONS = FULL, TF32, BF16 = "fp32", "tf32", "bf16"
 HASH_DIGITS = 10
 LARGEST = 1e37  # of a learning rate, beta or deviation: Adam divides the first by 0.1, and float32 ends at 3.4e38
 WITHOUT_EVIDENCE = ("never", "always", "alternate", "never_after", "matched_rate")  # gates that no Bayes factor moves
@@ -74,6 +75,7 @@ class RunConfig:
     epochs: int
     batch_size: int
     learning_rate: float
+    precision: str = FULL
 
     @property
     def log_beta(self) -> float:
@@ -103,6 +105,8 @@ class RunConfig:
         for name, value in _IDLE.items():  # so that a field that a later version adds changes no earlier run's identity
             if plain["pruner"][name] == value:
                 del plain["pruner"][name]
+        if self.precision == FULL:  # all runs are, that were made before there was a choice
+            del plain["precision"]
         if not self.asks_for_evidence and self.pruner.gate != "matched_rate":
             del plain["protocol"]["decision"], plain["protocol"]["beta"]
         if self.pruner.gate == "never":
@@ -202,6 +206,7 @@ def run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:
             epochs=_above_zero("epochs", values["epochs"], whole=True),
             batch_size=_above_zero("batch_size", values["batch_size"], whole=True),
             learning_rate=float(_above_zero("learning_rate", values["learning_rate"])),
+            precision=_choice("precision", values.get("precision") or FULL, PRECISIONS),
         )
     except KeyError as error:
         raise UserError(f"The config has no field {error}; conf/config.yaml and its groups list them all.") from error

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from bayes_pruning import capacity, datasets, device, models, runs
+from bayes_pruning import capacity, datasets, device, models, precision, runs
 from bayes_pruning.execute import FAILED, FINISHED, SKIPPED, STOPPED, Clock, Job, Outcome, skipped, train_stack
 from bayes_pruning.reporting import Display, minutes
 
-SHARED_SETTINGS = ("output_dir", "data_root", "device")
+SHARED_SETTINGS = ("output_dir", "data_root", "device", "deterministic", "checkpoint_seconds")
 TrainStacks = Callable[[Sequence[list[Job]], Display, Clock], dict[Path, Outcome]]  # the outcomes by folder
 
 
@@ -22,8 +22,8 @@ def distinct(jobs: Sequence[Job]) -> list[Job]:
 def can_share(job: Job) -> str:
     """Equal for jobs that can share a stack: same data, network, batches and learning rate, whatever else differs."""
     run = job.run
-    same = [dict(run.dataset), dict(run.model), run.batch_size, run.learning_rate, run.epochs]
-    return json.dumps([*same, *(job.values[name] for name in SHARED_SETTINGS)], sort_keys=True)
+    same = [dict(run.dataset), dict(run.model), run.batch_size, run.learning_rate, run.epochs, run.precision]
+    return json.dumps([*same, *(job.values.get(name) for name in SHARED_SETTINGS)], sort_keys=True)
 
 
 def plan(jobs: Sequence[Job], most_members: Callable[[Job], int]) -> Iterator[list[Job]]:
@@ -48,6 +48,7 @@ def plan(jobs: Sequence[Job], most_members: Callable[[Job], int]) -> Iterator[li
 def members_that_fit(job: Job) -> int:
     """Members for a stack of runs like `job`, from the memory at hand."""
     place = device.pick(job.values["device"])
+    precision.prepare(job.run.precision, job.values.get("deterministic", False), place)
     shape = datasets.load(job.run.dataset, job.values["data_root"], place).shape
     network = models.build(job.run.model, shape, datasets.CLASSES, seed=0)
     return capacity.most_members(capacity.footprint(network, shape), job.run.batch_size, place)
