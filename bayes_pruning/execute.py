@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bayes_pruning import datasets, device, models, pruning, runs, tracking
+from bayes_pruning import datasets, device, models, precision, pruning, runs, tracking
 from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig, run_config
 from bayes_pruning.errors import ConfigError, UserError
@@ -44,6 +44,7 @@ class Job:
         models.BUILDERS.find(run.model["builder"])
         pruning.check(run)
         tracking.check_mode(self.values["wandb"]["mode"])
+        Intervals(self.values.get("checkpoint_seconds", 0))
         object.__setattr__(self, "run", run)
 
     @property
@@ -93,6 +94,24 @@ class Clock:
         self.last_epoch = time.monotonic() - self.started
 
 
+class Intervals:
+    """When a stack writes checkpoints: after an epoch that ends at least `seconds` after the last one was written."""
+
+    def __init__(self, seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
+            raise ConfigError("checkpoint_seconds", seconds, "a number of at least 0")
+        self.seconds = seconds
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time; if so, the next interval begins."""
+        now = time.monotonic()
+        if now - self.last < self.seconds:
+            return False
+        self.last = now
+        return True
+
+
 class _Member:
     """One job while it trains: its open folder, its metrics so far and its W&B run."""
 
@@ -101,6 +120,7 @@ class _Member:
         self.job = job
         self.folder = folders.enter_context(runs.RunFolder(job.run, job.values["output_dir"], config, hydra))
         self.outcome: Outcome | None = None
+        self.behind = False  # whether the checkpoint is older than the last epoch
         self.progress = self.folder.progress()
         self.metrics = list(self.progress.metrics) if self.progress else []
         self.ledger = list(self.progress.decisions) if self.progress else []
@@ -134,17 +154,30 @@ class _Member:
             return
         trainer.load_state(index, state)
 
-    def keep_epoch(self, row: Metrics, trainer: Trainer, index: int) -> None:
-        """Save one finished epoch; a folder that can not be written ends the run."""
+    def keep_epoch(self, row: Metrics, trainer: Trainer, index: int, checkpoint: bool) -> None:
+        """Save one finished epoch, with or without a checkpoint; a folder that can not be written ends the run."""
         self.metrics.append(row)
         if index in trainer.decisions:
             self.ledger.append(trainer.decisions[index])
         try:
-            self.folder.save_epoch(self.metrics, self.ledger, trainer.state(index))
+            self.folder.save_epoch(self.metrics, self.ledger, trainer.state(index) if checkpoint else None)
         except OSError as error:
             self.fail(f"{self.folder.path} can not be written in epoch {row.epoch} ({error.strerror})", row.epoch)
             return
+        self.behind = not checkpoint
         self.tracker.log(row)
+
+    def stop(self, trainer: Trainer, index: int, reason: str) -> None:
+        """End at an epoch's end, to go on later from there."""
+        try:
+            if self.behind:
+                self.folder.save_checkpoint(self.metrics, self.ledger, trainer.state(index))
+        except OSError as error:
+            self.fail(
+                f"{self.folder.path} can not be written in epoch {trainer.epoch} ({error.strerror})", trainer.epoch
+            )
+            return
+        self.end(STOPPED, reason)
 
     def finish(self, trainer: Trainer, index: int) -> None:
         """Write what makes the run finished."""
@@ -174,6 +207,7 @@ def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Out
         return list(outcomes.values())
     settings = jobs[0].values
     place = device.pick(settings["device"])
+    precision.prepare(jobs[0].run.precision, settings.get("deterministic", False), place)
     data = datasets.load(jobs[0].run.dataset, settings["data_root"], place)
     models.build(jobs[0].run.model, data.shape, datasets.CLASSES, seed=0)  # complains before anything is written
     with ExitStack() as folders:
@@ -197,19 +231,22 @@ def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Out
 def _train_members(members: list[_Member], data: datasets.Dataset, place: Any, display: Display, clock: Clock) -> None:
     """Train members that have done the same number of epochs, as one stack."""
     try:
+        intervals = Intervals(members[0].job.values.get("checkpoint_seconds", 0))
         trainer = Trainer([member.job.run for member in members], data, place)
         for i, member in enumerate(members):
             member.load_into(trainer, i)
+        for choice in trainer.choices:
+            display.say(choice)
         while trainer.epoch < members[0].job.run.epochs and any(not member.outcome for member in members):
             if not clock.allows_epoch():
                 break
-            _train_epoch(members, trainer, display)
+            _train_epoch(members, trainer, intervals, display)
             clock.epoch_done()
         for i, member in enumerate(members):
             if member.outcome is None and trainer.epoch == member.job.run.epochs:
                 member.finish(trainer, i)
             elif member.outcome is None:
-                member.end(STOPPED, f"max_minutes was reached after epoch {trainer.epoch}")
+                member.stop(trainer, i, f"max_minutes was reached after epoch {trainer.epoch}")
     except BaseException:
         for member in members:
             if member.outcome is None:
@@ -217,11 +254,12 @@ def _train_members(members: list[_Member], data: datasets.Dataset, place: Any, d
         raise
 
 
-def _train_epoch(members: list[_Member], trainer: Trainer, display: Display) -> None:
+def _train_epoch(members: list[_Member], trainer: Trainer, intervals: Intervals, display: Display) -> None:
     rows = trainer.run_epoch()
+    checkpoint = intervals.due() or trainer.epoch == members[0].job.run.epochs
     for i, (member, row) in enumerate(zip(members, rows, strict=True)):
         if member.outcome is None and row is None:
             member.fail(trainer.failures[i], trainer.epoch)
         elif member.outcome is None and row is not None:
-            member.keep_epoch(row, trainer, i)
+            member.keep_epoch(row, trainer, i, checkpoint)
     display.epoch([member.job.run for member in members], rows)

@@ -166,13 +166,25 @@ class RunFolder:
                     file.bring_in_line(header + rows)
         return found
 
-    def save_epoch(self, metrics: Sequence[Metrics], ledger: Sequence[Decision], state: Mapping[str, Any]) -> None:
-        """Keep an epoch: the checkpoint first, which counts, then its row of each file. Raises OSError."""
+    def save_epoch(
+        self, metrics: Sequence[Metrics], ledger: Sequence[Decision], state: Mapping[str, Any] | None
+    ) -> None:
+        """Keep an epoch: the checkpoint first, which counts, then its row of each file. Raises OSError.
+
+        Without a state the checkpoint stays as it is: a run that is cut short goes on from there, and drops the rows
+        that are newer.
+        """
+        if state is not None:
+            self.save_checkpoint(metrics, ledger, state)
         self._metrics.check_in_place()
-        checkpoint.save(self.checkpoint, self.run.hash(), metrics, ledger, state)
         for name, _, rows in self._texts(metrics[-1:], ledger[-1:]):
             with self._open(name) as file:
                 file.append(rows)
+
+    def save_checkpoint(self, metrics: Sequence[Metrics], ledger: Sequence[Decision], state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint. Raises OSError."""
+        self._metrics.check_in_place()
+        checkpoint.save(self.checkpoint, self.run.hash(), metrics, ledger, state)
 
     def _texts(self, metrics: Sequence[Metrics], ledger: Sequence[Decision]) -> Iterator[tuple[str, str, str]]:
         """Name, header and rows of each file that has a row an epoch."""
