@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bayes_pruning import capacity, models
 from bayes_pruning.config import Prior
 from bayes_pruning.datasets import Dataset, Split
-from bayes_pruning.posterior import log_likelihood, log_prior
+from bayes_pruning.posterior import log_likelihood, log_priors
 from bayes_pruning.stack import Parameters, Stack
 
 
@@ -36,7 +36,7 @@ class Evaluator:
     def __init__(self, stack: Stack, network: nn.Module, data: Dataset) -> None:
         self.stack, self.data = stack, data
         self.prunable = models.prunable(network)
-        self.rows = capacity.evaluation_rows(capacity.footprint(network, data.shape))
+        self.rows = capacity.evaluation_rows(capacity.footprint(network, data.shape), stack.device, stack.size)
 
     def score(self, parameters: Parameters, priors: Sequence[Prior]) -> list[Score]:
         """The networks in `parameters`, each tensor [networks, ...], under a prior for each."""
@@ -45,15 +45,9 @@ class Evaluator:
         train, _ = self.sums(parameters, self.data.train)
         test, correct = self.sums(parameters, self.data.test)
         weights = [parameters[name] for name in self.prunable]
-        sums = zip(train.tolist(), test.tolist(), correct.tolist(), strict=True)
-        return [
-            Score(
-                *numbers,
-                log_prior=log_prior([weight[i] for weight in weights], prior).item(),
-                zeros=sum(int((weight[i] == 0).sum()) for weight in weights),
-            )
-            for i, (prior, numbers) in enumerate(zip(priors, sums, strict=True))
-        ]
+        zeros = torch.stack([(weight == 0).flatten(1).sum(1) for weight in weights]).sum(0)
+        columns = (train, test, correct, log_priors(weights, priors), zeros)
+        return [Score(*numbers) for numbers in zip(*(column.tolist() for column in columns), strict=True)]
 
     def sums(self, parameters: Parameters, split: Split) -> tuple[Tensor, Tensor]:
         """Log-likelihood (float64, nats) and correct answers (int64) of each network over a split: [networks].

@@ -1,13 +1,16 @@
-"""Layers for many networks at once: each takes and returns activations with a leading member axis.
+"""Layers for many networks at once: each takes and returns activations with a leading member axis, here on a CPU.
 
 Activations are [members, batch, ...], or [1, batch, ...] where all members see the same input. Parameters are
-[members, ...]. An input that members share makes one wide layer of all their first layers.
+[members, ...]. An input that members share makes one wide layer of all their first layers. What a GPU does in place of
+linear layers and convolutions is in gpu_layers.py.
 
-On the CPU a linear layer calls oneDNN, not MKL's batched product: measured twice as fast on AMD's processors, as fast
+A linear layer calls oneDNN, not MKL's batched product: measured twice as fast on AMD's processors, as fast
 on Intel's, and a member's numbers are then the same to the bit whatever its company (docs/performance.md).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -64,13 +67,7 @@ class _CpuLinear(torch.autograd.Function):
 
 def linear(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x [members | 1, batch, inputs], weight [members, outputs, inputs], bias [members, outputs]."""
-    if x.device.type == "cpu":
-        return _CpuLinear.apply(x, weight, bias)  # type: ignore[no-any-return]
-    if len(x) == 1:
-        members, outputs, inputs = weight.shape
-        wide = F.linear(x[0], weight.view(members * outputs, inputs), bias.view(-1))
-        return wide.view(-1, members, outputs).transpose(0, 1)
-    return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+    return _CpuLinear.apply(x, weight, bias)  # type: ignore[no-any-return]
 
 
 def _channels_last(images: Tensor) -> Tensor:
@@ -120,6 +117,22 @@ STACKED: dict[type[nn.Module], Callable[..., Tensor]] = {
     nn.Flatten: flatten,
     nn.ReLU: relu,
 }
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A layer of a stack, or several as one."""
+
+    call: Callable[..., Tensor]  # (activations, own parameters) -> activations
+    names: tuple[str, ...]  # of its parameters in the model
+
+
+def stages(model: nn.Module) -> list[Stage]:
+    """The layers of a stackable `model`, one a stage."""
+    return [
+        Stage(partial(STACKED[type(layer)], layer), tuple(f"{index}.{name}" for name, _ in layer.named_parameters()))
+        for index, layer in enumerate(model.children())
+    ]
 
 
 def is_stackable(model: nn.Module) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayes_pruning import laplace
+from bayes_pruning import laplace, streams
 from bayes_pruning.config import Prior, RunConfig
 from bayes_pruning.errors import ConfigError
 from bayes_pruning.network import Network
@@ -37,8 +37,8 @@ class Layer:
 
         The same for every run with this seed, whatever its sparsity, on every device.
         """
-        stream = generator(self.seed, purpose, self.name, self.epoch)
-        return torch.rand(self.weight.shape, dtype=torch.float64, generator=stream).to(self.weight.device)
+        name = (self.seed, purpose, self.name, self.epoch)
+        return streams.uniform(name, self.weight.shape, self.weight.device).clone()
 
     def gradient(self, examples: int | None = None) -> Tensor:
         """Gradient of the mean training loss in nats, shaped as the weight (network.Network.gradient)."""
@@ -199,7 +199,8 @@ def keep_mask(score: Tensor, count: int) -> Tensor:
     if count == 0:
         return torch.ones_like(score, dtype=torch.bool)
     flat = score.flatten()
-    threshold = flat.kthvalue(count).values
+    # torch's kthvalue lets a single one of a GPU's multiprocessors do all the work
+    threshold = flat.sort().values[count - 1] if flat.is_cuda else flat.kthvalue(count).values
     lower, tied = flat < threshold, flat == threshold
     needed = count - lower.sum()
     return ~(lower | tied & (tied.cumsum(0) <= needed)).view(score.shape)

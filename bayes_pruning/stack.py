@@ -5,14 +5,16 @@ and, if it wants, its own batches. A single run is a stack of one. No operation 
 harms no other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayes_pruning import layers
-from bayes_pruning.errors import UserError
+from bayes_pruning import gpu_layers, layers
+from bayes_pruning.config import BF16, FULL
+from bayes_pruning.convolutions import Block
+from bayes_pruning.errors import ConfigError, UserError
 
 Parameters = dict[str, Tensor]  # by name, each [members, *shape]
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -26,9 +28,12 @@ class Stack:
         models: one module a member, all built alike; their parameters are copied.
         learning_rate: of Adam.
         device: where the parameters live.
+        precision: of the products, see precision.py.
     """
 
-    def __init__(self, models: Sequence[nn.Module], learning_rate: float, device: torch.device) -> None:
+    def __init__(
+        self, models: Sequence[nn.Module], learning_rate: float, device: torch.device, precision: str = FULL
+    ) -> None:
         self.model = models[0]
         if next(self.model.buffers(), None) is not None:
             raise UserError("A model with buffers (such as BatchNorm's running mean) can not be stacked.")
@@ -36,12 +41,24 @@ class Stack:
         self.device = device
         # On a CPU convolutions keep all cores busy by themselves: stacking their large outputs would only copy them.
         self.one_by_one = device.type == "cpu" and any(isinstance(m, nn.Conv2d) for m in self.model.modules())
+        self.stages = self._stages(precision)
         self.parameters: Parameters = {
             name: torch.stack([model.get_parameter(name).detach() for model in models]).to(device).requires_grad_()
             for name, _ in self.model.named_parameters()
         }
         self.keep: Parameters = {}  # 1 where a weight may change, 0 where it must stay zero; empty: all may change
         self.optimizer = self._adam(learning_rate)
+
+    def _stages(self, precision: str) -> list[layers.Stage] | None:
+        """What the forward pass is made of, None for a model that is no sequence of known layers."""
+        if layers.is_stackable(self.model):
+            on_cpu = self.device.type == "cpu"
+            return layers.stages(self.model) if on_cpu else gpu_layers.stages(self.model, precision)
+        if precision == BF16:
+            raise ConfigError(
+                "precision", precision, "fp32 or tf32 for a model with layers of kinds that can not be stacked"
+            )
+        return None
 
     def _adam(self, learning_rate: float) -> torch.optim.Adam:
         """Adam, fused where that treats a member alike whatever its place in the stack.
@@ -54,10 +71,12 @@ class Stack:
         whole = [p for p in tensors if not on_cpu or p[0].numel() % VECTOR == 0]
         rest = [p for p in tensors if on_cpu and p[0].numel() % VECTOR != 0]
         groups = [{"params": whole, "fused": True}, {"params": rest, "fused": False, "foreach": False}]
-        optimizer = torch.optim.Adam([group for group in groups if group["params"]], lr=learning_rate)
+        used = [group for group in groups if group["params"]]
+        optimizer = torch.optim.Adam(used, lr=learning_rate, capturable=not on_cpu)  # so that steps can be recorded
         for p in tensors:  # Adam would make these in its first step
             moments = {name: torch.zeros_like(p, requires_grad=False) for name in MOMENTS}
             optimizer.state[p] = {"step": torch.zeros((), device=self.device if not on_cpu else None), **moments}
+        optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]  # the first steps are
         return optimizer
 
     def forward(self, x: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -69,12 +88,29 @@ class Stack:
             each = zip(*(parameter.split(1) for parameter in parameters.values()), strict=True)
             alone = [dict(zip(parameters, member, strict=True)) for member in each]
             return torch.cat([self.forward(a, member) for a, member in zip(inputs, alone, strict=True)])
-        if not layers.is_stackable(self.model):
+        if self.stages is None:
             return self._vmap(x, dict(parameters))
-        for index, layer in enumerate(self.model.children()):
-            own = [parameters[f"{index}.{name}"] for name, _ in layer.named_parameters()]
-            x = layers.STACKED[type(layer)](layer, x, *own)
+        for stage in self.stages:
+            x = stage.call(x, *(parameters[name] for name in stage.names))
         return x
+
+    def choose_convolutions(self, x: Tensor) -> list[str]:
+        """Time each way to convolve inputs like x [members | 1, batch, ...] and keep to the fastest, on a GPU.
+
+        For training if gradients are enabled, else for evaluation.
+
+        Returns:
+            What was found, a line a convolution.
+        """
+        found, first = [], True
+        for stage in self.stages or ():
+            own = [self.parameters[name] for name in stage.names]
+            if isinstance(stage.call, Block):
+                times = stage.call.choose((x, *own), images_need_gradient=not first)
+                listed = ", ".join(f"{name} {1e6 * seconds:.0f}" for name, seconds in times.items())
+                found.append(f"{stage.names[0]} {tuple(x.shape)}, microseconds: {listed}")
+            x, first = stage.call(x, *own).detach(), False
+        return found
 
     def _vmap(self, x: Tensor, parameters: Parameters) -> Tensor:
         def call(member: Parameters, inputs: Tensor) -> Tensor:
@@ -105,8 +141,15 @@ class Stack:
         self.optimizer.step()
         return losses.detach()
 
+    def version(self) -> Hashable:
+        """Changes when `step` starts to do more than before: when the first weights are frozen."""
+        return tuple(self.keep)
+
     def members(self, indices: Sequence[int]) -> Parameters:
         """Copies of the parameters of some members: each [len(indices), *shape]."""
+        if len(indices) == 1:  # without sending an index to the device
+            [i] = indices
+            return {name: parameter.detach()[i : i + 1].clone() for name, parameter in self.parameters.items()}
         index = torch.tensor(list(indices), dtype=torch.int64, device=self.device)
         return {name: parameter.detach()[index] for name, parameter in self.parameters.items()}
 

@@ -6,6 +6,7 @@ order whatever their pruner (common random numbers), and one stream's use never 
 """
 
 import hashlib
+from functools import lru_cache
 
 import torch
 
@@ -19,3 +20,9 @@ def generator(seed: int, *name: str | int) -> torch.Generator:
 def data_order(seed: int, epoch: int, examples: int) -> torch.Tensor:
     """The order in which epoch `epoch` (from 1) of a run visits its training examples: int64 [examples]."""
     return torch.randperm(examples, generator=generator(seed, "data order", epoch))
+
+
+@lru_cache(maxsize=8)  # a stack's members of one seed ask for the same numbers one after the other, for each layer
+def uniform(name: tuple[int, str, str, int], shape: torch.Size, device: torch.device) -> torch.Tensor:
+    """Numbers uniform on [0, 1), float64, of the stream `name`, whose first part is the seed. Not to be changed."""
+    return torch.rand(shape, dtype=torch.float64, generator=generator(*name)).to(device)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bayes_pruning import models, streams
+from bayes_pruning import models, precision, streams
 from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig
 from bayes_pruning.datasets import CLASSES, Dataset
@@ -20,6 +20,7 @@ from bayes_pruning.posterior import scaled
 from bayes_pruning.pruning import ESTIMATES, GATES, Candidate, Evidence, masks
 from bayes_pruning.schedules import SCHEDULES, Plan
 from bayes_pruning.stack import Parameters, Stack
+from bayes_pruning.steps import ResidentEpoch
 
 
 class Trainer:
@@ -34,6 +35,7 @@ class Trainer:
         epoch: epochs done so far, the same for all members.
         decisions: of the last epoch, by member; only of gates that ask for evidence.
         failures: why a member can not go on, by index; its numbers are no longer reported.
+        choices: how convolutions were found to be fastest, a line each; none on a CPU.
     """
 
     def __init__(self, runs: Sequence[RunConfig], data: Dataset, device: torch.device) -> None:
@@ -41,7 +43,7 @@ class Trainer:
         self.data = data
         self.device = device
         networks = [models.build(run.model, data.shape, CLASSES, run.seed) for run in runs]
-        self.stack = Stack(networks, runs[0].learning_rate, device)
+        self.stack = Stack(networks, runs[0].learning_rate, device, runs[0].precision)
         self.evaluator = Evaluator(self.stack, networks[0], data)
         self.prunable = self.evaluator.prunable
         self.weights = sum(self.stack.parameters[name][0].numel() for name in self.prunable)
@@ -49,6 +51,23 @@ class Trainer:
         self.decisions: dict[int, Decision] = {}
         self.epoch = 0
         self.failures: dict[int, str] = {}
+        self.seeds = sorted({run.seed for run in self.runs})
+        self.streams = [self.seeds.index(run.seed) for run in self.runs]  # of the seeds' data orders, each member's
+        self.resident: ResidentEpoch | None = None
+        self.choices: list[str] = []
+        if device.type == "cuda":
+            self.resident = ResidentEpoch(self.stack, data.train, runs[0].batch_size, self.streams)
+            if not precision.is_deterministic():  # another choice would be other bits
+                self.choices = self._choose_convolutions(self.resident)
+
+    def _choose_convolutions(self, resident: ResidentEpoch) -> list[str]:
+        images, _ = resident.batch(min(self.runs[0].batch_size, len(self.data.train)))
+        with torch.no_grad():
+            rows = self.data.train.images[: self.evaluator.rows].unsqueeze(0)
+            evaluating = self.stack.choose_convolutions(rows)
+        found = [*self.stack.choose_convolutions(images), *evaluating]
+        torch.cuda.empty_cache()
+        return found
 
     def run_epoch(self) -> list[Metrics | None]:
         """One epoch of every member; None for a member that failed, its reason in `failures`."""
@@ -71,10 +90,11 @@ class Trainer:
     def _train(self) -> list[float]:
         """One pass over the training images; the mean of each member's batch losses, in nats."""
         train, batch_size = self.data.train, self.runs[0].batch_size
-        seeds = sorted({run.seed for run in self.runs})
-        orders = torch.stack([streams.data_order(seed, self.epoch, len(train)) for seed in seeds])
-        if len(seeds) > 1:
-            orders = orders[[seeds.index(run.seed) for run in self.runs]]
+        orders = torch.stack([streams.data_order(seed, self.epoch, len(train)) for seed in self.seeds])
+        if self.resident is not None:
+            return self.resident.run(orders).tolist()  # type: ignore[no-any-return]
+        if len(self.seeds) > 1:
+            orders = orders[self.streams]
         batches = orders.to(self.device).split(batch_size, dim=1)
         total = torch.zeros(len(self.runs), dtype=torch.float64, device=self.device)
         for batch in batches:

@@ -1,0 +1,77 @@
+"""Many small operations as one launch: CUDA graphs.
+
+An epoch of a stack is a thousand steps of some dozen kernels that last microseconds. Launched one by one from Python
+they leave a GPU idle most of the time; recorded once and replayed they do not.
+"""
+
+import statistics
+from collections.abc import Callable, Hashable
+
+import torch
+
+WARM_UPS = 3  # plain calls before a recording: libraries choose their kernels, Triton compiles
+TIMED = 5  # replays that `seconds` takes the median of
+
+
+class Replayed:
+    """A function that is called again and again; on a GPU it is recorded, and then replayed.
+
+    Args:
+        function: without arguments or result. It works on tensors that stay where they are and never waits for the
+            device. Its first calls are plain ones, so each call does the work once, recorded or not.
+        device: of its tensors.
+        version: what the function does besides; when this changes, it is recorded anew.
+    """
+
+    def __init__(
+        self, function: Callable[[], None], device: torch.device, version: Callable[[], Hashable] = lambda: None
+    ) -> None:
+        self.function, self.device, self.version = function, device, version
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.calls, self.of_version = 0, version()
+
+    def __call__(self) -> None:
+        """Do the function's work once."""
+        if self.device.type != "cuda":
+            self.function()
+            return
+        if self.of_version != self.version():
+            self.graph, self.calls, self.of_version = None, 0, self.version()
+        if self.calls < WARM_UPS:
+            self.calls += 1
+            on_another_stream(self.function, self.device)
+            return
+        self.graph = self.graph or recorded(self.function)
+        self.graph.replay()
+
+
+def on_another_stream(function: Callable[[], None], device: torch.device) -> None:
+    """Call `function` as a recording calls it, where it runs in order with all before and after."""
+    current, other = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+    other.wait_stream(current)
+    with torch.cuda.stream(other):
+        function()
+    current.wait_stream(other)
+
+
+def recorded(function: Callable[[], None]) -> torch.cuda.CUDAGraph:
+    """A recording of `function`; this does not do its work."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        function()
+    return graph
+
+
+def seconds(function: Callable[[], None], device: torch.device) -> float:
+    """Median time of a replay of `function` on a GPU, by its own clock."""
+    for _ in range(WARM_UPS):
+        on_another_stream(function, device)
+    graph, times = recorded(function), []
+    for _ in range(TIMED):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end) / 1000)
+    return statistics.median(times)
