@@ -101,6 +101,13 @@ def steps(images: int, batch_size: int) -> int:
     return -(-images // batch_size)
 
 
+def training(model: nn.Module, shape: tuple[int, ...], images: int, batch_size: int) -> Cost:
+    """One network's pass over the training images."""
+    whole, rest = divmod(images, batch_size)
+    total = training_step(model, shape, batch_size) * whole
+    return total + training_step(model, shape, rest) if rest else total
+
+
 def optimiser_bytes(model: nn.Module, images: int, batch_size: int) -> float:
     """Bytes that Adam alone moves in an epoch."""
     return steps(images, batch_size) * ADAM_BYTES * sum(parameter.numel() for parameter in model.parameters())
@@ -110,9 +117,6 @@ def epoch(
     model: nn.Module, shape: tuple[int, ...], train_images: int, test_images: int, batch_size: int, rows: int
 ) -> Cost:
     """One network's full epoch: training, and both splits twice, before and after pruning, `rows` images a pass."""
-    whole, rest = divmod(train_images, batch_size)
-    training = training_step(model, shape, batch_size) * whole
-    if rest:
-        training += training_step(model, shape, rest)
     parts = steps(train_images, rows) + steps(test_images, rows)
-    return training + evaluation(model, shape, train_images + test_images, parts) * 2
+    scores = evaluation(model, shape, train_images + test_images, parts) * 2
+    return training(model, shape, train_images, batch_size) + scores

@@ -11,7 +11,6 @@ operations over the best matrix rate measured here plus the optimiser's bytes ov
 
 import argparse
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -26,8 +25,9 @@ import torch
 from everyday_loop import loaders, resident
 from everyday_loop import train as everyday_train
 from hydra import compose, initialize_config_dir
+from measuring import bandwidth, machine, matrix_rate
 
-from bayes_pruning import datasets, device, layers, models
+from bayes_pruning import datasets, device, models, workload
 from bayes_pruning.config import run_config
 from bayes_pruning.datasets import Dataset, Split
 from bayes_pruning.paths import conf_dir
@@ -40,50 +40,6 @@ def compose_config(*overrides: str) -> Any:
     """A config as the command line composes it."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return compose("config", overrides=["sparsity=0.9", "wandb.mode=disabled", *overrides])
-
-
-def median_seconds(action: Callable[[], object], repeats: int) -> float:
-    """Median wall time of `action`, after one call that is not counted."""
-    action()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def matrix_rate() -> float:
-    """The best rate of a large float32 matrix product here, in operations a second: MKL's or oneDNN's."""
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    return max(2 * 2048**3 / median_seconds(lambda f=f: f(a, b), 5) for f in (torch.matmul, layers._product))
-
-
-def bandwidth() -> float:
-    """Bytes a second of a large copy in memory, read and written."""
-    source = torch.randn(50_000_000)
-    target = torch.empty_like(source)
-    return 2 * source.numel() * 4 / median_seconds(lambda: target.copy_(source), 5)
-
-
-def operations(model: torch.nn.Module, shape: tuple[int, ...], train_images: int, test_images: int) -> float:
-    """Multiplications and additions of a full epoch: 3 passes to train (2 for the first layer), 2 scores of 1 pass."""
-    counts: list[float] = []
-
-    def count(layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        weight = layer.get_parameter("weight")
-        counts.append(2 * weight.numel() * (output[0, 0].numel() if weight.ndim == 4 else 1))
-
-    hooked = [layer for layer in model.modules() if isinstance(layer, (torch.nn.Linear, torch.nn.Conv2d))]
-    for layer in hooked:
-        layer.register_forward_hook(count)
-    model(torch.zeros(1, *shape))
-    return train_images * (3 * sum(counts) - counts[0]) + 2 * (train_images + test_images) * sum(counts)
-
-
-def optimiser_bytes(model: torch.nn.Module, steps: int) -> float:
-    """Bytes that Adam must move in an epoch: read weight, gradient and two moments, write all but the gradient."""
-    return steps * 7 * 4 * sum(parameter.numel() for parameter in model.parameters())
 
 
 def part(data: Dataset, images: int) -> Dataset:
@@ -117,13 +73,13 @@ def bench_epochs(arguments: argparse.Namespace) -> None:
     more = [f"dataset={arguments.dataset}", f"model={arguments.model}", f"data_root={arguments.data_root}"]
     config = compose_config(*more, "epochs=2")
     whole = datasets.load(config.dataset, config.data_root, device.pick("cpu"))
-    images = arguments.images or len(whole.train)
-    data = part(whole, images) if arguments.images else whole
+    data = part(whole, arguments.images) if arguments.images else whole
     plain = run_values(config)
     model = models.build(config.model, data.shape, 10, 0)
     rate, speed = matrix_rate(), bandwidth()
-    arithmetic = operations(model, data.shape, len(data.train), len(data.test)) / rate
-    memory = optimiser_bytes(model, -(-len(data.train) // config.batch_size)) / speed
+    images = len(data.train), len(data.test)
+    arithmetic = workload.epoch(model, data.shape, *images, config.batch_size, rows=1000).operations / rate
+    memory = workload.optimiser_bytes(model, len(data.train), config.batch_size) / speed
     variants: dict[str, Callable[[], float]] = {"(b) plain loop, data in memory": lambda: resident_epoch(config, data)}
     for members in arguments.members:
         variants[f"(c) a stack of {members}"] = lambda members=members: stack_epoch(plain, data, members)
@@ -191,13 +147,6 @@ def bench_sweep(arguments: argparse.Namespace) -> None:
             print(
                 f"| {name} | {wall:.0f} | {wall / arguments.runs:.2f} | {wall / first:.1f} | {peak:.0f} |", flush=True
             )
-
-
-def machine() -> str:
-    """The machine in words."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    [name, *_] = [line.split(": ")[1] for line in lines if line.startswith("model name")] or [platform.processor()]
-    return f"{os.cpu_count()} cores of {name}, torch {torch.__version__}, Python {platform.python_version()}"
 
 
 def main() -> None:

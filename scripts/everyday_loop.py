@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
+from bayes_pruning import device as devices
 from bayes_pruning import models
 from bayes_pruning.paths import conf_dir
 
@@ -52,6 +53,16 @@ def resident(images: dict[bool, Tensor], labels: dict[bool, Tensor], batch_size:
             yield from zip(images[train].split(1000), labels[train].split(1000), strict=True)
 
     return batches
+
+
+def moved(batches: Batches, device: torch.device) -> Batches:
+    """The same batches, each brought to `device` when its turn comes."""
+
+    def on_device(train: bool, shuffled: bool) -> Iterable[tuple[Tensor, Tensor]]:
+        for images, labels in batches(train, shuffled):
+            yield images.to(device), labels.to(device)
+
+    return on_device
 
 
 @torch.no_grad()
@@ -95,10 +106,12 @@ def epoch(model: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches, 
     return posteriors[1] - posteriors[0]
 
 
-def train(config: Any, batches: Batches, shape: tuple[int, ...]) -> list[float]:
-    """A run; the seconds of each epoch."""
+def train(config: Any, batches: Batches, shape: tuple[int, ...], device: torch.device | None = None) -> list[float]:
+    """A run, by default on the CPU; the seconds of each epoch."""
     torch.manual_seed(config.seed)
     model = models.build(config.model, shape, 10, config.seed)
+    if device is not None:
+        model, batches = model.to(device), moved(batches, device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     seconds = []
     for _ in range(config.epochs):
@@ -113,7 +126,7 @@ def train(config: Any, batches: Batches, shape: tuple[int, ...]) -> list[float]:
 def main(config: DictConfig) -> None:
     """One run of a sweep."""
     shape = (3, 32, 32) if config.dataset.name == "cifar10" else (1, 28, 28)
-    seconds = train(config, loaders(config, workers=0), shape)
+    seconds = train(config, loaders(config, workers=0), shape, devices.pick(config.device))
     print(f"seed {config.seed}: {sum(seconds) / len(seconds):.2f} seconds an epoch")
 
 

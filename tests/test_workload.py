@@ -1,0 +1,63 @@
+"""Counted operations and bytes: against torch's own counter, and by hand."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import composed
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bayes_pruning import models, workload
+from bayes_pruning.workload import Cost
+
+
+def network(model: str, dataset: str) -> nn.Module:
+    return models.build(composed(f"model={model}").model, workload.DATA[dataset][0], 10, seed=0)
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+@pytest.mark.parametrize("model", ["fcn", "cnn"])
+def test_operations_are_those_that_torch_counts_in_a_real_step(model: str, dataset: str) -> None:
+    shape, module = workload.DATA[dataset][0], network(model, dataset)
+    images, labels = torch.randn(4, *shape), torch.arange(4)
+    with FlopCounterMode(display=False) as training:
+        F.cross_entropy(module(images), labels).backward()
+    with FlopCounterMode(display=False) as evaluating, torch.no_grad():
+        module(images)
+    assert workload.training_step(module, shape, 4).operations == training.get_total_flops()
+    assert workload.evaluation(module, shape, 4, passes=1).operations == evaluating.get_total_flops()
+
+
+def test_the_grid_has_the_operations_that_the_issue_says() -> None:
+    """630 runs of 25 epochs: about 2.4e16."""
+    total = 0.0
+    for dataset, (shape, train, test) in workload.DATA.items():
+        for model in ("fcn", "cnn"):
+            cost = workload.epoch(network(model, dataset), shape, train, test, batch_size=64, rows=1000)
+            total += 105 * 25 * cost.operations
+    assert total == pytest.approx(2.4e16, rel=0.02)
+
+
+def test_bytes_by_hand() -> None:
+    """A convolution of 2 filters on 4 x 4 with pooling, then a linear layer of 8 to 3."""
+    module = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2, 2), nn.Flatten(), nn.Linear(8, 3))
+    images, pooled, logits, first, second = 5 * 16, 5 * 8, 5 * 3, 20, 27
+    forward = images + 2 * pooled + logits + first + second
+    assert workload.evaluation(module, (1, 4, 4), 5, passes=1) == Cost(5 * (2 * 18 * 16 + 2 * 24), 4 * forward)
+    weights = (images + pooled + first) + (pooled + logits + second)  # read inputs and signals, write gradients
+    inputs = pooled + logits + second
+    cost = workload.training_step(module, (1, 4, 4), 5)
+    assert cost.bytes == 4 * (forward + weights + inputs) + 28 * (first + second) + 3 * pooled
+    assert cost.operations == 5 * (2 * 2 * 18 * 16 + 3 * 2 * 24)
+
+
+def test_an_epoch_counts_the_smaller_last_batch_and_both_scores() -> None:
+    shape, module = (1, 8, 8), models.fcn((1, 8, 8), 10, [5])
+    step = [workload.training_step(module, shape, size) for size in (4, 2)]
+    scores = workload.evaluation(module, shape, 10 + 3, passes=2 + 1)
+    cost: Any = workload.epoch(module, shape, 10, 3, batch_size=4, rows=8)
+    assert cost == step[0] * 2 + step[1] + scores * 2
+    assert cost.seconds(rate=2.0, bandwidth=4.0) == (cost.operations / 2, cost.bytes / 4)
+    assert workload.optimiser_bytes(module, 10, 4) == 3 * 28 * (65 * 5 + 6 * 10)
