@@ -69,9 +69,9 @@ def block_forward(
             total = _product(a, b, total, PRODUCT)
     total += tl.load(bias + member * F + f)[None, :]
     windows = tl.reshape(total, (ROWS // 4, 4, BLOCK_F))
-    best, which = tl.max(windows, axis=1, return_indices=True)
-    poison = tl.sum(windows, axis=1)
-    best = tl.where(poison == poison, tl.maximum(best, 0.0), poison)  # NaN stays NaN, so that the run is seen to fail
+    poison = tl.sum(windows, axis=1)  # a maximum alone would hide NaN
+    best, which = tl.max(tl.where(windows == windows, windows, float("-inf")), axis=1, return_indices=True)
+    best = tl.where(poison == poison, tl.maximum(best, 0.0), poison)  # so that the run is seen to fail
     pooled = tl.program_id(0) * (ROWS // 4) + tl.arange(0, ROWS // 4)
     at = (member * pooled_images + pooled[:, None]) * F + f[None, :]
     real_pooled = (pooled < pooled_images)[:, None] & (f < F)[None, :]

@@ -42,15 +42,20 @@ def log_prior(weights: Iterable[Tensor], prior: Prior) -> Tensor:
 def log_priors(weights: Sequence[Tensor], priors: Sequence[Prior]) -> Tensor:
     """`log_prior` of each member, under its own prior: float64 [members], in nats.
 
-    On a GPU of all members at once. On a CPU one after the other: a sum over all of them would be split between
-    threads by its size, and a member's bits depend on its company.
+    On a CPU one after the other: a sum over all of them would be split between threads by its size, and a member's bits
+    depend on its company.
 
     Args:
         weights: float32, each [members, *shape].
         priors: one a member.
     """
-    if weights[0].device.type == "cpu":
-        return torch.stack([log_prior([weight[i] for weight in weights], prior) for i, prior in enumerate(priors)])
+    if weights[0].device.type != "cpu":
+        return log_priors_at_once(weights, priors)
+    return torch.stack([log_prior([weight[i] for weight in weights], prior) for i, prior in enumerate(priors)])
+
+
+def log_priors_at_once(weights: Sequence[Tensor], priors: Sequence[Prior]) -> Tensor:
+    """`log_priors` without waiting for the device once a member and layer."""
     means = torch.tensor([prior.mean for prior in priors], dtype=torch.float64, device=weights[0].device)
     squares = torch.zeros_like(means)
     for weight in weights:

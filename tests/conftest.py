@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+
+if not torch.cuda.is_available():  # before anything imports triton: its kernels then run on the CPU, slowly
+    os.environ["TRITON_INTERPRET"] = "1"
+
 from fixtures import unpack
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra

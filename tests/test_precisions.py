@@ -1,0 +1,83 @@
+"""Runs in two precisions, told apart or not: by hand-made numbers."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import scipy.stats
+from synthetic import frame, runs
+
+from bayes_pruning.errors import UserError
+from bayes_pruning.precisions import at_least, compare, markdown
+
+CELLS = [f"mnist fcn {pruner} {sparsity}" for pruner in ("random", "magnitude") for sparsity in (0.5, 0.9)]
+
+
+def grid(shift: Any, cells: list[str] = CELLS) -> pd.DataFrame:
+    """Five seeds a cell whose accuracy is 0.9 and `shift(cell number, seed)`."""
+    return frame(
+        *(
+            runs(cell, seeds=5, epochs=1, test_accuracy=lambda _, seed, i=i: 0.9 + shift(i, seed))
+            for i, cell in enumerate(cells)
+        )
+    )
+
+
+def test_the_same_numbers_can_not_be_told_apart() -> None:
+    found = compare(grid(lambda i, seed: 0.001 * seed), grid(lambda i, seed: 0.001 * seed))
+    assert not found.distinguishable
+    assert [judged.outside for judged in found.judged] == [0, 0]
+
+
+def test_noise_without_a_mean_can_not_be_told_apart() -> None:
+    noise = [0.003, -0.001, -0.002, 0.001, -0.001]
+    found = compare(grid(lambda i, seed: 0.0), grid(lambda i, seed: noise[(seed + i) % 5]))
+    assert not found.distinguishable
+    [before, _] = found.judged
+    assert before.mean == pytest.approx(0.0, abs=1e-15)
+
+
+def test_a_shift_of_every_cell_is_found_in_their_mean_and_in_the_cells() -> None:
+    noise = [0.003, -0.001, -0.002, 0.001, -0.001]
+    shifted = compare(grid(lambda i, seed: 0.0), grid(lambda i, seed: noise[(seed + i) % 5] - 0.01 - i * 1e-4))
+    [before, after] = shifted.judged
+    assert shifted.distinguishable
+    assert before.distinguishable
+    assert not after.distinguishable
+    assert before.outside == 4
+    assert before.mean == pytest.approx(-0.01 - 1.5e-4)
+    values = [-0.01 - i * 1e-4 for i in range(4)]
+    low, _ = scipy.stats.t.interval(0.95, 3, before.mean, scipy.stats.sem(values))
+    assert before.mean - before.half_width == pytest.approx(low)
+    text = markdown(shifted, every=False)
+    assert "Accuracy before pruning: can be told apart" in text
+    assert "Accuracy after pruning: can not be told apart" in text
+    assert "| mnist, fcn, magnitude, 0.9 | 5 | -1.0" in text
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 10), (3, 10), (8, 100), (100, 100)])
+def test_the_probability_of_so_many_intervals(successes: int, trials: int) -> None:
+    assert at_least(successes, trials, 0.05) == pytest.approx(
+        scipy.stats.binom.sf(successes - 1, trials, 0.05), abs=1e-12
+    )
+
+
+def test_cells_of_only_one_source_are_counted_and_none_in_common_is_an_error() -> None:
+    found = compare(grid(lambda i, seed: 0.0), grid(lambda i, seed: 0.0, CELLS[:3]))
+    assert len(found.unpaired) == 1
+    assert "1 cells" in markdown(found, every=True)
+    with pytest.raises(UserError, match="No cell has two seeds"):
+        compare(grid(lambda i, seed: 0.0), grid(lambda i, seed: 0.0, ["mnist cnn random 0.5"]))
+
+
+def test_the_script_compares_real_runs_with_themselves(script: Any, folder: Path) -> None:
+    code, printed = script("compare_precision.py", folder, folder)
+    assert code == 0
+    assert printed.count("can not be told apart") == 2
+
+
+def test_a_missing_source_is_one_sentence(script: Any, folder: Path, tmp_path: Path) -> None:
+    code, _ = script("compare_precision.py", folder, tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere") in code
+    assert "\n" not in code
