@@ -77,8 +77,9 @@ def block_backward(
     bias_parts = torch.empty(members, splits, filters, device=x.device)
     stride = x.stride(0) if len(x) > 1 else 0
     kernels.block_backward_weights[(splits, members, 1 if flat else kernel * kernel)](
-        x, gradient, choice, parts, bias_parts, stride, images, height, width, splits, -(-pooled_images // splits),
-        C=channels, F=filters, K=kernel, FLAT=flat, PRODUCT=product, ROWS=rows // 2, num_warps=4,
+        x, gradient, choice, parts, bias_parts, stride, images, height, width, splits,
+        C=channels, F=filters, K=kernel, FLAT=flat, PART=triton.cdiv(pooled_images, splits),
+        PRODUCT=product, ROWS=rows // 2, num_warps=4,
     )  # fmt: skip
     grad_x = None
     if inputs:

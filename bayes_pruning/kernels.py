@@ -110,11 +110,11 @@ def block_backward_inputs(
 
 @triton.jit
 def block_backward_weights(
-    x, gradient, choice, out, out_bias, x_stride, images, height, width, splits, part,
-    C: tl.constexpr, F: tl.constexpr, K: tl.constexpr, FLAT: tl.constexpr,
+    x, gradient, choice, out, out_bias, x_stride, images, height, width, splits,
+    C: tl.constexpr, F: tl.constexpr, K: tl.constexpr, FLAT: tl.constexpr, PART: tl.constexpr,
     PRODUCT: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """Parts of the weights' and biases' gradients, to be added up over the splits of the positions.
+    """Parts of the weights' and biases' gradients, to be added up over the splits of PART pooled positions each.
 
     out [members, splits, filters, k * k * channels], out_bias [members, splits, filters].
     """
@@ -130,9 +130,9 @@ def block_backward_weights(
     x += member * x_stride
     total = tl.zeros((F, N), tl.float32)
     bias = tl.zeros((F,), tl.float32)
-    for start in range(split * part, tl.minimum(split * part + part, pooled_images), ROWS):
-        pooled = start + tl.arange(0, ROWS)
-        inside = pooled < tl.minimum(split * part + part, pooled_images)
+    for start in range(0, PART, ROWS):
+        pooled = split * PART + start + tl.arange(0, ROWS)
+        inside = pooled < tl.minimum((split + 1) * PART, pooled_images)
         at = ((member * pooled_images + pooled) * F)[:, None] + f[None, :]
         chosen = tl.load(choice + at, mask=inside[:, None], other=4).to(tl.int32)
         g = tl.load(gradient + at, mask=inside[:, None], other=0.0)

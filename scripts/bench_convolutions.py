@@ -1,27 +1,35 @@
-"""Three ways to convolve many members at once, at the paper's shapes, on this device.
+"""The ways to convolve many members at once, at the paper's shapes, on this device.
 
-    python scripts/bench_convolutions.py [--device cuda] [--members 1 4 16]
+    python scripts/bench_convolutions.py [--members 1 4 16]
+    python scripts/bench_convolutions.py --device cuda --members 105 --precision tf32
 
-- loop: one convolution a member (what bayes_pruning/layers.py does);
+- loop: one convolution a member (on a CPU what bayes_pruning/layers.py does);
 - grouped: one convolution with a group a member, which is what vmap makes of it;
-- unfold: patches as a matrix, then one batched matrix product.
+- unfold: patches as a matrix, then one batched matrix product;
+- triton, on a GPU: the whole block as one kernel each way (bayes_pruning/kernels.py).
 
 Timed is a block of the paper's network, convolution, ReLU and pooling, forward and backward, because the memory order
-that a convolution leaves decides how fast pooling is. All three are checked against each other first. Microseconds a
-member, medians.
+that a convolution leaves decides how fast pooling is. All are checked against each other first. Microseconds a member,
+medians; on a GPU of recorded replays.
 """
 
 import argparse
-import statistics
-import time
+import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from measuring import median_seconds
+from torch import Tensor, nn
 
 from bayes_pruning import device as devices
-from bayes_pruning import layers
+from bayes_pruning import graphs, layers, precision
+from bayes_pruning.config import PRECISIONS
+from bayes_pruning.convolutions import Block
 
 SHAPES = {  # batch 64: channels, filters, height = width
     "MNIST, first": (1, 32, 28),
@@ -32,49 +40,25 @@ SHAPES = {  # batch 64: channels, filters, height = width
 BATCH = 64
 
 
-def loop(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The engine's own."""
-    return layers.conv2d(torch.nn.Conv2d(1, 1, 3, padding=1), x, weight, bias)
+def cpu_loop(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A block as the engine has it on a CPU."""
+    return layers.max_pool2d(nn.MaxPool2d(2, 2), F.relu(layers.conv2d(layer, x, weight, bias)))
 
 
-def grouped(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Members as groups of one convolution: [members, batch, c, h, w] -> [batch, members * c, h, w]."""
-    members = len(weight)
-    inputs = x.transpose(0, 1).flatten(1, 2)
-    out = F.conv2d(inputs, weight.flatten(0, 1), bias.flatten(), padding=1, groups=members)
-    return out.unflatten(1, (members, -1)).transpose(0, 1)
+def ways(layer: nn.Conv2d, x: Tensor, kind: str) -> dict[str, Callable[..., Tensor]]:
+    """The ways that this device has."""
+    found = Block(layer, relu=True, pool=True, precision=kind).ways(x)
+    return found if x.is_cuda else found | {"loop": partial(cpu_loop, layer)}
 
 
-def unfold(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Patches [members, batch * positions, c * 9] times kernels [members, c * 9, filters]."""
-    members, batch, _, height, width = x.shape
-    patches = F.unfold(x.flatten(0, 1), 3, padding=1).unflatten(0, (members, batch))
-    rows = patches.transpose(2, 3).flatten(1, 2)
-    out = torch.baddbmm(bias.unsqueeze(1), rows, weight.flatten(2).transpose(1, 2))
-    return out.view(members, batch, height, width, -1).permute(0, 1, 4, 2, 3)
-
-
-def block(convolve: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Convolution, ReLU and 2 x 2 max pooling."""
-    return layers.max_pool2d(torch.nn.MaxPool2d(2, 2), F.relu(convolve(x, weight, bias)))
-
-
-def seconds(convolve: Callable[..., Tensor], tensors: list[Tensor], gradient: Tensor) -> float:
+def seconds(way: Callable[..., Tensor], tensors: list[Tensor], gradient: Tensor) -> float:
     """Median time of a forward and a backward pass; the images of the first layer need no gradient."""
     wanted = [tensor for tensor in tensors if tensor.requires_grad]
 
     def once() -> None:
-        torch.autograd.grad(block(convolve, *tensors), wanted, gradient)
-        if gradient.is_cuda:
-            torch.cuda.synchronize()
+        torch.autograd.grad(way(*tensors), wanted, gradient)
 
-    times = []
-    for turn in range(8):
-        start = time.perf_counter()
-        once()
-        if turn > 1:
-            times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return graphs.seconds(once, gradient.device) if gradient.is_cuda else median_seconds(once, 6)
 
 
 def main() -> None:
@@ -82,20 +66,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--members", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
     arguments = parser.parse_args()
     device = devices.pick(arguments.device)
-    print("| layer | members | loop | grouped | unfold |\n|---|---:|---:|---:|---:|")
-    for name, (channels, filters, side) in SHAPES.items():
+    precision.prepare(arguments.precision, False, device)
+    for number, (name, (channels, filters, side)) in enumerate(SHAPES.items()):
+        layer = nn.Conv2d(channels, filters, 3, padding=1)
         for members in arguments.members:
             torch.manual_seed(0)
             x = torch.randn(members, BATCH, channels, side, side, device=device, requires_grad="second" in name)
             weight = torch.randn(members, filters, channels, 3, 3, device=device, requires_grad=True)
             bias = torch.randn(members, filters, device=device, requires_grad=True)
             gradient = torch.randn(members, BATCH, filters, side // 2, side // 2, device=device)
-            found = [block(convolve, x, weight, bias) for convolve in (loop, grouped, unfold)]
-            for other in found[1:]:
-                torch.testing.assert_close(other, found[0], rtol=1e-3, atol=1e-3)
-            times = [seconds(convolve, [x, weight, bias], gradient) for convolve in (loop, grouped, unfold)]
+            found = ways(layer, x, arguments.precision)
+            first, *others = (way(x, weight, bias) for way in found.values())
+            for other in others:
+                assert (other - first).norm() < 2e-2 * first.norm()
+            if (number, members) == (0, arguments.members[0]):
+                print(f"| layer | members | {' | '.join(found)} |\n|---|---:|{'---:|' * len(found)}")
+            times = [seconds(way, [x, weight, bias], gradient) for way in found.values()]
             cells = " | ".join(f"{1e6 * t / members:.0f}" for t in times)
             print(f"| {name} | {members} | {cells} |", flush=True)
 

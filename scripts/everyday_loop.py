@@ -7,9 +7,13 @@ posterior over the training images, prune, and both again. As a Hydra program it
 """
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 import hydra
 import torch
