@@ -36,7 +36,7 @@ def loop(layer: nn.Conv2d, x: Tensor, weight: Tensor, precision: str) -> Tensor:
     x, weight = rounded(precision, x, weight)
     images = [a.contiguous(memory_format=torch.channels_last) for a in x.expand(len(weight), *x.shape[1:])]
     each = [F.conv2d(a, w, groups=layer.groups, **_settings(layer)) for a, w in zip(images, weight, strict=True)]
-    return torch.stack(each).float()
+    return torch.stack([out.permute(0, 2, 3, 1) for out in each]).permute(0, 1, 4, 2, 3).float()  # as cuDNN left them
 
 
 def grouped(layer: nn.Conv2d, x: Tensor, weight: Tensor, precision: str) -> Tensor:
