@@ -12,9 +12,7 @@ operations over the best matrix rate measured here plus the optimiser's bytes ov
 import argparse
 import os
 import platform
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +24,7 @@ import torch
 from everyday_loop import loaders, resident
 from everyday_loop import train as everyday_train
 from hydra import compose, initialize_config_dir
+from memory import run_measured
 
 from bayes_pruning import datasets, device, layers, models
 from bayes_pruning.config import run_config
@@ -183,11 +182,8 @@ def bench_sweep(arguments: argparse.Namespace) -> None:
         print("|---|---:|---:|---:|---:|")
         first = None
         for name, (command, environment) in commands.items():
-            start = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **environment})
-            wall = time.perf_counter() - start
+            wall, peak = run_measured(command, {**os.environ, **environment})
             first = first or wall
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of the largest process so far
             print(
                 f"| {name} | {wall:.0f} | {wall / arguments.runs:.2f} | {wall / first:.1f} | {peak:.0f} |", flush=True
             )
