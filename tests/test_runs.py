@@ -100,6 +100,8 @@ def test_runs_that_are_the_same_run_have_the_same_hash() -> None:
     assert run_of("pruner=none", "sparsity=0.5", *unread).hash() == run_of("pruner=none", "sparsity=0.9").hash()
     assert run_of("pruner=magnitude", *unread).hash() == run_of("pruner=magnitude").hash()
     assert run_of("pruner=magnitude", "protocol.regrow=false").hash() != run_of("pruner=magnitude").hash()
+    assert run_of("pruner=gradual", *unread).hash() == run_of("pruner=gradual").hash()
+    assert run_of("pruner=bayes_schedule", "protocol.beta=3").hash() != run_of("pruner=bayes_schedule").hash()
 
 
 def test_a_real_command_killed_at_random_ends_as_if_nothing_had_happened(command: Command, tmp_path: Path) -> None:
