@@ -24,6 +24,7 @@ PRECISIONS = FULL, TF32, BF16 = "fp32", "tf32", "bf16"
 HASH_DIGITS = 10
 LARGEST = 1e37  # of a learning rate, beta or deviation: Adam divides the first by 0.1, and float32 ends at 3.4e38
 WITHOUT_EVIDENCE = ("never", "always", "alternate", "never_after", "matched_rate")  # gates that no Bayes factor moves
+WITH_BETA = ("evidence",)  # schedules that compare a Bayes factor to beta
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ class RunConfig:
         """What the run is, as plain values, without what can not change its numbers.
 
         An unpruned run does not depend on the sparsity or on how a gate decides, and a gate that asks for no evidence
-        not on beta: such fields are left out, so that runs which are the same run have the same identity. A matched
-        control keeps them: they say whose openings it matches.
+        not on beta, unless its schedule does: such fields are left out, so that runs which are the same run have the
+        same identity. A matched control keeps them: they say whose openings it matches.
         """
         plain = dataclasses.asdict(self)
         plain["dataset"], plain["model"] = dict(self.dataset), dict(self.model)
@@ -108,7 +109,9 @@ class RunConfig:
         if self.precision == FULL:  # all runs are, that were made before there was a choice
             del plain["precision"]
         if not self.asks_for_evidence and self.pruner.gate != "matched_rate":
-            del plain["protocol"]["decision"], plain["protocol"]["beta"]
+            del plain["protocol"]["decision"]
+            if self.pruner.schedule not in WITH_BETA:
+                del plain["protocol"]["beta"]
         if self.pruner.gate == "never":
             del plain["protocol"]["regrow"], plain["sparsity"]
         return plain

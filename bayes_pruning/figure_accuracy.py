@@ -74,7 +74,7 @@ def _in_order(names: set[str], order: Sequence[str]) -> list[str]:
 def _panel(axes: Axes, frame: pd.DataFrame, cells: Sequence[Cell]) -> None:
     """One data set and network: at each sparsity four methods side by side, at the left the unpruned network."""
     axes.set_title(f"{NAMES.get(cells[0].dataset, cells[0].dataset)}, {NAMES.get(cells[0].model, cells[0].model)}")
-    axes.set_yscale("function", functions=(_to_axis, _from_axis))
+    error_scale(axes)
     sparsities = sorted({cell.sparsity for cell in cells})
     for place, pruner in enumerate(METHODS):
         offset = 0.0 if pruner == UNPRUNED else (place - 2.5) * DODGE
@@ -90,7 +90,7 @@ def _panel(axes: Axes, frame: pd.DataFrame, cells: Sequence[Cell]) -> None:
     axes.set_xticks(range(len(sparsities)), ["unpruned", *map(percent, sparsities[1:])])
     axes.set_xlabel("sparsity asked")
     axes.set_ylabel("test accuracy")
-    _accuracy_axis(axes)
+    accuracy_axis(axes)
 
 
 def _points(axes: Axes, pruner: str, kind: str, places: list[float], values: list[tuple[float, float]]) -> None:
@@ -122,7 +122,13 @@ def _from_axis(position: Array) -> Array:
     return 1 - 10.0 ** -np.asarray(position)
 
 
-def _accuracy_axis(axes: Axes) -> None:
+def error_scale(axes: Axes) -> None:
+    """Make the y axis logarithmic in the error, 1 - accuracy."""
+    axes.set_yscale("function", functions=(_to_axis, _from_axis))
+
+
+def accuracy_axis(axes: Axes) -> None:
+    """Fit the y axis of `error_scale` to what is drawn, and label it."""
     drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()])
     low, high = _to_axis(np.array([np.nanmin(drawn), np.nanmax(drawn)]))
     room = 0.06 * (high - low) or 0.05

@@ -104,7 +104,7 @@ class Publication:
         }
         places = dict.fromkeys(row.place for row in self.ranking.distances)
         return quoted | {
-            "origin": self.origin,
+            "origin": lambda: origin(self.all_runs, self.summaries),
             "ranking": lambda: ranking_formats.distances_table(self.ranking),
             "ranking-places": lambda: "\n".join(
                 f"{ranking_formats.place_name(place)}:\n\n{ranking_formats.distances_table(self.ranking, place)}"
@@ -126,19 +126,20 @@ class Publication:
                 lines.append(f"| {' | '.join(cells)} |")
         return f"{claims.summary(self.findings)}\n\n" + "\n".join(lines) + "\n"
 
-    def origin(self) -> str:
-        """What the runs are, and what they were made with."""
-        runs = self.all_runs.drop_duplicates("hash")
-        abouts = self.summaries.values()
-        versions = sorted({", ".join(f"{k} {v}" for k, v in about["versions"].items()) for about in abouts})
-        hours = sum(about["wall_seconds"] for about in abouts) / 3600
-        counted = (runs["dataset"] + " " + runs["model"]).value_counts(sort=False)
-        listed = ", ".join(f"{n} of {ranking_formats.place_name(str(place))}" for place, n in counted.items())
-        return (
-            f"{len(runs)} runs of {' or '.join(map(str, sorted(runs['epochs'].unique())))} epochs ({listed}), "
-            f"{hours:.1f} hours of training in all, on {' or '.join(sorted({about['device'] for about in abouts}))}, "
-            f"with {'; '.join(versions)}.\n"
-        )
+
+def origin(runs: pd.DataFrame, summaries: Mapping[str, Any]) -> str:
+    """What runs are, and what they were made with; `summaries` may have others too."""
+    runs = runs.drop_duplicates("hash")
+    abouts = [summaries[run] for run in runs["run"]]
+    versions = sorted({", ".join(f"{k} {v}" for k, v in about["versions"].items()) for about in abouts})
+    hours = sum(about["wall_seconds"] for about in abouts) / 3600
+    counted = (runs["dataset"] + " " + runs["model"]).value_counts(sort=False)
+    listed = ", ".join(f"{n} of {ranking_formats.place_name(str(place))}" for place, n in counted.items())
+    return (
+        f"{len(runs)} runs of {' or '.join(map(str, sorted(runs['epochs'].unique())))} epochs ({listed}), "
+        f"{hours:.1f} hours of training in all, on {' or '.join(sorted({about['device'] for about in abouts}))}, "
+        f"with {'; '.join(versions)}.\n"
+    )
 
 
 def filled(page: str, blocks: Mapping[str, Callable[[], str]]) -> str:

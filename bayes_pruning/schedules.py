@@ -73,13 +73,15 @@ def iterative(plan: Plan, start: int, every: int, steps: int) -> float | None:
 def evidence(plan: Plan, start: int, end: int, power: float = 3.0, steps: int = 4) -> float | None:
     """The largest sparsity whose own Bayes factor stays above beta, but never behind `gradual`.
 
-    Bisects the density between what `gradual` asks for and the final one on a logarithmic scale, with `steps`
-    candidates; docs/bayesian_schedule.md, algorithm 1.
+    Where more than `gradual` asks for is allowed, bisects the density between that and the final one on a logarithmic
+    scale, with `steps` candidates; docs/bayesian_schedule.md, algorithm 1.
     """
     floor = gradual(plan, start, end, power)
     if floor is None or floor >= plan.sparsity:
         return floor if floor is None or plan.current < plan.sparsity else None
     least, most = max(floor, plan.current), plan.sparsity
+    if plan.log_bayes_factor(least) <= plan.log_beta:
+        return least
     if plan.log_bayes_factor(most) > plan.log_beta:
         return most
     for _ in range(steps):

@@ -72,7 +72,7 @@ def sheets(frame: pd.DataFrame, compared: bool, reference: str | None = None) ->
             found.append(_comparison_sheet("controls", title, controls, setting))
     if reference is not None:
         others = tables.compare(frame, tables.against(frame, reference))
-        found.append(_comparison_sheet("against", f"Each method minus {_name(reference)}", others, setting))
+        found.append(_comparison_sheet("against", f"Each method minus {display_name(reference)}", others, setting))
     return found
 
 
@@ -134,7 +134,7 @@ def _accuracy_sheet(rows: Sequence[Row], accuracy: Accuracy, setting: str) -> Sh
     methods = list(rows[0].methods)
     blocks = [_accuracy_block(list(block), methods) for _, block in groupby(rows, lambda row: (row.dataset, row.model))]
     title = f"Accuracy {accuracy.when} pruning ({accuracy.network}; {setting})"
-    header = ["Dataset", "Model", "Unpruned", "Sparsity asked", *map(_name, methods)]
+    header = ["Dataset", "Model", "Unpruned", "Sparsity asked", *map(display_name, methods)]
     return Sheet(f"accuracy-{accuracy.when}", title, LEGEND, header, blocks)
 
 
@@ -142,7 +142,7 @@ def _accuracy_block(rows: Sequence[Row], methods: Sequence[str]) -> list[list[Li
     """The rows of one dataset and model; as in the paper, only the first names them and has the unpruned network."""
     block: list[list[Lines]] = []
     for i, row in enumerate(rows):
-        first: list[Lines] = [(_name(row.dataset),), (_name(row.model),), _cell_lines(row.unpruned)]
+        first: list[Lines] = [(display_name(row.dataset),), (display_name(row.model),), _cell_lines(row.unpruned)]
         asked = (MISSING if row.sparsity is None else percent(row.sparsity),)
         block.append([*(first if i == 0 else [()] * 3), asked, *(_cell_lines(row.methods[name]) for name in methods)])
     return block
@@ -166,11 +166,11 @@ def _comparison_sheet(key: str, title: str, comparisons: Sequence[Comparison], s
         rows: list[list[Lines]] = []
         for sparsity, line in groupby(block, lambda c: c.sparsity):
             by_pair = {(c.method, c.twin): c for c in line}
-            names: list[Lines] = [(), ()] if rows else [(_name(dataset),), (_name(model),)]
+            names: list[Lines] = [(), ()] if rows else [(display_name(dataset),), (display_name(model),)]
             cells = [_difference_lines(by_pair[method, twin].differences[when]) for method, twin, when in columns]
             rows.append([*names, (percent(sparsity),), *cells])
         blocks.append(rows)
-    header = [f"{_name(method)} - {_name(twin)}, {when} pruning" for method, twin, when in columns]
+    header = [f"{display_name(method)} - {display_name(twin)}, {when} pruning" for method, twin, when in columns]
     return Sheet(key, f"{title} ({setting})", PAIRED, ["Dataset", "Model", "Sparsity asked", *header], blocks)
 
 
@@ -191,7 +191,8 @@ def _spread(sd: float) -> str:
     return "n/a" if math.isnan(sd) else f"{sd:.4f}"
 
 
-def _name(name: str) -> str:
+def display_name(name: str) -> str:
+    """A data set, model or pruner as tables name it."""
     return NAMES.get(name, name.replace("_", " ").title())
 
 

@@ -107,7 +107,7 @@ def build(frame: pd.DataFrame, accuracy: Accuracy) -> list[Row]:
         return Cell(summarise(runs[key][accuracy.column]), measured, paper.get(key))
 
     rows = []
-    for dataset, model, sparsity in _grid([*runs, *paper]):
+    for dataset, model, sparsity in grid([*runs, *paper]):
         unpruned = cell((dataset, model, UNPRUNED, 0.0))
         if sparsity is None:
             cells = dict.fromkeys(methods, Cell(None, None, None))
@@ -143,7 +143,7 @@ def compare(frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[Comparison]:
     """The methods of each pair against each other, wherever there are runs of any method."""
     runs = final_by_seed(frame)
     found = []
-    for dataset, model, sparsity in _grid(runs):
+    for dataset, model, sparsity in grid(runs):
         if sparsity is None:
             continue
         for method, twin in pairs:
@@ -178,7 +178,7 @@ def _paper_of(frame: pd.DataFrame) -> Mapping[Key, float]:
     return paper if set(frame["dataset"]) & {dataset for dataset, *_ in paper} else {}
 
 
-def _grid(keys: Iterable[Key]) -> list[tuple[str, str, float | None]]:
+def grid(keys: Iterable[Key]) -> list[tuple[str, str, float | None]]:
     """(dataset, model, sparsity) of the table's rows in order; with only a baseline, one row of sparsity None."""
     sparsities: dict[tuple[str, str], set[float]] = {}
     for dataset, model, pruner, sparsity in keys:

@@ -11,9 +11,7 @@ operations over the best matrix rate measured here plus the optimiser's bytes ov
 
 import argparse
 import os
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +26,7 @@ from everyday_loop import loaders, resident
 from everyday_loop import train as everyday_train
 from hydra import compose, initialize_config_dir
 from measuring import bandwidth, machine, matrix_rate
+from memory import run_measured
 
 from bayes_pruning import datasets, device, models, workload
 from bayes_pruning.config import run_config
@@ -141,11 +140,8 @@ def bench_sweep(arguments: argparse.Namespace) -> None:
         print("|---|---:|---:|---:|---:|")
         first = None
         for name, (command, environment) in commands.items():
-            start = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **environment})
-            wall = time.perf_counter() - start
+            wall, peak = run_measured(command, {**os.environ, **environment})
             first = first or wall
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of the largest process so far
             print(
                 f"| {name} | {wall:.0f} | {wall / arguments.runs:.2f} | {wall / first:.1f} | {peak:.0f} |", flush=True
             )

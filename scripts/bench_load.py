@@ -9,7 +9,6 @@ Memory is resident memory of the training process, and of the processes below it
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
+
+from memory import descendants, resident
 
 from bayes_pruning import results
 
@@ -73,17 +74,6 @@ def look(process: int, output: Path, seconds: float) -> Look:
     below = sum(map(resident, descendants(process)))
     files = len(list(Path(f"/proc/{process}/fd").iterdir()))
     return Look(seconds, len(list(output.glob("mnist_5k-*"))), resident(process), below, files)
-
-
-def resident(process: int) -> float:
-    """Memory of a process, in MiB."""
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-
-
-def descendants(process: int) -> list[int]:
-    """The processes below one."""
-    children = [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-    return [*children, *(each for child in children for each in descendants(child))]
 
 
 def seconds_of(command: list[str]) -> float:

@@ -1,7 +1,10 @@
-"""Rebuild everything that is published from an archive: table, claims, ranking, figures, and the pages that quote them.
+"""Rebuild everything that is published: tables, claims, ranking, figures, and the pages that quote them.
 
-python scripts/rebuild.py                                          what is committed, from outputs/published/fcn.parquet
-python scripts/rebuild.py --archive RUNS.parquet --out DIR --pages none of the committed files, for a look
+    python scripts/rebuild.py                                 what is committed, from outputs/published/*.parquet
+    python scripts/rebuild.py --archive RUNS.parquet --out DIR               the study of the paper of other runs
+    python scripts/rebuild.py --archive RUNS.parquet --out DIR --schedules   the study of schedules of other runs
+
+What is made of another archive goes to DIR and into no page.
 """
 
 import argparse
@@ -10,30 +13,46 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
+from bayes_pruning.errors import UserError
 from bayes_pruning.figures import write_bytes
 from bayes_pruning.publication import Publication, filled
+from bayes_pruning.schedule_study import ScheduleStudy
 from bayes_pruning.script import run, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
-ARCHIVE = ROOT / "outputs" / "published" / "fcn.parquet"
-PAGES = [ROOT / "docs" / "reproduction.md"]
+PUBLISHED = ROOT / "outputs" / "published"
+STUDIES: list[tuple[Publication | ScheduleStudy, Path]] = [  # and the page that each fills
+    (Publication(PUBLISHED / "fcn.parquet"), ROOT / "docs" / "reproduction.md"),
+    (ScheduleStudy(PUBLISHED / "schedules.parquet"), ROOT / "docs" / "bayesian_schedule.md"),
+]
 
 
 def main() -> None:
-    """Read the archive, write all that comes from it."""
+    """Read the archives, write all that comes from them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--archive", type=Path, default=ARCHIVE, help="of scripts/publish.py")
-    parser.add_argument("--out", type=Path, help="folder for tables and figures (default: the archive's)")
-    parser.add_argument("--pages", type=Path, nargs="*", default=PAGES, help="pages to fill")
+    parser.add_argument("--archive", type=Path, help="of scripts/publish.py (default: those that are committed)")
+    parser.add_argument("--out", type=Path, help="folder for what comes from --archive")
+    parser.add_argument("--schedules", action="store_true", help="--archive holds runs of experiment=schedules")
     args = parser.parse_args()
-    publication, out = Publication(args.archive), args.out or args.archive.parent
-    for name, text in publication.texts().items():
+    if (args.archive is None) != (args.out is None):
+        raise UserError("--archive and --out go together: give both, or neither to rebuild what is committed.")
+    if args.archive is not None:
+        rebuild((ScheduleStudy if args.schedules else Publication)(args.archive), args.out)
+        return
+    for study, page in STUDIES:
+        rebuild(study, PUBLISHED)
+        write_text(page, filled(page.read_text(encoding="utf-8"), study.blocks()))
+        print(f"filled {page}")
+
+
+def rebuild(study: Publication | ScheduleStudy, out: Path) -> None:
+    """Write the texts and figures of a study."""
+    texts, pictures = study.texts(), study.pictures()
+    for name, text in texts.items():
         write_text(out / name, text)
-    for name, data in publication.pictures().items():
+    for name, data in pictures.items():
         write_bytes(out / "figures" / name, data)
-    for page in args.pages:
-        write_text(page, filled(page.read_text(encoding="utf-8"), publication.blocks()))
-    print(f"{out}: tables, claims, ranking and figures; filled: {', '.join(map(str, args.pages)) or 'no page'}")
+    print(f"{out}: {', '.join(texts)} and {len(pictures)} figures, from {study.archive}")
 
 
 if __name__ == "__main__":

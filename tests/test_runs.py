@@ -100,30 +100,24 @@ def test_runs_that_are_the_same_run_have_the_same_hash() -> None:
     assert run_of("pruner=none", "sparsity=0.5", *unread).hash() == run_of("pruner=none", "sparsity=0.9").hash()
     assert run_of("pruner=magnitude", *unread).hash() == run_of("pruner=magnitude").hash()
     assert run_of("pruner=magnitude", "protocol.regrow=false").hash() != run_of("pruner=magnitude").hash()
+    assert run_of("pruner=gradual", *unread).hash() == run_of("pruner=gradual").hash()
+    assert run_of("pruner=bayes_schedule", "protocol.beta=3").hash() != run_of("pruner=bayes_schedule").hash()
 
 
-def train_process(output: Path, *more: str) -> subprocess.Popen[bytes]:
-    arguments = [sys.executable, str(ROOT / "train.py"), *more, *SMALL, "epochs=6", f"output_dir={output}"]
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(arguments, cwd=output.parent, env=ONE_THREAD, **silent)
-
-
-def test_a_real_command_killed_at_random_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    """The real `python train.py`, larger networks, four in a stack; faults/ kills at chosen moments."""
-    sweep = ("-m", "pruner=random,bayes_magnitude", "protocol.regrow=true,false")
+def test_a_real_command_killed_at_random_ends_as_if_nothing_had_happened(command: Command, tmp_path: Path) -> None:
+    """The real `python train.py`, larger networks, four in a stack; faults/ kills at chosen moments, more often."""
+    sweep = ("-m", "pruner=random,bayes_magnitude", "protocol.regrow=true,false", *SMALL, "epochs=4")
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    undisturbed.mkdir()
-    killed.mkdir()
-    assert train_process(undisturbed, *sweep).wait() == 0
-    moments = random.Random(os.getpid())
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        process = train_process(killed, *sweep)
-        while process.poll() is None and not any(killed.glob("*/checkpoint.pt")):
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.6))
-        process.send_signal(how)
-        assert process.wait(timeout=5) in (-how, 0)  # at once; 0 if it was faster
-    assert train_process(killed, *sweep).wait() == 0
+    arguments = [sys.executable, str(ROOT / "train.py"), *sweep, f"output_dir={killed}"]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    assert not command(*sweep, f"output_dir={undisturbed}")[0]
+    process = subprocess.Popen(arguments, cwd=tmp_path, env=ONE_THREAD, **silent)
+    while process.poll() is None and not any(killed.glob("*/checkpoint.pt")):
+        time.sleep(0.01)
+    time.sleep(random.Random(os.getpid()).uniform(0, 0.6))
+    process.kill()
+    assert process.wait(timeout=5) in (-signal.SIGKILL, 0)  # at once; 0 if it was faster
+    assert subprocess.run(arguments, cwd=tmp_path, env=ONE_THREAD, **silent).returncode == 0
     assert contents(killed) == contents(undisturbed)
 
 

@@ -1,0 +1,63 @@
+"""What is published from the archive of schedules (experiment=schedules): tables and figure of exactly sparse networks.
+
+The counterpart of publication.Publication, for docs/bayesian_schedule.md.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bayes_pruning import figures, results, schedule_tables
+from bayes_pruning.figure_schedules import schedules
+from bayes_pruning.plot_style import STYLES
+from bayes_pruning.publication import origin
+from bayes_pruning.readings import choose
+
+PROTOCOL = "kept"  # the preset that all its pruners follow
+
+
+@dataclass(frozen=True)
+class ScheduleStudy:
+    """The runs of an archive, and what is made of them."""
+
+    archive: Path
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """Those that keep their masks, with the number of their prunable weights."""
+        found = choose(results.load(self.archive).frame, PROTOCOL)
+        weights = {run: about["prunable_weights"] for run, about in self.summaries.items()}
+        return found.assign(**{schedule_tables.WEIGHTS: found["run"].map(weights)})
+
+    @cached_property
+    def summaries(self) -> Mapping[str, Any]:
+        """Each run's summary.json, by its name."""
+        return results.load_summaries(self.archive)
+
+    def texts(self) -> dict[str, str]:
+        """The text files beside the archive, by name."""
+        parts = {
+            "Accuracy after pruning": schedule_tables.accuracies(self.runs),
+            "Minus gradual magnitude pruning": schedule_tables.differences(self.runs),
+            "Targets": schedule_tables.targets_table(self.runs),
+        }
+        return {"schedules.md": "\n".join(f"### {title}\n\n{text}" for title, text in parts.items())}
+
+    def pictures(self) -> dict[str, bytes]:
+        """The figure, by file name."""
+        style = STYLES["paper"]
+        drawn = schedules(self.runs, style)
+        return {f"schedules.{suffix}": figures.render(drawn, style, suffix) for suffix in ("pdf", "png")}
+
+    def blocks(self) -> dict[str, Callable[[], str]]:
+        """What pages may quote, by name."""
+        return {
+            "origin": lambda: origin(self.runs, self.summaries),
+            "schedules": lambda: schedule_tables.accuracies(self.runs),
+            "schedule-differences": lambda: schedule_tables.differences(self.runs),
+            "schedule-targets": lambda: schedule_tables.targets_table(self.runs),
+        }

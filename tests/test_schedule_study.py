@@ -1,0 +1,94 @@
+"""The comparison of schedules: verdicts by hand, intervals by scipy, the figure, and the study from real archives."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import scipy.stats
+from conftest import QUIET
+from synthetic import frame, runs
+
+from bayes_pruning import results, schedule_tables
+from bayes_pruning.figure_schedules import LOOKS, schedules
+from bayes_pruning.plot_style import STYLES
+from bayes_pruning.schedule_study import ScheduleStudy
+from bayes_pruning.schedule_tables import METHODS, targets
+
+BASELINE = (0.970, 0.972, 0.971)
+
+
+def cell(pruner: str, sparsity: float, accuracies: tuple[float, ...], zeros: float | None = None) -> pd.DataFrame:
+    return runs(
+        f"mnist fcn {pruner} {sparsity}",
+        seeds=len(accuracies),
+        pruned_test_accuracy=lambda epoch, seed: accuracies[seed] if epoch == 8 else 0.1,
+        test_accuracy=0.99,  # of the network before pruning: not what is compared
+        sparsity=sparsity if zeros is None else zeros,
+        prunable_weights=235_146,
+    )
+
+
+def verdict(accuracies: tuple[float, ...], sparsity: float = 0.99, zeros: float | None = None) -> bool:
+    proposed = cell("bayes_schedule", sparsity, accuracies, zeros)
+    [target] = targets(frame(cell("gradual", sparsity, BASELINE), proposed))
+    return target.met
+
+
+def test_a_target_is_met_if_exactly_sparse_as_good_as_claimed_and_surely_better_than_the_baseline() -> None:
+    assert verdict((0.977, 0.9785, 0.978))  # the paper's columns say 0.9743 and 0.9767
+    assert not verdict((0.977, 0.9785, 0.978), zeros=0.98998)
+    assert verdict((0.977, 0.9785, 0.978), zeros=0.989997)  # one weight of 235,146 fewer
+    assert not verdict((0.975, 0.9765, 0.976))  # above one of the paper's two columns only
+    assert not verdict((0.990, 0.990, 0.971))  # better on average, but the interval holds zero
+    assert verdict((0.990, 0.990, 0.975), 0.5)  # at low sparsity the baseline need not be beaten
+
+
+def test_differences_are_those_of_the_pruned_networks_paired_by_seed() -> None:
+    proposed = (0.977, 0.9785, 0.978)
+    both = frame(cell("gradual", 0.99, BASELINE), cell("bayes_schedule", 0.99, proposed))
+    [target] = targets(both)
+    gaps = [a - b for a, b in zip(proposed, BASELINE, strict=True)]
+    wanted = scipy.stats.ttest_1samp(gaps, 0).confidence_interval()
+    assert target.over_baseline is not None
+    assert (target.over_baseline.low, target.over_baseline.high) == pytest.approx(wanted)
+    mean = sum(proposed) / 3
+    assert target.over_paper == pytest.approx({"magnitude": mean - 0.9743, "bayes_magnitude": mean - 0.9767})
+    assert f"[{wanted.low:+.4f}, {wanted.high:+.4f}]" in schedule_tables.differences(both)
+
+
+def test_tables_say_what_is_missing_and_quote_the_paper() -> None:
+    only = frame(cell("gradual", 0.99, BASELINE), runs("mnist fcn none", seeds=1))
+    row = schedule_tables.accuracies(only).splitlines()[-1]
+    assert row.count("missing") == len(METHODS) - 1
+    assert "0.8000 (1)" in row  # one seed has no deviation
+    assert "0.9743 | 0.9767" in row
+    assert "0.9710 ± 0.0010 (3)" in row
+    assert targets(only) == []
+
+
+def test_the_figure_has_a_panel_for_each_data_set_and_a_line_for_each_method() -> None:
+    parts = [cell(method, sparsity, BASELINE) for method in METHODS for sparsity in (0.9, 0.99)]
+    fashion = [part.assign(dataset="fashion_mnist", hash=part["hash"] + "f") for part in parts[:2]]
+    drawn = schedules(frame(*parts, *fashion), STYLES["paper"])
+    first, second = drawn.axes
+    assert first.get_title() == "MNIST, FCN"
+    assert len(first.get_lines()) == len(METHODS) + 2  # and two columns of the paper
+    assert len(second.get_lines()) == 1 + 2
+    [line] = [line for line in first.get_lines() if line.get_label() == "Bayes Schedule"]
+    assert line.get_color() == LOOKS["bayes_schedule"].color
+    assert list(line.get_ydata()) == pytest.approx([0.971, 0.971])
+
+
+def test_a_study_of_real_runs(command: Any, tmp_path: Path) -> None:
+    sweep = ("-m", "dataset=mnist_5k", "epochs=2", "model.hidden=[8]", *QUIET, f"output_dir={tmp_path / 'runs'}")
+    ends = ("++pruner.schedule_options.start=1", "++pruner.schedule_options.end=2")
+    assert not command(*sweep, "pruner=gradual,bayes_schedule", "sparsity=0.9", "seed=0,1", *ends)[0]
+    archive = tmp_path / "schedules.parquet"
+    results.publish(tmp_path / "runs", archive)
+    study = ScheduleStudy(archive)
+    [row] = study.blocks()["schedule-targets"]().splitlines()[2:]
+    assert row.startswith("| MNIST (5,000) | FCN | 90.0% |")
+    assert "| yes |" in row  # exactly as sparse
+    assert "4 runs of 2 epochs (4 of MNIST (5,000) FCN)" in study.blocks()["origin"]()
+    assert set(study.pictures()) == {"schedules.pdf", "schedules.png"}
