@@ -98,7 +98,7 @@ def test_scales_and_width_enter_as_the_posterior_says() -> None:
     entry = row(2, -600.0, 30.0, 0)
 
     def factor(*other: Any, own: Reading = PAPER) -> float | None:
-        return replay.log_bayes_factor(entry, own, Reading(*other), images=100, weights=10)
+        return replay.tested(entry, own, Reading(*other), images=100, weights=10)
 
     assert factor("sum", "sum", 0.5, 1.0) == -570
     assert factor("mean", "sum", 0.5, 1.0) == -6 + 30
