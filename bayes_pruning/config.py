@@ -14,6 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from bayes_pruning.decisions import PRINTED, RATIOS
 from bayes_pruning.errors import ConfigError, UserError, one_of
 
 SCALES = ("sum", "mean")
@@ -46,6 +47,7 @@ class Protocol:
     log_prior: str
     beta: float
     prior: Prior
+    ratio: str = PRINTED  # that is held against beta, see decisions.log_ratio
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,13 @@ class RunConfig:
                 del plain["pruner"][name]
         if self.precision == FULL:  # all runs are, that were made before there was a choice
             del plain["precision"]
+        if plain["protocol"]["ratio"] == PRINTED:
+            del plain["protocol"]["ratio"]
         if not self.asks_for_evidence and self.pruner.gate != "matched_rate":
             del plain["protocol"]["decision"]
             if self.pruner.schedule not in WITH_BETA:
                 del plain["protocol"]["beta"]
+                plain["protocol"].pop("ratio", None)
         if self.pruner.gate == "never":
             del plain["protocol"]["regrow"], plain["sparsity"]
         return plain
@@ -162,6 +167,7 @@ def _protocol(values: Mapping[str, Any]) -> Protocol:
         log_likelihood=_choice("protocol.log_likelihood", values["log_likelihood"], SCALES),
         log_prior=_choice("protocol.log_prior", values["log_prior"], SCALES),
         beta=float(_above_zero("protocol.beta", values["beta"])),
+        ratio=_choice("protocol.ratio", values.get("ratio") or PRINTED, RATIOS),
         prior=Prior(
             mean=float(_number("protocol.prior.mean", values["prior"]["mean"], "a number")),
             std=float(_above_zero("protocol.prior.std", values["prior"]["std"])),

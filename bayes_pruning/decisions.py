@@ -5,11 +5,33 @@ number that was held against the threshold, and the verdict. Without torch, so t
 """
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from bayes_pruning.errors import UserError
+
+RATIOS = ("pruned_over_unpruned", "unpruned_over_pruned", "of_logs")  # what "the Bayes factor" may be a ratio of
+PRINTED = RATIOS[0]  # the formula of section 1.1
+
+
+def log_ratio(after: float, before: float, ratio: str = PRINTED) -> float:
+    """Logarithm, in nats, of what a gate holds against beta.
+
+    Args:
+        after: log posterior of the pruned network, up to the constant that both share.
+        before: the same of the unpruned one.
+        ratio: "pruned_over_unpruned" is section 1.1 of the paper; "unpruned_over_pruned" is what the subscript of
+            BF_01 in its algorithms says, hypothesis 0 being the unpruned network; "of_logs" divides the log posteriors
+            themselves, as code may that can not exponentiate them: -inf where they are of opposite signs.
+    """
+    if ratio == "unpruned_over_pruned":
+        return before - after
+    if ratio == "of_logs":
+        quotient = after / before if before else 0.0
+        return math.log(quotient) if quotient > 0 else -math.inf
+    return after - before
 
 
 @dataclass(frozen=True)
@@ -21,7 +43,7 @@ class Comparison:
     log_prior_before: float  # over the prunable weights
     log_likelihood: float  # the same two after pruning
     log_prior: float
-    tested: float  # what a gate holds against its threshold: the log Bayes factor, or its own estimate of one
+    tested: float  # what a gate holds against its threshold: `log_ratio`, or its own estimate of a Bayes factor
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bayes_pruning.columns import COLUMNS
+from bayes_pruning.decisions import PRINTED
 from bayes_pruning.errors import UserError
 
 UNPRUNED = "none"  # the pruner of the baseline; no sparsity was asked of it
@@ -56,14 +57,15 @@ def protocol_text(protocol: Mapping[str, Any]) -> str:
     """A protocol as text, e.g. "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)": equal readings, equal text.
 
     In order: whether pruned weights may grow again, which Bayes factor decides, the scales of the log-likelihood and
-    of the log-prior, the threshold, the prior. The protocol's name is left out: it can not change a number.
+    of the log-prior, the threshold, the prior. The protocol's name is left out: it can not change a number. So is the
+    ratio if it is the printed one, which others follow after the scales: "sum/sum of_logs".
     """
-    prior = protocol["prior"]
+    prior, ratio = protocol["prior"], protocol.get("ratio", PRINTED)
     return ", ".join(
         [
             "regrow" if protocol["regrow"] else "stay zero",
             str(protocol["decision"]),
-            f"{protocol['log_likelihood']}/{protocol['log_prior']}",
+            f"{protocol['log_likelihood']}/{protocol['log_prior']}" + ("" if ratio == PRINTED else f" {ratio}"),
             f"beta {number(protocol['beta'])}",
             f"prior N({number(prior['mean'])}, {number(prior['std'])}^2)",
         ]

@@ -26,6 +26,7 @@ CHANGES = (
     ("beta", 0.001), ("beta", 0.1), ("beta", 0.9), ("beta", 1.0),
     ("prior_std", 0.1), ("prior_std", 0.3), ("prior_std", 3.0), ("prior_std", 10.0),
     ("log_prior", "sum"), ("log_prior", "mean"), ("log_likelihood", "sum"), ("log_likelihood", "mean"),
+    ("ratio", "unpruned_over_pruned"), ("ratio", "of_logs"),
 )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def rank(frame: pd.DataFrame) -> list[Ranked]:
     """Every reading in `frame` and both accuracies, best first at each place, EVERYWHERE before the single places.
 
     Readings need not have runs for the same cells. So that none is better for the cells that it lacks, they are ordered
-    by their difference to one reference: the nearest of those with the most cells.
+    by their difference to one reference: of the readings by the paper's own gate that have the most cells, the nearest.
     """
     paper = tables.paper_values()
     table = {
@@ -123,8 +123,9 @@ def _rank_here(
     def error(cells: Mapping[Key, pd.Series]) -> tuple[float, Array]:
         return _error(list(cells.values()), [paper[key] for key in cells], seeds, draws)
 
-    most = max(map(len, here.values()))
-    full = {reading: error(cells)[0] for reading, cells in here.items() if len(cells) == most}
+    printed = {reading: cells for reading, cells in here.items() if not reading[1]} or here  # the paper's own gate
+    most = max(map(len, printed.values()))
+    full = {reading: error(cells)[0] for reading, cells in printed.items() if len(cells) == most}
     reference = min(full, key=lambda reading: full[reading])
     found = []
     for reading, cells in here.items():

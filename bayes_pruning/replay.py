@@ -1,7 +1,7 @@
 """What another reading of the Bayes factor would have decided, replayed on a run's ledger (decisions.py).
 
 A ledger says what each decision rested on. Under another threshold, prior width or scale of a term, the same networks
-give another log Bayes factor and perhaps another verdict. Up to the first verdict that differs the two runs are the
+give another number and perhaps another verdict. Up to the first verdict that differs the two runs are the
 same run; from there on they are not, and the ledger says nothing more. No difference at all: the readings coincide.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, product
 from typing import Any
 
-from bayes_pruning.decisions import Decision
+from bayes_pruning.decisions import PRINTED, RATIOS, Decision, log_ratio
 from bayes_pruning.errors import ConfigError, UserError
 
 TRAINING_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000, "mnist_5k": 4_000}
@@ -26,15 +26,18 @@ class Reading:
     log_prior: str
     beta: float
     prior_std: float
+    ratio: str = PRINTED
 
     def __str__(self) -> str:
-        return f"{self.log_likelihood}/{self.log_prior}, beta {self.beta:g}, prior std {self.prior_std:g}"
+        scales = f"{self.log_likelihood}/{self.log_prior}" + ("" if self.ratio == PRINTED else f" {self.ratio}")
+        return f"{scales}, beta {self.beta:g}, prior std {self.prior_std:g}"
 
 
 def reading_of(protocol: Mapping[str, Any]) -> Reading:
     """That of a summary's protocol."""
     scales = protocol["log_likelihood"], protocol["log_prior"]
-    return Reading(*scales, float(protocol["beta"]), float(protocol["prior"]["std"]))
+    ratio = protocol.get("ratio", PRINTED)
+    return Reading(*scales, float(protocol["beta"]), float(protocol["prior"]["std"]), ratio)
 
 
 def alternatives(own: Reading, choices: Mapping[str, Sequence[Any]]) -> list[Reading]:
@@ -43,10 +46,8 @@ def alternatives(own: Reading, choices: Mapping[str, Sequence[Any]]) -> list[Rea
     return [replace(own, **dict(zip(given, values, strict=True))) for values in product(*given.values())]
 
 
-def log_bayes_factor(row: Decision, own: Reading, other: Reading, images: int, weights: int) -> float | None:
-    """What `row` would have tested under `other`, in nats; None while there was nothing to compare.
-
-    The Gaussian prior's normaliser cancels, so that its part of the log Bayes factor is proportional to 1 / std^2.
+def tested(row: Decision, own: Reading, other: Reading, images: int, weights: int) -> float | None:
+    """What `row` would have held against its threshold under `other`, in nats; None while there was nothing to compare.
 
     Args:
         row: of a ledger that was made under `own`.
@@ -55,13 +56,28 @@ def log_bayes_factor(row: Decision, own: Reading, other: Reading, images: int, w
         images: in the training set, over which a mean likelihood is taken.
         weights: prunable ones, over which a mean prior is taken.
     """
-    terms = row.log_likelihood, row.log_likelihood_before, row.log_prior, row.log_prior_before
+    terms = row.log_likelihood, row.log_prior, row.log_likelihood_before, row.log_prior_before
     if any(term is None for term in terms):
         return None
-    likelihood, prior = terms[0] - terms[1], terms[2] - terms[3]  # type: ignore[operator]
-    likelihood *= _divisor(own.log_likelihood, images) / _divisor(other.log_likelihood, images)
-    prior *= _divisor(own.log_prior, weights) / _divisor(other.log_prior, weights)
-    return likelihood + prior * (own.prior_std / other.prior_std) ** 2
+    of_likelihood = _divisor(own.log_likelihood, images) / _divisor(other.log_likelihood, images)
+    of_prior = _divisor(own.log_prior, weights) / _divisor(other.log_prior, weights)
+    narrower = (own.prior_std / other.prior_std) ** 2
+    if other.ratio != "of_logs":  # the prior's normaliser cancels: its part is proportional to 1 / std^2
+        likelihood, prior = terms[0] - terms[2], terms[1] - terms[3]  # type: ignore[operator]
+        return log_ratio(likelihood * of_likelihood + prior * of_prior * narrower, 0.0, other.ratio)
+    normaliser = _normaliser(own.prior_std), _normaliser(other.prior_std)
+    count = 1 if own.log_prior == "mean" else weights
+
+    def posterior(likelihood: float, prior: float) -> float:
+        prior = (prior - count * normaliser[0]) * narrower + count * normaliser[1]
+        return likelihood * of_likelihood + prior * of_prior
+
+    return log_ratio(posterior(*terms[:2]), posterior(*terms[2:]), other.ratio)  # type: ignore[arg-type]
+
+
+def _normaliser(std: float) -> float:
+    """Of one weight's log prior, in nats."""
+    return -math.log(std * math.sqrt(2 * math.pi))
 
 
 def _divisor(scale: str, count: int) -> int:
@@ -71,8 +87,8 @@ def _divisor(scale: str, count: int) -> int:
 def first_difference(ledger: Sequence[Decision], own: Reading, other: Reading, images: int, weights: int) -> int | None:
     """The first epoch in which `other` would have decided otherwise, None if in no epoch; arguments as above."""
     for row in ledger:
-        tested = log_bayes_factor(row, own, other, images, weights)
-        if tested is not None and (tested > math.log(other.beta)) != bool(row.opened):
+        found = tested(row, own, other, images, weights)
+        if found is not None and (found > math.log(other.beta)) != bool(row.opened):
             return row.epoch
     return None
 
@@ -194,8 +210,17 @@ def numbers(option: str, text: str) -> list[float]:
 
 def scales(option: str, text: str) -> list[str]:
     """Names of scales from a comma-separated list. Raises ConfigError for anything else."""
+    return _names(option, text, SCALES)
+
+
+def ratios(option: str, text: str) -> list[str]:
+    """Names of ratios from a comma-separated list. Raises ConfigError for anything else."""
+    return _names(option, text, RATIOS)
+
+
+def _names(option: str, text: str, known: Sequence[str]) -> list[str]:
     found = [part for part in text.split(",") if part]
     for part in found:
-        if part not in SCALES:
-            raise ConfigError(option, part, f"{' or '.join(SCALES)}, or both separated by a comma")
+        if part not in known:
+            raise ConfigError(option, part, f"one or more of {', '.join(known)}, separated by commas")
     return found

@@ -13,7 +13,7 @@ from bayes_pruning import models, precision, streams
 from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig
 from bayes_pruning.datasets import CLASSES, Dataset
-from bayes_pruning.decisions import Comparison, Decision, decide
+from bayes_pruning.decisions import Comparison, Decision, decide, log_ratio
 from bayes_pruning.evaluation import Evaluator, Score
 from bayes_pruning.network import Network
 from bayes_pruning.posterior import scaled
@@ -173,7 +173,7 @@ class Trainer:
     ) -> Comparison:
         """The log Bayes factor of `network` after pruning to `keep` over that before, with its terms."""
         run, terms_before, terms_after = self.runs[member], self._terms(member, before), self._terms(member, after)
-        tested = sum(terms_after) - sum(terms_before)
+        tested = log_ratio(sum(terms_after), sum(terms_before), run.protocol.ratio)
         if network is not None and keep is not None and run.pruner.gate in ESTIMATES:
             likelihoods = before.train_log_likelihood, after.train_log_likelihood
             candidate = Candidate(network, keep, *likelihoods, run.protocol.prior)

@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 from bayes_pruning import replay
+from bayes_pruning.decisions import RATIOS
 from bayes_pruning.errors import UserError
 from bayes_pruning.results import load_ledgers, load_summaries
 from bayes_pruning.script import run
@@ -24,15 +25,17 @@ def main() -> None:
     parser.add_argument("--prior-std", default="", help="standard deviations of the prior, comma-separated")
     parser.add_argument("--log-likelihood", default="", help="sum, mean or both")
     parser.add_argument("--log-prior", default="", help="sum, mean or both")
+    parser.add_argument("--ratio", default="", help=f"one or more of {', '.join(RATIOS)}")
     args = parser.parse_args()
     choices = {
         "log_likelihood": replay.scales("--log-likelihood", args.log_likelihood),
         "log_prior": replay.scales("--log-prior", args.log_prior),
         "beta": replay.numbers("--beta", args.beta),
         "prior_std": replay.numbers("--prior-std", args.prior_std),
+        "ratio": replay.ratios("--ratio", args.ratio),
     }
     if not any(choices.values()):
-        raise UserError("Say what to replay: --beta, --prior-std, --log-likelihood or --log-prior.")
+        raise UserError("Say what to replay: --beta, --prior-std, --log-likelihood, --log-prior or --ratio.")
     ledgers = load_ledgers(args.source)
     if not ledgers:
         raise UserError(f"{args.source} has no run whose gate asks for evidence: there is nothing to replay.")

@@ -1,10 +1,12 @@
 """The ledger of decisions, its replay under other readings, and the gates that ask for no evidence."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import scipy.stats
 import torch
 from conftest import QUIET, run_of
 from synthetic import call_script
@@ -98,14 +100,49 @@ def test_scales_and_width_enter_as_the_posterior_says() -> None:
     entry = row(2, -600.0, 30.0, 0)
 
     def factor(*other: Any, own: Reading = PAPER) -> float | None:
-        return replay.log_bayes_factor(entry, own, Reading(*other), images=100, weights=10)
+        return replay.tested(entry, own, Reading(*other), images=100, weights=10)
 
     assert factor("sum", "sum", 0.5, 1.0) == -570
     assert factor("mean", "sum", 0.5, 1.0) == -6 + 30
     assert factor("sum", "mean", 0.5, 1.0) == -600 + 3
     assert factor("sum", "sum", 0.5, 0.1) == pytest.approx(-600 + 3000)  # the gain in prior goes as 1 / std^2
     assert factor("sum", "sum", 0.5, 1.0, own=Reading("mean", "mean", 0.5, 1.0)) == -60000 + 300
-    assert replay.log_bayes_factor(decide(1, True, 0.0, None), PAPER, PAPER, 100, 10) is None
+    assert replay.tested(decide(1, True, 0.0, None), PAPER, PAPER, 100, 10) is None
+    assert factor("sum", "sum", 0.5, 1.0, "unpruned_over_pruned") == 570
+    assert factor("mean", "sum", 0.5, 1.0, "of_logs") == pytest.approx(math.log((-7.0 - 20) / (-1.0 - 50)))
+    assert factor("sum", "mean", 0.5, 1.0, "of_logs") == pytest.approx(math.log((-700.0 - 2) / (-100.0 - 5)))
+
+
+def test_a_ratio_of_logs_replayed_with_another_prior_takes_its_normaliser_along() -> None:
+    """Of three weights with squares summing to 4 before pruning and to 1 after, by scipy's normal density."""
+
+    def log_prior(weights: Sequence[float], std: float) -> float:
+        return float(scipy.stats.norm.logpdf(weights, 0, std).sum())
+
+    before, after = (-1.0, 1.0, math.sqrt(2)), (0.0, 1.0, 0.0)
+    entry = decide(2, True, 0.0, Comparison(1, -9.0, log_prior(before, 1.0), -12.0, log_prior(after, 1.0), 0.0))
+    for std in (0.5, 1.0, 3.0):
+        wanted = math.log((-12.0 + log_prior(after, std)) / (-9.0 + log_prior(before, std)))
+        found = replay.tested(entry, PAPER, Reading("sum", "sum", 0.5, std, "of_logs"), images=10, weights=3)
+        assert found == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("ratio", decisions.RATIOS)
+def test_a_ratio_replayed_as_itself_is_what_was_tested(ratio: str, few_digits: Dataset) -> None:
+    ledger, _ = trained(run_of("pruner=bayes_magnitude", "sparsity=0.9", f"protocol.ratio={ratio}"), few_digits, 4)
+    own = Reading("sum", "sum", 0.5, 1.0, ratio)
+    for entry in ledger[1:]:
+        assert replay.tested(entry, own, own, 500, 784 * 256 + 256 * 128 + 1280) == pytest.approx(entry.tested)
+    assert replay.first_difference(ledger, own, own, 500, 784 * 256 + 256 * 128 + 1280) is None
+
+
+def test_what_a_bayes_factor_may_be_a_ratio_of() -> None:
+    assert decisions.log_ratio(-300.0, -100.0) == -200
+    assert decisions.log_ratio(-300.0, -100.0, "unpruned_over_pruned") == 200
+    assert decisions.log_ratio(-300.0, -100.0, "of_logs") == pytest.approx(math.log(3))
+    assert decisions.log_ratio(-300.0, 100.0, "of_logs") == -math.inf  # a negative quotient exceeds no beta
+    for ratio in decisions.RATIOS:
+        assert decisions.log_ratio(-100.0, -100.0, ratio) == 0  # nothing pruned: a ratio of 1
 
 
 def test_a_replay_that_finds_no_difference_is_the_run_itself(few_digits: Dataset) -> None:
@@ -127,6 +164,7 @@ def test_a_replay_that_finds_no_difference_is_the_run_itself(few_digits: Dataset
         (("--beta", "0"), "--beta=0"),
         (("--prior-std", "x"), "--prior-std=x"),
         (("--log-prior", "median"), "--log-prior=median"),
+        (("--ratio", "golden"), "--ratio=golden"),
         (("--beta", "1"), "has no run whose gate asks for evidence"),
     ],
 )

@@ -100,6 +100,9 @@ def test_runs_that_are_the_same_run_have_the_same_hash() -> None:
     assert run_of("pruner=none", "sparsity=0.5", *unread).hash() == run_of("pruner=none", "sparsity=0.9").hash()
     assert run_of("pruner=magnitude", *unread).hash() == run_of("pruner=magnitude").hash()
     assert run_of("pruner=magnitude", "protocol.regrow=false").hash() != run_of("pruner=magnitude").hash()
+    ratio = "protocol.ratio=of_logs"
+    assert run_of("pruner=magnitude", ratio).hash() == run_of("pruner=magnitude").hash()
+    assert run_of("pruner=bayes_magnitude", ratio).hash() != run_of("pruner=bayes_magnitude").hash()
     assert run_of("pruner=gradual", *unread).hash() == run_of("pruner=gradual").hash()
     assert run_of("pruner=bayes_schedule", "protocol.beta=3").hash() != run_of("pruner=bayes_schedule").hash()
 

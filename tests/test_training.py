@@ -206,6 +206,22 @@ def test_with_kept_masks_a_bayes_method_is_its_classic_twin(selector: str, few_d
             assert [getattr(one, name) for name in same] == [getattr(other, name) for name in same]
 
 
+@pytest.mark.parametrize("selector", ["random", "magnitude"])
+def test_by_the_quotient_of_the_logs_a_bayes_method_is_its_classic_twin(selector: str, few_digits: Dataset) -> None:
+    """Log posteriors are of one sign, and pruning does not halve them: the gate never closes."""
+    runs = [run_of(f"pruner={selector}"), run_of(f"pruner=bayes_{selector}", "protocol=of_logs")]
+    twin, bayes = train(runs, few_digits, 4)
+    assert bayes == twin
+
+
+def test_upside_down_the_bayes_factor_prunes_where_that_harms(digits: Dataset) -> None:
+    """Random pruning costs likelihood, so BF_01 is large after an epoch that pruned, and 1 after another."""
+    runs = [run_of("pruner=bayes_random", "sparsity=0.9", f"protocol={name}") for name in ("paper", "inverse")]
+    printed, inverse = train(runs, digits, 4)
+    assert [row.pruned for row in printed] == [1, 0, 1, 0]
+    assert [row.pruned for row in inverse] == [1, 1, 1, 1]
+
+
 def test_a_gate_with_its_own_estimate_tests_that(few_digits: Dataset) -> None:
     """Laplace's evidence of the rejected candidate, computed anew from the network that stayed."""
     overrides = ("pruner=laplace_magnitude", "protocol.decision=candidate", "protocol.beta=1e37", "sparsity=0.001")
