@@ -40,6 +40,9 @@ def main() -> None:
         rebuild((ScheduleStudy if args.schedules else Publication)(args.archive), args.out)
         return
     for study, page in STUDIES:
+        if not study.archive.exists():
+            print(f"{study.archive}: nothing published yet, {page} is left as it is")
+            continue
         rebuild(study, PUBLISHED)
         write_text(page, filled(page.read_text(encoding="utf-8"), study.blocks()))
         print(f"filled {page}")
