@@ -80,6 +80,7 @@ def rank(frame: pd.DataFrame) -> list[Ranked]:
 
     Readings need not have runs for the same cells. So that none is better for the cells that it lacks, they are ordered
     by their difference to one reference: of the readings by the paper's own gate that have the most cells, the nearest.
+    Where any reading has runs of Bayes methods, those that have none are left out.
     """
     paper = tables.paper_values()
     table = {
@@ -100,8 +101,14 @@ def rank(frame: pd.DataFrame) -> list[Ranked]:
             reading: {key: values for key, values in cells.items() if place in (EVERYWHERE, _place(key))}
             for reading, cells in table.items()
         }
-        found += _rank_here({reading: cells for reading, cells in here.items() if cells}, place, paper, seeds, draws)
+        own = {reading: cells for reading, cells in here.items() if any(map(_is_bayes, cells))}
+        others = {reading: cells for reading, cells in here.items() if cells}
+        found += _rank_here(own or others, place, paper, seeds, draws)  # classic runs alone tell no readings apart
     return found
+
+
+def _is_bayes(key: Key) -> bool:
+    return key[2].startswith(TWIN_PREFIX)
 
 
 def _cells(runs: pd.DataFrame, prefix: str) -> Mapping[Key, pd.DataFrame]:
@@ -129,7 +136,7 @@ def _rank_here(
     reference = min(full, key=lambda reading: full[reading])
     found = []
     for reading, cells in here.items():
-        bayes = {key: values for key, values in cells.items() if key[2].startswith(TWIN_PREFIX)}
+        bayes = {key: values for key, values in cells.items() if _is_bayes(key)}
         own, other = _common(cells, here[reference])
         (one, one_drawn), (two, two_drawn) = error(own), error(other)
         found.append(

@@ -99,9 +99,13 @@ def test_readings_with_the_same_accuracies_can_not_be_told_apart() -> None:
 
 
 def test_classic_runs_stand_in_every_reading_with_their_regrow() -> None:
-    found = ranking.rank(frame(cell("none", 0.0), cell("random", 0.0), cell("bayes_random", 0.0, protocol=KEPT)))
+    classic = frame(cell("none", 0.0), cell("random", 0.0))
+    kept = cell("bayes_random", 0.0, protocol=KEPT)
+    found = ranking.rank(frame(classic, kept, cell("bayes_random", 0.0)))
     assert line(found, KEPT, "before").all_cells.cells == 2  # unpruned and Bayes; random was trained with regrowth
-    assert line(found, PROTOCOL, "before").all_cells.cells == 2
+    assert line(found, PROTOCOL, "before").all_cells.cells == 3
+    assert {row.protocol for row in ranking.rank(frame(classic, kept))} == {KEPT}  # classic runs tell no readings apart
+    assert {row.protocol for row in ranking.rank(classic)} == {PROTOCOL}
 
 
 def test_another_gate_takes_the_places_of_the_bayes_methods(two_readings: pd.DataFrame) -> None:
