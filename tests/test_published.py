@@ -1,11 +1,13 @@
 """What is published is what the published runs give: tables, claims and ranking beside the archive, and the pages."""
 
+import math
 import re
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
+from bayes_pruning.decisions import log_ratio
 from bayes_pruning.errors import UserError
 from bayes_pruning.publication import Publication, filled
 
@@ -26,6 +28,16 @@ def test_the_page_quotes_the_committed_runs(publication: Publication) -> None:
     page = (ROOT / "docs" / "reproduction.md").read_text()
     assert "<!-- begin ranking -->" in page
     assert filled(page, publication.blocks()) == page, "out of date: run python scripts/rebuild.py"
+
+
+def test_by_the_quotient_of_the_logs_no_gate_would_have_closed_in_any_classic_run(publication: Publication) -> None:
+    """So the runs of `of_logs` that were not trained are these: up to the first closing the two are one program."""
+    classic = publication.runs[publication.runs["pruner"].isin(["random", "magnitude"])]
+    assert len(classic.drop_duplicates("hash")) == 2 * 2 * 5 * 5  # data sets, selectors, sparsities, seeds
+    after = classic["log_likelihood"] + classic["log_prior"]
+    before = classic["log_likelihood_before"] + classic["log_prior_before"]
+    tested = [log_ratio(*pair, "of_logs") for pair in zip(after, before, strict=True)]
+    assert min(tested) > math.log(0.98)  # beta is 0.5
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/reproduction.md"])
