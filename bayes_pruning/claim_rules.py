@@ -1,8 +1,8 @@
 """How a claim of the paper is decided: 95% t intervals over seeds against a stated threshold, and the list of claims.
 
-A claim is a function of the tidy frame and of a place in the paper. It measures one number a seed (paired by seed where
-two methods are compared) and asks a rule of this module: the claim holds if the whole interval is on the side that the
-paper says, fails if none of it is, and is undecided in between, with fewer than two seeds, or without runs.
+A claim is a function of runs, cell by cell, and of a place in the paper. It measures one number a seed (paired by seed
+where two methods are compared) and asks a rule of this module: the claim holds if the whole interval is on the side
+that the paper says, fails if none of it is, and is undecided in between, with fewer than two seeds, or without runs.
 """
 
 import math
@@ -91,7 +91,7 @@ CLAIMS: dict[str, Claim] = {}
 
 
 def claim(statement: str, *cases: Any) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
-    """Decorator: register a function (frame, where, *arguments) -> Verdict as the test of `statement`.
+    """Decorator: register a function (runs, where, *arguments) -> Verdict as the test of `statement`.
 
     Args:
         statement: the paper's, shortened.

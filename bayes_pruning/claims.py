@@ -14,7 +14,7 @@ import pandas as pd
 
 from bayes_pruning import claims_curves, claims_sparsity  # noqa: F401  (they register their claims)
 from bayes_pruning.claim_rules import CLAIMS, FAILS, HOLDS, UNDECIDED, Claim, Undecidable, Verdict, Where
-from bayes_pruning.curves import setting
+from bayes_pruning.curves import Cells, setting
 from bayes_pruning.readings import protocols
 from bayes_pruning.table_formats import NAMES
 
@@ -44,8 +44,8 @@ def check(frame: pd.DataFrame) -> list[Finding]:
     Args:
         frame: runs of one protocol (readings.choose).
     """
-    quick = frame.astype(dict.fromkeys(("dataset", "model", "pruner"), "category"))  # it is searched many times
-    return [_finding(quick, claim, where, arguments) for claim, where, arguments in _in_order()]
+    runs = Cells(frame)
+    return [_finding(runs, claim, where, arguments) for claim, where, arguments in _in_order()]
 
 
 def counts(findings: Sequence[Finding]) -> dict[str, int]:
@@ -94,9 +94,9 @@ def summary(findings: Sequence[Finding]) -> str:
     )
 
 
-def _finding(frame: pd.DataFrame, claim: Claim, where: Where, arguments: tuple[Any, ...]) -> Finding:
+def _finding(runs: Cells, claim: Claim, where: Where, arguments: tuple[Any, ...]) -> Finding:
     try:
-        verdict = claim.function(frame, where, *arguments)
+        verdict = claim.function(runs, where, *arguments)
     except Undecidable as missing:
         verdict = Verdict(UNDECIDED, reason=str(missing))
     place = f"{where.label}: {NAMES[where.dataset]} {NAMES[where.model]}"

@@ -3,11 +3,9 @@
 Each docstring says where the paper makes the claim and when it holds here; `claim_rules` says how it is decided.
 """
 
-import pandas as pd
-
 from bayes_pruning import claim_measures as measure
 from bayes_pruning.claim_rules import Verdict, Where, above, all_of, below, claim, within
-from bayes_pruning.curves import Cell
+from bayes_pruning.curves import Cell, Cells
 
 BASELINE, RANDOM, MAGNITUDE = "none", "bayes_random", "bayes_magnitude"
 TURN = (3.0, 7.0)  # "about 5 epochs"
@@ -18,44 +16,44 @@ DIP = 0.01  # of accuracy, to be seen in a figure
 
 
 @claim("The training loss decreases as the number of epochs increases.", 4, 10)
-def training_loss_falls(frame: pd.DataFrame, where: Where) -> Verdict:
+def training_loss_falls(runs: Cells, where: Where) -> Verdict:
     """Section 1.2, MNIST and Fashion. The baseline's training loss is lower at the last epoch than at the first."""
-    return above("fall of the training loss", measure.fall(frame, where.cell(BASELINE), "train_loss"), 0)
+    return above("fall of the training loss", measure.fall(runs, where.cell(BASELINE), "train_loss"), 0)
 
 
 @claim("The validation loss turns in about 5 epochs.", 4, 10)
-def test_loss_turns_about_epoch_5(frame: pd.DataFrame, where: Where) -> Verdict:
+def test_loss_turns_about_epoch_5(runs: Cells, where: Where) -> Verdict:
     """Section 1.2 ("starts to decrease in about 5 epochs", in a text on overfitting; it falls from the start, so this
     is read as the turn). The baseline's lowest test loss is at epoch 3 to 7 on average."""
-    return within("epoch of the lowest test loss", measure.lowest_epoch(frame, where.cell(BASELINE)), *TURN)
+    return within("epoch of the lowest test loss", measure.lowest_epoch(runs, where.cell(BASELINE)), *TURN)
 
 
 @claim("The training loss decreases faster than the validation loss.", 4, 10)
-def training_loss_falls_faster(frame: pd.DataFrame, where: Where) -> Verdict:
+def training_loss_falls_faster(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. From the first epoch to the last, the baseline's training loss falls further than its test loss."""
     cell = where.cell(BASELINE)
-    further = measure.paired(measure.fall(frame, cell, "train_loss"), measure.fall(frame, cell, "test_loss"))
+    further = measure.paired(measure.fall(runs, cell, "train_loss"), measure.fall(runs, cell, "test_loss"))
     return above("fall of the training loss minus fall of the test loss", further, 0)
 
 
 @claim("Pruning affects the training and validation loss of both random and magnitude pruning.", 4, 10)
-def pruning_moves_the_losses(frame: pd.DataFrame, where: Where) -> Verdict:
+def pruning_moves_the_losses(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. From epoch 2 on, training and test loss of both Bayes methods differ from the baseline's of the
     same seed by more than 10% on average."""
     parts = []
     for pruner in (RANDOM, MAGNITUDE):
         for metric in ("train_loss", "test_loss"):
-            baseline = measure.long_enough(frame, where.cell(BASELINE), metric)
-            change = (measure.by_epoch(frame, where.cell(pruner), metric) / baseline - 1).abs().iloc[1:].mean()
+            baseline = measure.long_enough(runs, where.cell(BASELINE), metric)
+            change = (measure.by_epoch(runs, where.cell(pruner), metric) / baseline - 1).abs().iloc[1:].mean()
             parts.append(above(f"relative change of the {metric} of {pruner}", change, SHIFT))
     return all_of(parts)
 
 
 @claim("There are large oscillations in the loss of random pruning.", 4, 10)
-def random_loss_oscillates(frame: pd.DataFrame, where: Where) -> Verdict:
+def random_loss_oscillates(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. Bayes random's test loss changes from epoch to epoch by more than twice as much as the baseline's,
     on average over epochs."""
-    pruned, baseline = (measure.oscillation(frame, where.cell(pruner)) for pruner in (RANDOM, BASELINE))
+    pruned, baseline = (measure.oscillation(runs, where.cell(pruner)) for pruner in (RANDOM, BASELINE))
     more = measure.paired(pruned, OSCILLATES * baseline)
     return above("oscillation of the test loss minus twice the baseline's", more, 0)
 
@@ -65,15 +63,15 @@ def random_loss_oscillates(frame: pd.DataFrame, where: Where) -> Verdict:
     *((number, MAGNITUDE) for number in (4, 10, 13, 16)),
     *((number, RANDOM) for number in (16, 19)),
 )
-def bayes_factor_falls(frame: pd.DataFrame, where: Where, pruner: str) -> Verdict:
+def bayes_factor_falls(runs: Cells, where: Where, pruner: str) -> Verdict:
     """Section 1.2. The slope of the log Bayes factor against epochs, over those that pruned, is below zero."""
-    return below(f"slope of the log Bayes factor of {pruner}", measure.factor_trend(frame, where.cell(pruner)), 0)
+    return below(f"slope of the log Bayes factor of {pruner}", measure.factor_trend(runs, where.cell(pruner)), 0)
 
 
 @claim("The Bayes factor shows an increasing trend.", (4, RANDOM), (13, RANDOM), (19, MAGNITUDE))
-def bayes_factor_rises(frame: pd.DataFrame, where: Where, pruner: str) -> Verdict:
+def bayes_factor_rises(runs: Cells, where: Where, pruner: str) -> Verdict:
     """Section 1.2. The slope of the log Bayes factor against epochs, over those that pruned, is above zero."""
-    return above(f"slope of the log Bayes factor of {pruner}", measure.factor_trend(frame, where.cell(pruner)), 0)
+    return above(f"slope of the log Bayes factor of {pruner}", measure.factor_trend(runs, where.cell(pruner)), 0)
 
 
 @claim(
@@ -81,29 +79,29 @@ def bayes_factor_rises(frame: pd.DataFrame, where: Where, pruner: str) -> Verdic
     *((number, MAGNITUDE) for number in (4, 10, 13, 16)),
     *((number, RANDOM) for number in (16, 19)),
 )
-def sparsity_settles(frame: pd.DataFrame, where: Where, pruner: str) -> Verdict:
+def sparsity_settles(runs: Cells, where: Where, pruner: str) -> Verdict:
     """Section 1.2. In the last third of the epochs, the sparsity after the epoch changes by less than 0.05 an epoch."""
-    return below(f"change of sparsity an epoch of {pruner}", measure.sparsity_steps(frame, where.cell(pruner)), MOVES)
+    return below(f"change of sparsity an epoch of {pruner}", measure.sparsity_steps(runs, where.cell(pruner)), MOVES)
 
 
 @claim("The sparsity remains fluctuating.", *((n, RANDOM) for n in (4, 10, 13)), (19, MAGNITUDE))
-def sparsity_fluctuates(frame: pd.DataFrame, where: Where, pruner: str) -> Verdict:
+def sparsity_fluctuates(runs: Cells, where: Where, pruner: str) -> Verdict:
     """Section 1.2. In the last third of the epochs, the sparsity after the epoch changes by more than 0.05 an epoch."""
-    return above(f"change of sparsity an epoch of {pruner}", measure.sparsity_steps(frame, where.cell(pruner)), MOVES)
+    return above(f"change of sparsity an epoch of {pruner}", measure.sparsity_steps(runs, where.cell(pruner)), MOVES)
 
 
 @claim("Bayesian random pruning fits the data better than magnitude pruning (Bayes factors).", 4, 7, 10, 13, 18)
-def random_fits_better(frame: pd.DataFrame, where: Where) -> Verdict:
+def random_fits_better(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. The mean log Bayes factor over the epochs that pruned is higher for Bayes random."""
-    random, magnitude = (measure.log_factors(frame, where.cell(pruner)).mean() for pruner in (RANDOM, MAGNITUDE))
+    random, magnitude = (measure.log_factors(runs, where.cell(pruner)).mean() for pruner in (RANDOM, MAGNITUDE))
     return above("log Bayes factor, random minus magnitude", measure.paired(random, magnitude), 0)
 
 
 @claim("The validation accuracy for random pruning decreases at first and then improves.", 13, 16, 19)
-def random_dips_then_improves(frame: pd.DataFrame, where: Where) -> Verdict:
+def random_dips_then_improves(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. Bayes random's lowest accuracy from epoch 2 to a third of all is more than 0.01 below that of
     epoch 1, and the mean accuracy of the last four epochs is more than 0.01 above it."""
-    accuracy = measure.long_enough(frame, where.cell(RANDOM), "test_accuracy")
+    accuracy = measure.long_enough(runs, where.cell(RANDOM), "test_accuracy")
     lowest = accuracy.iloc[1 : max(2, len(accuracy) // 3)].min()
     late = accuracy.iloc[-measure.WINDOW :].mean()
     return all_of(
@@ -112,41 +110,41 @@ def random_dips_then_improves(frame: pd.DataFrame, where: Where) -> Verdict:
 
 
 @claim("The effects of overfitting are seen later in the CNN than in the FCN.", 7, 13)
-def cnn_overfits_later(frame: pd.DataFrame, where: Where) -> Verdict:
+def cnn_overfits_later(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. The baseline's lowest test loss is at a later epoch in the CNN than in the FCN."""
-    cnn, fcn = (measure.lowest_epoch(frame, where.cell(BASELINE, model=model)) for model in ("cnn", "fcn"))
+    cnn, fcn = (measure.lowest_epoch(runs, where.cell(BASELINE, model=model)) for model in ("cnn", "fcn"))
     return above("epoch of the lowest test loss, CNN minus FCN", measure.paired(cnn, fcn), 0)
 
 
 @claim("The CNN overfits less than the FCN at 75% sparsity.", 7)
-def cnn_overfits_less(frame: pd.DataFrame, where: Where) -> Verdict:
+def cnn_overfits_less(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. With both Bayes methods, the test loss rises less after its lowest value (as a fraction of it) in
     the CNN than in the FCN."""
     parts = []
     for pruner in (RANDOM, MAGNITUDE):
-        cnn, fcn = (measure.overfitting(frame, where.cell(pruner, model=model)) for model in ("cnn", "fcn"))
+        cnn, fcn = (measure.overfitting(runs, where.cell(pruner, model=model)) for model in ("cnn", "fcn"))
         parts.append(below(f"overfitting of {pruner}, CNN minus FCN", measure.paired(cnn, fcn), 0))
     return all_of(parts)
 
 
 @claim("The effects of overfitting are seen a little later than for MNIST and Fashion.", 16)
-def cifar_overfits_later(frame: pd.DataFrame, where: Where) -> Verdict:
+def cifar_overfits_later(runs: Cells, where: Where) -> Verdict:
     """Section 1.2, CIFAR-10. The FCN baseline's lowest test loss is at a later epoch than on either other data set."""
     parts = []
     for other in ("mnist", "fashion_mnist"):
         cells = where.cell(BASELINE), Cell(other, where.model, BASELINE)
-        later = measure.paired(*(measure.lowest_epoch(frame, cell) for cell in cells))
+        later = measure.paired(*(measure.lowest_epoch(runs, cell) for cell in cells))
         parts.append(above(f"epoch of the lowest test loss, minus that of {other}", later, 0))
     return all_of(parts)
 
 
 @claim("Due to the larger network, the effects of overfitting are higher than for MNIST and Fashion.", 17)
-def cifar_overfits_more(frame: pd.DataFrame, where: Where) -> Verdict:
+def cifar_overfits_more(runs: Cells, where: Where) -> Verdict:
     """Section 1.2, Figure 17. The FCN baseline's test loss rises more after its lowest value (as a fraction of it) than
     on either other data set."""
     parts = []
     for other in ("mnist", "fashion_mnist"):
         cells = where.cell(BASELINE), Cell(other, where.model, BASELINE)
-        more = measure.paired(*(measure.overfitting(frame, cell) for cell in cells))
+        more = measure.paired(*(measure.overfitting(runs, cell) for cell in cells))
         parts.append(above(f"overfitting, minus that of {other}", more, 0))
     return all_of(parts)

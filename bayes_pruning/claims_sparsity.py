@@ -11,7 +11,7 @@ from bayes_pruning import claim_measures as measure
 from bayes_pruning.claim_measures import SPARSITIES
 from bayes_pruning.claim_rules import Verdict, Where, above, all_of, below, claim, table_1, within
 from bayes_pruning.claims_curves import BASELINE, MAGNITUDE, RANDOM
-from bayes_pruning.curves import percent
+from bayes_pruning.curves import Cells, percent
 
 SAME = 0.005  # accuracies that differ by no more than half a percentage point are similar
 OVERFITS = 0.05  # a rise of the test loss by this fraction is overfitting
@@ -27,20 +27,20 @@ BLOCKS = [(where, pruner) for where in table_1() for pruner in (RANDOM, MAGNITUD
     (14, "test_accuracy"),
     (17, "test_accuracy"),
 )
-def random_best_at_25(frame: pd.DataFrame, where: Where, metric: str) -> Verdict:
+def random_best_at_25(runs: Cells, where: Where, metric: str) -> Verdict:
     """Section 1.2, Figures 5, 14 and 17 (accuracy) and 11 (loss). At the last epoch, Bayes random at 25% is better
     than at each other sparsity."""
     low, *others = SPARSITIES
     sign = -1 if metric == "test_loss" else 1
-    best = measure.last(frame, where.cell(RANDOM, low), metric)
-    gains = {s: measure.paired(best, measure.last(frame, where.cell(RANDOM, s), metric)) * sign for s in others}
+    best = measure.last(runs, where.cell(RANDOM, low), metric)
+    gains = {s: measure.paired(best, measure.last(runs, where.cell(RANDOM, s), metric)) * sign for s in others}
     return all_of([above(f"better by {metric} than at {percent(s)}", gain, 0) for s, gain in gains.items()])
 
 
 @claim("With random pruning the accuracy decreases as the sparsity increases.", 5, 11, 14, 17, 20)
-def random_falls_with_sparsity(frame: pd.DataFrame, where: Where) -> Verdict:
+def random_falls_with_sparsity(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. The slope of Bayes random's last accuracy over the five sparsities (in steps) is below zero."""
-    return below("change of accuracy a step of sparsity", measure.step_trend(frame, where, RANDOM, "test_accuracy"), 0)
+    return below("change of accuracy a step of sparsity", measure.step_trend(runs, where, RANDOM, "test_accuracy"), 0)
 
 
 @claim(
@@ -48,82 +48,82 @@ def random_falls_with_sparsity(frame: pd.DataFrame, where: Where) -> Verdict:
     *((number, RANDOM) for number in (5, 14, 18, 20)),
     *((number, MAGNITUDE) for number in (12, 15, 18, 21)),
 )
-def pruning_reduces_overfitting(frame: pd.DataFrame, where: Where, pruner: str) -> Verdict:
+def pruning_reduces_overfitting(runs: Cells, where: Where, pruner: str) -> Verdict:
     """Section 1.2, random pruning up to 90% sparsity, magnitude pruning at all five. The overfitting at each sparsity
     is below the baseline's."""
-    baseline = measure.overfitting(frame, where.cell(BASELINE))
+    baseline = measure.overfitting(runs, where.cell(BASELINE))
     levels = UP_TO_90 if pruner == RANDOM else SPARSITIES
-    less = {s: measure.paired(measure.overfitting(frame, where.cell(pruner, s)), baseline) for s in levels}
+    less = {s: measure.paired(measure.overfitting(runs, where.cell(pruner, s)), baseline) for s in levels}
     return all_of(
         [below(f"overfitting of {pruner} at {percent(s)} minus the baseline's", d, 0) for s, d in less.items()]
     )
 
 
 @claim("With random pruning the network only starts to become worse at 99% sparsity.", 5)
-def random_worse_only_at_99(frame: pd.DataFrame, where: Where) -> Verdict:
+def random_worse_only_at_99(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. Bayes random's last accuracy is within 0.005 of the baseline's or above up to 90%, and more than
     0.005 below it at 99%."""
-    differences = {s: measure.over_baseline(frame, where, RANDOM, s, "test_accuracy") for s in SPARSITIES}
+    differences = {s: measure.over_baseline(runs, where, RANDOM, s, "test_accuracy") for s in SPARSITIES}
     parts = [above(f"accuracy over the baseline's at {percent(s)}", differences[s], -SAME) for s in UP_TO_90]
     return all_of([*parts, below("accuracy over the baseline's at 99%", differences[0.99], -SAME)])
 
 
 @claim("With random pruning the accuracy of the CNN remains similar to the baseline until 90% sparsity.", 8)
-def random_like_baseline_until_90(frame: pd.DataFrame, where: Where) -> Verdict:
+def random_like_baseline_until_90(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. Bayes random's last accuracy is within 0.005 of the baseline's at 25%, 50%, 75% and 90%."""
-    return all_of([_similar(frame, where, RANDOM, sparsity) for sparsity in UP_TO_90])
+    return all_of([_similar(runs, where, RANDOM, sparsity) for sparsity in UP_TO_90])
 
 
 @claim("Beyond 90% sparsity the accuracy of the randomly pruned CNN decreases.", 8)
-def random_falls_after_90(frame: pd.DataFrame, where: Where) -> Verdict:
+def random_falls_after_90(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. Bayes random's last accuracy is lower at 99% than at 90%."""
-    high, low = (measure.last(frame, where.cell(RANDOM, sparsity), "test_accuracy") for sparsity in (0.99, 0.9))
+    high, low = (measure.last(runs, where.cell(RANDOM, sparsity), "test_accuracy") for sparsity in (0.99, 0.9))
     return below("accuracy at 99% minus that at 90%", measure.paired(high, low), 0)
 
 
 @claim("With magnitude pruning at 25% sparsity the accuracy remains similar to the baseline.", 6)
-def magnitude_25_like_baseline(frame: pd.DataFrame, where: Where) -> Verdict:
+def magnitude_25_like_baseline(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. Bayes magnitude's last accuracy at 25% is within 0.005 of the baseline's."""
-    return _similar(frame, where, MAGNITUDE, 0.25)
+    return _similar(runs, where, MAGNITUDE, 0.25)
 
 
 @claim("With magnitude pruning the accuracy improves as the sparsity increases.", 6, 12)
-def magnitude_improves_with_sparsity(frame: pd.DataFrame, where: Where) -> Verdict:
+def magnitude_improves_with_sparsity(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. The slope of Bayes magnitude's last accuracy over the five sparsities (in steps) is above zero."""
     return above(
-        "change of accuracy a step of sparsity", measure.step_trend(frame, where, MAGNITUDE, "test_accuracy"), 0
+        "change of accuracy a step of sparsity", measure.step_trend(runs, where, MAGNITUDE, "test_accuracy"), 0
     )
 
 
 @claim("With magnitude pruning the network still overfits until 99% of the parameters are pruned.", 6)
-def magnitude_overfits_until_99(frame: pd.DataFrame, where: Where) -> Verdict:
+def magnitude_overfits_until_99(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. Bayes magnitude's test loss rises by more than 5% after its lowest value up to 90%, by less
     at 99%."""
-    rises = {s: measure.overfitting(frame, where.cell(MAGNITUDE, s)) for s in SPARSITIES}
+    rises = {s: measure.overfitting(runs, where.cell(MAGNITUDE, s)) for s in SPARSITIES}
     parts = [above(f"overfitting at {percent(s)}", rises[s], OVERFITS) for s in UP_TO_90]
     return all_of([*parts, below("overfitting at 99%", rises[0.99], OVERFITS)])
 
 
 @claim("Even pruning 99% of the parameters by magnitude does not affect the accuracy of the CNN.", 9)
-def magnitude_unharmed_at_99(frame: pd.DataFrame, where: Where) -> Verdict:
+def magnitude_unharmed_at_99(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. Bayes magnitude's last accuracy at 99% is within 0.005 of the baseline's (Table 1 has -0.0114)."""
-    return _similar(frame, where, MAGNITUDE, 0.99)
+    return _similar(runs, where, MAGNITUDE, 0.99)
 
 
 @claim("With magnitude pruning the validation loss continues to improve as 99% sparsity is achieved.", 15, 18, 21)
-def magnitude_loss_improves_to_99(frame: pd.DataFrame, where: Where) -> Verdict:
+def magnitude_loss_improves_to_99(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. Bayes magnitude's last test loss is lower at 99% than at 90%."""
-    high, low = (measure.last(frame, where.cell(MAGNITUDE, sparsity), "test_loss") for sparsity in (0.99, 0.9))
+    high, low = (measure.last(runs, where.cell(MAGNITUDE, sparsity), "test_loss") for sparsity in (0.99, 0.9))
     return below("test loss at 99% minus that at 90%", measure.paired(high, low), 0)
 
 
 @claim("Bayes pruning is comparable or better than its traditional twin.", *BLOCKS)
-def bayes_as_good_as_classic(frame: pd.DataFrame, where: Where, pruner: str) -> Verdict:
+def bayes_as_good_as_classic(runs: Cells, where: Where, pruner: str) -> Verdict:
     """Section 1.2, Table 1. Averaged over the five sparsities, the last accuracy of the Bayes method is no more than
     0.005 below its twin's of the same seed."""
     twin = pruner.removeprefix("bayes_")
     pairs = [
-        [measure.last(frame, where.cell(name, sparsity), "test_accuracy") for name in (pruner, twin)]
+        [measure.last(runs, where.cell(name, sparsity), "test_accuracy") for name in (pruner, twin)]
         for sparsity in SPARSITIES
     ]
     mean = pd.concat([measure.paired(*pair) for pair in pairs], axis=1).dropna().mean(axis=1)
@@ -131,21 +131,21 @@ def bayes_as_good_as_classic(frame: pd.DataFrame, where: Where, pruner: str) -> 
 
 
 @claim("Bayes pruning outperforms unpruned networks.", *table_1())
-def bayes_beats_unpruned(frame: pd.DataFrame, where: Where) -> Verdict:
+def bayes_beats_unpruned(runs: Cells, where: Where) -> Verdict:
     """Section 1.2, Table 1. The last accuracy of the best of the ten Bayes cells is above the baseline's of the same
     seed; choosing the best afterwards favours the claim."""
     cells = [(pruner, sparsity) for pruner in (RANDOM, MAGNITUDE) for sparsity in SPARSITIES]
-    gains = {cell: measure.over_baseline(frame, where, *cell, "test_accuracy") for cell in cells}
+    gains = {cell: measure.over_baseline(runs, where, *cell, "test_accuracy") for cell in cells}
     pruner, sparsity = max(gains, key=lambda cell: gains[cell].mean())
     return above(f"accuracy of {pruner} at {percent(sparsity)} minus the baseline's", gains[pruner, sparsity], 0)
 
 
 @claim("Pruning to a desired level of sparsity loses no accuracy compared to the baseline.", *BLOCKS)
-def sparse_without_losing_accuracy(frame: pd.DataFrame, where: Where, pruner: str) -> Verdict:
+def sparse_without_losing_accuracy(runs: Cells, where: Where, pruner: str) -> Verdict:
     """Section 1.3 and Table 1, at 90% sparsity. The network after the last epoch's pruning has a sparsity within 0.01
     of what was asked, and its accuracy is no more than 0.005 below the baseline's of the same seed."""
-    sparsity = measure.last(frame, where.cell(pruner, 0.9), "sparsity")
-    lost = measure.over_baseline(frame, where, pruner, 0.9, "pruned_test_accuracy")
+    sparsity = measure.last(runs, where.cell(pruner, 0.9), "sparsity")
+    lost = measure.over_baseline(runs, where, pruner, 0.9, "pruned_test_accuracy")
     return all_of(
         [
             within("sparsity after the last epoch", sparsity, 0.9 - REACHED, 0.9 + REACHED),
@@ -154,6 +154,6 @@ def sparse_without_losing_accuracy(frame: pd.DataFrame, where: Where, pruner: st
     )
 
 
-def _similar(frame: pd.DataFrame, where: Where, pruner: str, sparsity: float) -> Verdict:
-    difference = measure.over_baseline(frame, where, pruner, sparsity, "test_accuracy")
+def _similar(runs: Cells, where: Where, pruner: str, sparsity: float) -> Verdict:
+    difference = measure.over_baseline(runs, where, pruner, sparsity, "test_accuracy")
     return within(f"accuracy over the baseline's at {percent(sparsity)}", difference, -SAME, SAME)

@@ -1,9 +1,12 @@
 """One cell of the experiment as curves: a metric by epoch and seed. Figures and claims are made from these."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from bayes_pruning.columns import COLUMNS
 from bayes_pruning.errors import UserError
 from bayes_pruning.logged import UNPRUNED
 from bayes_pruning.readings import protocols
@@ -38,13 +41,42 @@ def curves(frame: pd.DataFrame, cell: Cell, metric: str) -> pd.DataFrame:
 
     Raises UserError if two runs share a seed, as when runs of two protocols are mixed.
     """
-    rows = runs_of(frame, cell)
+    return _by_epoch(runs_of(frame, cell), cell, metric)
+
+
+class Cells:
+    """The cells of a tidy frame, each searched for once: for what asks for many curves.
+
+    Args:
+        frame: runs of one protocol (readings.choose).
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        keys = ["dataset", "model", "pruner", "target_sparsity"]
+        groups: Any = frame.groupby(keys)  # with tuples of three strings and a float as keys
+        self._rows: dict[Cell, pd.DataFrame] = {Cell(*key): rows for key, rows in groups}
+        self._tables: dict[Cell, pd.DataFrame] = {}
+
+    def curves(self, cell: Cell, metric: str) -> pd.DataFrame:
+        """As the function of this name, of the frame."""
+        known = Cell(cell.dataset, cell.model, cell.pruner) if cell.pruner == UNPRUNED else cell
+        if known not in self._rows:
+            return pd.DataFrame()
+        if known not in self._tables:
+            self._tables[known] = _by_epoch(self._rows[known], known, COLUMNS[1:])
+        found: Any = self._tables[known][metric]  # a frame: all columns under that name
+        return found  # type: ignore[no-any-return]
+
+
+def _by_epoch(rows: pd.DataFrame, cell: Cell, metric: str | Sequence[str]) -> pd.DataFrame:
+    """A row an epoch, a column a seed; of several metrics, their tables side by side under their names."""
     twice = rows[rows.duplicated(["seed", "epoch"])]
     if not twice.empty:
         seed = twice["seed"].iloc[0]
         names = " and ".join(sorted(rows.loc[rows["seed"] == seed, "run"].unique()))
         raise UserError(f"{names} are both {cell}, seed {seed}: take the runs of one protocol and one length.")
-    return rows.pivot(index="epoch", columns="seed", values=metric).sort_index()
+    values: Any = metric if isinstance(metric, str) else list(metric)
+    return rows.pivot(index="epoch", columns="seed", values=values).sort_index()
 
 
 def sparsities_of(frame: pd.DataFrame, dataset: str, model: str, pruner: str) -> list[float]:

@@ -12,7 +12,7 @@ from synthetic import PROTOCOL, assert_one_sentence_each, frame, runs
 from bayes_pruning import claims
 from bayes_pruning.claim_measures import overfitting
 from bayes_pruning.claim_rules import CLAIMS, FAILS, HOLDS, UNDECIDED, above, all_of, below, figure, table_1, within
-from bayes_pruning.curves import Cell
+from bayes_pruning.curves import Cell, Cells
 
 SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.99)
 
@@ -24,7 +24,7 @@ def verdict(name, found, label, *arguments):
         for where, more in CLAIMS[name].cases
         if (where.label, more) == (label, arguments) or (where, more) == (label, arguments)
     ]
-    return CLAIMS[name].function(found, where, *arguments)
+    return CLAIMS[name].function(Cells(found), where, *arguments)
 
 
 def outcome(name, found, label, *arguments):
@@ -241,7 +241,7 @@ def test_cifar_overfits_later_and_more_than_both_others():
 def test_overfitting_by_hand():
     """Test losses 8, 7, ..., 1, 2, 3, 4, 5: the last four average 3.5, the lowest four in a row (1, 2, 3 and 2) 2."""
     found = runs("mnist fcn none", epochs=12, test_loss=lambda e, s: abs(e - 8) + 1)
-    assert list(overfitting(found, Cell("mnist", "fcn", "none"))) == pytest.approx([3.5 / 2 - 1] * 2)
+    assert list(overfitting(Cells(found), Cell("mnist", "fcn", "none"))) == pytest.approx([3.5 / 2 - 1] * 2)
 
 
 # ---- sparsities
