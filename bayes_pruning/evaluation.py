@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from bayes_pruning import capacity, models
+from bayes_pruning.adam import Parameters
 from bayes_pruning.config import Prior
 from bayes_pruning.datasets import Dataset, Split
 from bayes_pruning.posterior import log_likelihood, log_priors
-from bayes_pruning.stack import Parameters, Stack
+from bayes_pruning.stack import Stack
 
 
 @dataclass(frozen=True)

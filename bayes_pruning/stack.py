@@ -12,13 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayes_pruning import gpu_layers, layers
+from bayes_pruning.adam import MOMENTS, Adam, Parameters
 from bayes_pruning.config import BF16, FULL
 from bayes_pruning.convolutions import Block
 from bayes_pruning.errors import ConfigError, UserError
-
-Parameters = dict[str, Tensor]  # by name, each [members, *shape]
-MOMENTS = ("exp_avg", "exp_avg_sq")
-VECTOR = 16  # float32 numbers in the widest vector register of a CPU
 
 
 class Stack:
@@ -47,7 +44,7 @@ class Stack:
             for name, _ in self.model.named_parameters()
         }
         self.keep: Parameters = {}  # 1 where a weight may change, 0 where it must stay zero; empty: all may change
-        self.optimizer = self._adam(learning_rate)
+        self.optimizer = Adam(self.parameters, learning_rate)
 
     def _stages(self, precision: str) -> list[layers.Stage] | None:
         """What the forward pass is made of, None for a model that is no sequence of known layers."""
@@ -59,25 +56,6 @@ class Stack:
                 "precision", precision, "fp32 or tf32 for a model with layers of kinds that can not be stacked"
             )
         return None
-
-    def _adam(self, learning_rate: float) -> torch.optim.Adam:
-        """Adam, fused where that treats a member alike whatever its place in the stack.
-
-        The fused CPU kernel rounds the last few numbers of a tensor otherwise than the rest, so a member's result would
-        depend on its place unless its numbers fill whole vectors; the few small tensors that do not are not fused.
-        """
-        on_cpu = self.device.type == "cpu"
-        tensors = list(self.parameters.values())
-        whole = [p for p in tensors if not on_cpu or p[0].numel() % VECTOR == 0]
-        rest = [p for p in tensors if on_cpu and p[0].numel() % VECTOR != 0]
-        groups = [{"params": whole, "fused": True}, {"params": rest, "fused": False, "foreach": False}]
-        used = [group for group in groups if group["params"]]
-        optimizer = torch.optim.Adam(used, lr=learning_rate, capturable=not on_cpu)  # so that steps can be recorded
-        for p in tensors:  # Adam would make these in its first step
-            moments = {name: torch.zeros_like(p, requires_grad=False) for name in MOMENTS}
-            optimizer.state[p] = {"step": torch.zeros((), device=self.device if not on_cpu else None), **moments}
-        optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]  # the first steps are
-        return optimizer
 
     def forward(self, x: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """Logits [members, batch, classes] of x [members | 1, batch, ...], by default with the stack's parameters."""
@@ -134,11 +112,11 @@ class Stack:
         losses = F.cross_entropy(logits.flatten(0, 1), targets.reshape(-1), reduction="none")
         losses = losses.view(self.size, -1).mean(dim=1)
         tensors = list(self.parameters.values())
-        gradients = torch.autograd.grad(losses.sum(), tensors)
-        for name, tensor, gradient in zip(self.parameters, tensors, gradients, strict=True):
-            gradient = gradient.contiguous()  # fused Adam walks memory, whatever the strides say
-            tensor.grad = gradient.mul_(self.keep[name]) if name in self.keep else gradient
-        self.optimizer.step()
+        gradients = [gradient.contiguous() for gradient in torch.autograd.grad(losses.sum(), tensors)]
+        for name, gradient in zip(self.parameters, gradients, strict=True):
+            if name in self.keep:
+                gradient.mul_(self.keep[name])
+        self.optimizer.step(gradients)
         return losses.detach()
 
     def version(self) -> Hashable:
@@ -165,22 +143,22 @@ class Stack:
                 self.keep[name] = torch.ones_like(self.parameters[name], requires_grad=False)
             self.keep[name][member] = mask.to(self.keep[name].dtype)
             for moment in MOMENTS:
-                self.optimizer.state[self.parameters[name]][moment][member] *= mask
+                self.optimizer.moments[moment][name][member] *= mask
 
     def state(self, member: int) -> dict[str, dict[str, Tensor]]:
         """All that changes as one member trains, as views: parameters, Adam's moments and the mask."""
         tensors = {"parameters": {name: p.detach()[member] for name, p in self.parameters.items()}}
         for moment in MOMENTS:
-            tensors[moment] = {n: self.optimizer.state[p][moment][member] for n, p in self.parameters.items()}
+            tensors[moment] = {n: tensor[member] for n, tensor in self.optimizer.moments[moment].items()}
         tensors["keep"] = {name: keep[member] for name, keep in self.keep.items()}
         return tensors
 
     def load_state(self, member: int, state: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
         """Continue a member from `state`, after `steps` optimiser steps (the same for all members)."""
         self.replace(member, state["parameters"])
-        for name, parameter in self.parameters.items():
-            for moment in MOMENTS:
-                self.optimizer.state[parameter][moment][member] = state[moment][name]
-            self.optimizer.state[parameter]["step"].fill_(steps)
+        for moment in MOMENTS:
+            for name, tensor in self.optimizer.moments[moment].items():
+                tensor[member] = state[moment][name]
+        self.optimizer.set_steps(steps)
         if state["keep"]:
             self.freeze_zeros(member, {name: mask != 0 for name, mask in state["keep"].items()})

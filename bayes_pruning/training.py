@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bayes_pruning import models, precision, streams
+from bayes_pruning.adam import Parameters
 from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig
 from bayes_pruning.datasets import CLASSES, Dataset
@@ -19,7 +20,7 @@ from bayes_pruning.network import Network
 from bayes_pruning.posterior import scaled
 from bayes_pruning.pruning import ESTIMATES, GATES, Candidate, Evidence, masks
 from bayes_pruning.schedules import SCHEDULES, Plan
-from bayes_pruning.stack import Parameters, Stack
+from bayes_pruning.stack import Stack
 from bayes_pruning.steps import ResidentEpoch
 
 

@@ -163,8 +163,7 @@ class Campaign:
 
 
 def _load_all_that_children_need() -> None:
-    """What a child would do in its first seconds: find Hydra's plugins, read the data, import torch's compiler."""
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    """What a child would do in its first seconds: find Hydra's plugins and read the data."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose("config", overrides=[*RUN, *QUIET])
     GlobalHydra.instance().clear()
