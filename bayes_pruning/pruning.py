@@ -6,6 +6,7 @@ prune at all. A pruner is one of each. To add your own, write the function and n
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -108,9 +109,17 @@ def snip(layer: Layer, examples: int | None = None) -> Tensor:
 
 
 @SELECTORS.register
-def evidence(layer: Layer, examples: int | None = None, draws: int | None = None) -> Tensor:
-    """Nats of log-likelihood that a weight's removal costs to second order, w^2 F / 2: docs/bayesian_schedule.md."""
-    return layer.weight.double().square() * layer.fisher(examples, draws) / 2
+def evidence(layer: Layer, examples: int | None = None, draws: int | None = None, reliability: float = 1.0) -> Tensor:
+    """Log-likelihood that a weight's removal costs to second order: docs/bayesian_schedule.md, equations 2 and 3.
+
+    Args:
+        layer: with its network.
+        examples: for the Fisher information, as laplace.fisher_diagonal takes it; so are the draws.
+        draws: random signs an image.
+        reliability: of its logarithm. 1: w^2 F / 2, in nats; between 0 and 1: w^2 F^reliability / 2, in nats but for
+            a factor that all weights share; 0: as `magnitude`.
+    """
+    return layer.weight.double().square() * layer.fisher(examples, draws) ** reliability / 2
 
 
 @GATES.register
@@ -176,9 +185,22 @@ def check(run: RunConfig) -> None:
     SELECTORS.check(pruner.selector, pruner.selector_options)
     GATES.check(pruner.gate, pruner.gate_options)
     SCHEDULES.check(pruner.schedule, pruner.schedule_options)
+    _check_numbers("pruner.selector_options", pruner.selector_options)
+    _check_numbers("pruner.gate_options", pruner.gate_options)
     GATES.find(pruner.gate)(Evidence(1, run.epochs, None, run.log_beta, run.seed), **pruner.gate_options)
     plan = Plan(1, run.epochs, run.sparsity, 0.0, run.log_beta, lambda _: 0.0)
     SCHEDULES.find(pruner.schedule)(plan, **pruner.schedule_options)
+
+
+def _check_numbers(field: str, options: Mapping[str, Any]) -> None:
+    """Of the options that several functions here take by the same names."""
+    for name in ("examples", "draws"):
+        value = options.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ConfigError(f"{field}.{name}", value, "a whole number of at least 1, or null")
+    value = options.get("reliability", 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigError(f"{field}.reliability", value, "a number from 0 to 1")
 
 
 def pruned_count(size: int, sparsity: float) -> int:

@@ -181,6 +181,18 @@ def test_the_evidence_saliency_tells_what_removal_costs(few_digits: Dataset) -> 
     assert float(saliency[order[:half]].sum()) < 0.05 * float(saliency.sum())
 
 
+def test_shrinking_the_information_leads_from_the_second_order_to_the_magnitude(few_digits: Dataset) -> None:
+    trainer = Trainer([run_of("pruner=none")], few_digits, CPU)
+    trainer.run_epoch()
+    network, name = trainer._network(0), "3.weight"
+    layer = Layer(name, network.parameters[name], 0, 1, network)
+    assert torch.equal(evidence_saliency(layer), layer.weight.double().square() * layer.fisher() / 2)
+    assert torch.equal(evidence_saliency(layer, reliability=0), layer.weight.double().square() / 2)
+    halfway = evidence_saliency(layer, reliability=0.5)  # the geometric mean of the two ends
+    ends = evidence_saliency(layer) * evidence_saliency(layer, reliability=0)
+    assert torch.allclose(halfway, ends.sqrt(), rtol=1e-12)
+
+
 def test_a_new_field_of_a_pruner_changes_no_identity() -> None:
     """Runs made before schedules existed keep their folders: this hash is of such a run."""
     assert run_config(composed("dataset=mnist", "pruner=magnitude", "sparsity=0.25")).hash() == "6c284bfca9"
