@@ -111,7 +111,7 @@ class Trainer:
         """Lines 4 to 16 of Algorithms 2 and 3: prune the members whose gates open; their scores after pruning."""
         self.decisions = {}
         open_gates = [m for m in before if self.runs[m].tries_candidate or self._gate_opens(m, self.evidence[m])]
-        networks = {member: self._network(member) for member in open_gates}
+        networks = {member: self.network(member) for member in open_gates}
         found = {member: self._masks(member, network, before[member]) for member, network in networks.items()}
         keeps = {member: keep for member, keep in found.items() if keep is not None}
         tried = list(keeps)
@@ -130,7 +130,8 @@ class Trainer:
                 self.stack.freeze_zeros(member, keeps[member])
         return scores
 
-    def _network(self, member: int) -> Network:
+    def network(self, member: int) -> Network:
+        """A copy of one member as it is now, for what looks at a network alone."""
         run, train = self.runs[member], self.data.train
         parameters = {name: parameter[0] for name, parameter in self.stack.members([member]).items()}
         prunable = tuple(self.prunable)

@@ -163,7 +163,7 @@ def test_the_evidence_saliency_tells_what_removal_costs(few_digits: Dataset) -> 
     trainer = Trainer([run_of("pruner=none", "epochs=8")], few_digits, CPU)
     for _ in range(8):
         trainer.run_epoch()
-    network, name, train = trainer._network(0), "1.weight", few_digits.train
+    network, name, train = trainer.network(0), "1.weight", few_digits.train
     saliency = evidence_saliency(Layer(name, network.parameters[name], 0, 8, network)).flatten()
     order = saliency.argsort()
     half = len(order) // 2
@@ -184,7 +184,7 @@ def test_the_evidence_saliency_tells_what_removal_costs(few_digits: Dataset) -> 
 def test_shrinking_the_information_leads_from_the_second_order_to_the_magnitude(few_digits: Dataset) -> None:
     trainer = Trainer([run_of("pruner=none")], few_digits, CPU)
     trainer.run_epoch()
-    network, name = trainer._network(0), "3.weight"
+    network, name = trainer.network(0), "3.weight"
     layer = Layer(name, network.parameters[name], 0, 1, network)
     assert torch.equal(evidence_saliency(layer), layer.weight.double().square() * layer.fisher() / 2)
     assert torch.equal(evidence_saliency(layer, reliability=0), layer.weight.double().square() / 2)

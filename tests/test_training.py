@@ -230,7 +230,7 @@ def test_a_gate_with_its_own_estimate_tests_that(few_digits: Dataset) -> None:
     [row] = trainer.run_epoch()
     assert row is not None
     assert row.pruned == 0
-    decision, network = trainer.decisions[0], trainer._network(0)
+    decision, network = trainer.decisions[0], trainer.network(0)
     keep = masks(run, network, 0.001)
     weights = {name: network.parameters[name] for name in network.prunable}
     after = dict(network.parameters) | {name: weights[name] * keep[name] for name in weights}
