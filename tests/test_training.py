@@ -45,7 +45,7 @@ def test_a_run_has_the_same_bits_alone_and_in_a_mixed_stack(model: str, few_digi
         for i, (pruner, (regrow, decision)) in enumerate(product(PRUNERS, readings))
     ]
     if model == "cnn":
-        runs = runs[::3]
+        runs = runs[3::5]  # one a pruner but "random", in different readings
     together = train(runs, few_digits, 3)
     for run, rows in zip(runs, together, strict=True):
         assert train([run], few_digits, 3) == [rows]
