@@ -86,7 +86,7 @@ def persistence(trainer: Trainer) -> list[tuple[int, float, float]]:
     seen: dict[int, Tensor] = {}
     for epoch in range(1, trainer.runs[0].epochs + 1):
         trainer.run_epoch()
-        if epoch in LOOKS:
+        if epoch in LOOKS and epoch < trainer.runs[0].epochs:
             seen[epoch] = information(trainer)
     last = information(trainer)
     stay = torch.cat([trainer.network(0).parameters[name].flatten() for name in trainer.prunable]) != 0

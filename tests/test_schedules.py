@@ -197,3 +197,29 @@ def test_a_new_field_of_a_pruner_changes_no_identity() -> None:
     """Runs made before schedules existed keep their folders: this hash is of such a run."""
     assert run_config(composed("dataset=mnist", "pruner=magnitude", "sparsity=0.25")).hash() == "6c284bfca9"
     assert run_of("pruner=gradual").identity()["pruner"]["schedule"] == "gradual"
+
+
+def test_the_reliability_is_chosen_without_the_test_images(
+    script: Any, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    original = Trainer.__init__
+
+    def watched(self: Trainer, runs: Any, data: Dataset, device: torch.device) -> None:
+        seen.append(data)
+        original(self, runs, data, device)
+
+    monkeypatch.setattr(Trainer, "__init__", watched)
+    few = ("dataset=mnist_5k", "epochs=6", "model.hidden=[8]", "batch_size=200", "pruner.schedule_options.end=4")
+    code, printed = script("choose_reliability.py", *few)
+    assert code == 0
+    assert len(seen) == 2
+    for data in seen:
+        both = [torch.cat([getattr(data.train, part), getattr(data.test, part)]) for part in ("images", "labels")]
+        assert torch.equal(both[0], digits.train.images)  # the training images, in two parts
+        assert torch.equal(both[1], digits.train.labels)
+        assert len(data.test) == 800
+    rows = [line.split("|")[1:-1] for line in printed.splitlines() if line.startswith("| ")]
+    assert [row[0].strip() for row in rows[1:5]] == ["0", "0.25", "0.5", "1"]
+    assert [row[0].strip() for row in rows[6:]] == ["2", "5"]
+    assert all(0 < float(row[2]) <= 1 for row in rows[6:])  # a weight's information resembles what it was
