@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from bayes_pruning import schedule_tables
 from bayes_pruning.decisions import log_ratio
 from bayes_pruning.errors import UserError
 from bayes_pruning.publication import Publication, filled
+from bayes_pruning.schedule_study import ScheduleStudy
 
 FOLDER = ROOT / "outputs" / "published"
 
@@ -19,15 +21,36 @@ def publication() -> Publication:
     return Publication(FOLDER / "fcn.parquet")
 
 
-def test_the_committed_tables_are_those_of_the_committed_runs(publication: Publication) -> None:
-    for name, text in publication.texts().items():
+@pytest.fixture(scope="module")
+def schedules() -> ScheduleStudy:
+    return ScheduleStudy(FOLDER / "schedules.parquet")
+
+
+@pytest.mark.parametrize("study", ["publication", "schedules"])
+def test_the_committed_tables_are_those_of_the_committed_runs(study: str, request: pytest.FixtureRequest) -> None:
+    for name, text in request.getfixturevalue(study).texts().items():
         assert (FOLDER / name).read_text() == text, f"{name} is out of date: run python scripts/rebuild.py"
 
 
-def test_the_page_quotes_the_committed_runs(publication: Publication) -> None:
-    page = (ROOT / "docs" / "reproduction.md").read_text()
-    assert "<!-- begin ranking -->" in page
-    assert filled(page, publication.blocks()) == page, "out of date: run python scripts/rebuild.py"
+@pytest.mark.parametrize(
+    ("study", "page", "block"),
+    [("publication", "reproduction.md", "ranking"), ("schedules", "bayesian_schedule.md", "schedule-targets")],
+)
+def test_the_page_quotes_the_committed_runs(study: str, page: str, block: str, request: pytest.FixtureRequest) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    assert f"<!-- begin {block} -->" in text
+    assert filled(text, request.getfixturevalue(study).blocks()) == text, "out of date: run python scripts/rebuild.py"
+
+
+def test_every_published_schedule_ends_exactly_as_sparse_as_asked(schedules: ScheduleStudy) -> None:
+    """And stays so: from the epoch on in which the target was reached, trained networks have no fewer zeros."""
+    pruned = schedules.runs[schedules.runs["pruner"] != "none"]
+    last = pruned[pruned["epoch"] == pruned["epochs"]]
+    gap = (last["sparsity"] - last["target_sparsity"]).abs() * last["prunable_weights"]
+    assert len(last) >= 7 * 5
+    assert gap.max() <= schedule_tables.ROUNDING
+    for _, run in pruned.groupby("run"):
+        assert (run["sparsity_before"].to_numpy()[1:] >= run["sparsity"].to_numpy()[:-1]).all()
 
 
 def test_by_the_quotient_of_the_logs_no_gate_would_have_closed_in_any_classic_run(publication: Publication) -> None:
@@ -40,11 +63,13 @@ def test_by_the_quotient_of_the_logs_no_gate_would_have_closed_in_any_classic_ru
     assert min(tested) > math.log(0.98)  # beta is 0.5
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/reproduction.md"])
-def test_every_picture_of_a_page_is_there(page: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "least"), [("README.md", 2), ("docs/reproduction.md", 2), ("docs/bayesian_schedule.md", 1)]
+)
+def test_every_picture_of_a_page_is_there(page: str, least: int) -> None:
     path = ROOT / page
     shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", path.read_text())
-    assert len(shown) >= 2
+    assert len(shown) >= least
     for picture in shown:
         assert (path.parent / picture).is_file()
 

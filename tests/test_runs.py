@@ -109,7 +109,7 @@ def test_runs_that_are_the_same_run_have_the_same_hash() -> None:
 
 def test_a_real_command_killed_at_random_ends_as_if_nothing_had_happened(command: Command, tmp_path: Path) -> None:
     """The real `python train.py`, larger networks, four in a stack; faults/ kills at chosen moments, more often."""
-    sweep = ("-m", "pruner=random,bayes_magnitude", "protocol.regrow=true,false", *SMALL, "epochs=4")
+    sweep = ("-m", "pruner=random,bayes_magnitude", "protocol.regrow=true,false", *SMALL, "epochs=4", "batch_size=200")
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     arguments = [sys.executable, str(ROOT / "train.py"), *sweep, f"output_dir={killed}"]
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
