@@ -8,7 +8,7 @@ A linear layer calls oneDNN, not MKL's batched product: measured twice as fast o
 on Intel's, and a member's numbers are then the same to the bit whatever its company (docs/performance.md).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -32,6 +32,15 @@ _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn,
 _product = _onednn_product if _HAS_ONEDNN else _plain_product
 
 
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """a @ b.T for a [n, k] and b [m, k], on a CPU by what is fastest there."""
+    return _product(a, b) if _is_for_onednn(a) else _plain_product(a, b)
+
+
+def _is_for_onednn(x: Tensor) -> bool:
+    return x.is_cpu and x.dtype == torch.float32
+
+
 def _join(members: list[Tensor]) -> Tensor:
     """torch.stack, without a copy for a stack of one."""
     return torch.stack(members) if len(members) > 1 else members[0].unsqueeze(0)
@@ -50,17 +59,17 @@ class _CpuLinear(torch.autograd.Function):
         return _join([_product(*member) for member in zip(x, weight, bias, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
         (grad,) = gradients
         x, weight = ctx.saved_tensors
-        grad_x = None
+        grad_x, grad_weight = None, None
         if ctx.needs_input_grad[0]:
             grad_x = _join([_product(g, w.t()) for g, w in zip(grad, weight, strict=True)])
             grad_x = grad_x.sum(0, keepdim=True) if len(x) == 1 else grad_x
-        if len(x) == 1:
+        if ctx.needs_input_grad[1] and len(x) == 1:
             wide = grad.transpose(0, 1).reshape(grad.shape[1], -1)
             grad_weight = _product(wide.t(), x[0].t()).view_as(weight)
-        else:
+        elif ctx.needs_input_grad[1]:
             grad_weight = _join([_product(g.t(), a.t()) for g, a in zip(grad, x, strict=True)])
         return grad_x, grad_weight, grad.sum(1)
 
@@ -133,6 +142,29 @@ def stages(model: nn.Module) -> list[Stage]:
         Stage(partial(STACKED[type(layer)], layer), tuple(f"{index}.{name}" for name, _ in layer.named_parameters()))
         for index, layer in enumerate(model.children())
     ]
+
+
+def apply(layer: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """One network's `layer` with `parameters` in place of its own, of x [batch, ...]; on a CPU as in a stack."""
+    if not _is_for_onednn(x) or type(layer) not in STACKED:
+        return torch.func.functional_call(layer, dict(parameters), (x,))  # type: ignore[no-any-return]
+    own = [parameters[name].unsqueeze(0) for name, _ in layer.named_parameters()]
+    return STACKED[type(layer)](layer, x.unsqueeze(0), *own).squeeze(0)
+
+
+def logits(model: nn.Module, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    """One network's logits [batch, classes] with `parameters` in place of its own."""
+    if not is_stackable(model):
+        return torch.func.functional_call(model, dict(parameters), (images,))  # type: ignore[no-any-return]
+    x = images
+    for index, layer in enumerate(model.children()):
+        x = apply(layer, own_parameters(index, layer, parameters), x)
+    return x
+
+
+def own_parameters(index: int, layer: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of a stackable model's `parameters` those of its layer number `index`, by the layer's own names."""
+    return {name: parameters[f"{index}.{name}"] for name, _ in layer.named_parameters()}
 
 
 def is_stackable(model: nn.Module) -> bool:
