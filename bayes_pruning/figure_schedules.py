@@ -43,9 +43,9 @@ def schedules(frame: pd.DataFrame, style: Style) -> Figure:
             _panel(axes, runs, dataset, model, sparsities)
         panels[0].set_ylabel("test accuracy after pruning")
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, handlelength=3.0)
+        figure.legend(handles, labels, loc="outside upper center", ncols=5, handlelength=2.6, columnspacing=1.4)
         counts = {len(found) for (*_, pruner, _), found in runs.items() if pruner != UNPRUNED}
-        seeds = " or ".join(map(str, sorted(counts)))
+        seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
         small_print(figure, style, [f"Mean of {seeds} seeds, upright lines ±1 standard deviation; last epoch."])
     return figure
 
@@ -56,6 +56,9 @@ Runs = Mapping[tables.Key, pd.DataFrame]
 def _panel(axes: Axes, runs: Runs, dataset: str, model: str, sparsities: Sequence[float]) -> None:
     axes.set_title(f"{display_name(dataset)}, {display_name(model)}")
     error_scale(axes)
+    if (dataset, model, UNPRUNED, 0.0) in runs:
+        baseline = runs[dataset, model, UNPRUNED, 0.0][AFTER.column].mean()
+        axes.axhline(baseline, color=BLACK, linestyle="--", linewidth=0.8, label="Unpruned")
     for place, method in enumerate(METHODS):
         _method(axes, runs, (dataset, model, method), sparsities, (place - len(METHODS) // 2) * STEP)
     for column, marker in zip(CLAIMED, "*+", strict=True):

@@ -70,10 +70,10 @@ def test_tables_say_what_is_missing_and_quote_the_paper() -> None:
 def test_the_figure_has_a_panel_for_each_data_set_and_a_line_for_each_method() -> None:
     parts = [cell(method, sparsity, BASELINE) for method in METHODS for sparsity in (0.9, 0.99)]
     fashion = [part.assign(dataset="fashion_mnist", hash=part["hash"] + "f") for part in parts[:2]]
-    drawn = schedules(frame(*parts, *fashion), STYLES["paper"])
+    drawn = schedules(frame(*parts, *fashion, runs("mnist fcn none")), STYLES["paper"])
     first, second = drawn.axes
     assert first.get_title() == "MNIST, FCN"
-    assert len(first.get_lines()) == len(METHODS) + 2  # and two columns of the paper
+    assert len(first.get_lines()) == len(METHODS) + 3  # and two columns of the paper, and the unpruned network
     assert len(second.get_lines()) == 1 + 2
     [line] = [line for line in first.get_lines() if line.get_label() == "Bayes Schedule"]
     assert line.get_color() == LOOKS["bayes_schedule"].color
