@@ -112,22 +112,26 @@ class Trainer:
         self.decisions = {}
         open_gates = [m for m in before if self.runs[m].tries_candidate or self._gate_opens(m, self.evidence[m])]
         networks = {member: self.network(member) for member in open_gates}
-        found = {member: self._masks(member, network, before[member]) for member, network in networks.items()}
-        keeps = {member: keep for member, keep in found.items() if keep is not None}
-        tried = list(keeps)
-        pruned = self._pruned([networks[member] for member in tried], list(keeps.values()))
-        scores = dict(zip(tried, self._score(pruned, tried), strict=True))
+        keeps: dict[int, Parameters] = {}
+        scores: dict[int, Score] = {}
+        for member, network in networks.items():
+            keep, score = self._choose(member, network, before[member])
+            keeps |= {} if keep is None else {member: keep}
+            scores |= {} if score is None else {member: score}
+        rest = [member for member in keeps if member not in scores]
+        pruned = self._pruned([networks[member] for member in rest], [keeps[member] for member in rest])
+        scores |= dict(zip(rest, self._score(pruned, rest), strict=True))
         for member in before:  # where nothing is pruned, the same network twice: a Bayes factor of 1
             self.evidence[member] = self._comparison(member, before[member], before[member])
-        for i, member in enumerate(tried):
-            comparison = self._comparison(member, before[member], scores[member], networks[member], keeps[member])
+        for member, keep in keeps.items():
+            comparison = self._comparison(member, before[member], scores[member], networks[member], keep)
             if self.runs[member].tries_candidate and not self._gate_opens(member, comparison):
                 del scores[member]
                 continue
             self.evidence[member] = comparison
-            self.stack.replace(member, {name: pruned[name][i] for name in self.prunable})
+            self.stack.replace(member, {name: networks[member].parameters[name] * keep[name] for name in keep})
             if not self.runs[member].protocol.regrow:
-                self.stack.freeze_zeros(member, keeps[member])
+                self.stack.freeze_zeros(member, keep)
         return scores
 
     def network(self, member: int) -> Network:
@@ -137,18 +141,19 @@ class Trainer:
         prunable = tuple(self.prunable)
         return Network(self.stack.model, parameters, prunable, train.images, train.labels, run.seed, self.epoch)
 
-    def _masks(self, member: int, network: Network, before: Score) -> Parameters | None:
-        """What stays of a member under its schedule, None if that prunes nothing in this epoch."""
+    def _choose(self, member: int, network: Network, before: Score) -> tuple[Parameters | None, Score | None]:
+        """What stays of a member under its schedule, None if it prunes nothing; its score, if the schedule asked for it."""
         run = self.runs[member]
+        scores: dict[float, Score] = {}
 
         def log_bayes_factor(sparsity: float) -> float:
             keep = masks(run, network, sparsity)
-            [score] = self._score(self._pruned([network], [keep]), [member])
-            return self._comparison(member, before, score, network, keep).tested
+            [scores[sparsity]] = self._score(self._pruned([network], [keep]), [member])
+            return self._comparison(member, before, scores[sparsity], network, keep).tested
 
         plan = Plan(self.epoch, run.epochs, run.sparsity, before.zeros / self.weights, run.log_beta, log_bayes_factor)
         sparsity = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
-        return None if sparsity is None else masks(run, network, sparsity)
+        return (None, None) if sparsity is None else (masks(run, network, sparsity), scores.get(sparsity))
 
     @staticmethod
     def _pruned(networks: Sequence[Network], keeps: Sequence[Mapping[str, Tensor]]) -> Parameters:
