@@ -142,7 +142,7 @@ class Trainer:
         return Network(self.stack.model, parameters, prunable, train.images, train.labels, run.seed, self.epoch)
 
     def _choose(self, member: int, network: Network, before: Score) -> tuple[Parameters | None, Score | None]:
-        """What stays of a member under its schedule, None if it prunes nothing; its score, if the schedule asked for it."""
+        """What stays of a member under its schedule, None if it prunes nothing; its score, if that was asked for."""
         run = self.runs[member]
         scores: dict[float, Score] = {}
 
