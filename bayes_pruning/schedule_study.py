@@ -43,9 +43,13 @@ class ScheduleStudy:
         parts = {
             "Accuracy after pruning": schedule_tables.accuracies(self.runs),
             "Minus gradual magnitude pruning": schedule_tables.differences(self.runs),
+            "Minus gradual magnitude pruning over all layers together": self._minus_global(),
             "Targets": schedule_tables.targets_table(self.runs),
         }
         return {"schedules.md": "\n".join(f"### {title}\n\n{text}" for title, text in parts.items())}
+
+    def _minus_global(self) -> str:
+        return schedule_tables.differences(self.runs, "gradual_global", ("gradual_evidence", "bayes_schedule"))
 
     def pictures(self) -> dict[str, bytes]:
         """The figure, by file name."""
@@ -59,5 +63,6 @@ class ScheduleStudy:
             "origin": lambda: origin(self.runs, self.summaries),
             "schedules": lambda: schedule_tables.accuracies(self.runs),
             "schedule-differences": lambda: schedule_tables.differences(self.runs),
+            "schedule-differences-global": self._minus_global,
             "schedule-targets": lambda: schedule_tables.targets_table(self.runs),
         }

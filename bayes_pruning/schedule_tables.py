@@ -60,10 +60,10 @@ def accuracies(frame: pd.DataFrame) -> str:
     return _markdown(head, rows)
 
 
-def differences(frame: pd.DataFrame, reference: str = BASELINE) -> str:
-    """Markdown: each method minus `reference`, paired by seed, with 95% t intervals."""
+def differences(frame: pd.DataFrame, reference: str = BASELINE, methods: Sequence[str] = METHODS) -> str:
+    """Markdown: each of `methods` minus `reference`, paired by seed, with 95% t intervals."""
     runs = tables.final_by_seed(frame)
-    others = [method for method in METHODS if method != reference]
+    others = [method for method in methods if method != reference]
     rows = []
     for dataset, model, sparsity in _places(runs):
         cells = []

@@ -55,6 +55,9 @@ def test_differences_are_those_of_the_pruned_networks_paired_by_seed() -> None:
     mean = sum(proposed) / 3
     assert target.over_paper == pytest.approx({"magnitude": mean - 0.9743, "bayes_magnitude": mean - 0.9767})
     assert f"[{wanted.low:+.4f}, {wanted.high:+.4f}]" in schedule_tables.differences(both)
+    turned = schedule_tables.differences(both, "bayes_schedule", ("gradual", "bayes_schedule"))
+    assert turned.splitlines()[0] == "| Dataset | Model | Sparsity | Gradual |"
+    assert f"[{-wanted.high:+.4f}, {-wanted.low:+.4f}]" in turned
 
 
 def test_tables_say_what_is_missing_and_quote_the_paper() -> None:
