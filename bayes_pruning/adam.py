@@ -1,7 +1,7 @@
 """Adam (Kingma and Ba, 2015, algorithm 1) for a stack of networks, by torch's own kernels.
 
-`torch.optim.Adam` calls the same function. Its class is not used because it imports torch's compiler, two seconds at
-every start of a program, only to keep it out of its way.
+`torch.optim.Adam` calls the same function. Its class is not used because it imports torch's compiler, two seconds of a
+program's start, only to keep it out of its way (torchvision imports it too, so this helps where that is not needed).
 """
 
 from collections.abc import Mapping, Sequence

@@ -24,7 +24,7 @@ def main() -> None:
     """Time it three times."""
     train = Path(__file__).resolve().parents[1] / "train.py"
     for _ in range(3):
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             command = [sys.executable, "-c", PROGRAM, str(train), "-m", *sys.argv[1:], f"output_dir={folder}"]
             start = time.perf_counter()
             done = subprocess.run(command, cwd=train.parent, capture_output=True, text=True, check=False)
