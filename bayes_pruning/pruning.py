@@ -4,6 +4,7 @@ A selector scores the weights of one layer; the lowest scores are pruned. A gate
 prune at all. A pruner is one of each. To add your own, write the function and name it in a file of conf/pruner.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -231,12 +232,14 @@ def keep_mask(score: Tensor, count: int) -> Tensor:
 def masks(run: RunConfig, network: Network, sparsity: float) -> dict[str, Tensor]:
     """What stays if a network is pruned to `sparsity` now: bool, True where a weight stays, by prunable parameter.
 
-    In scope "layer" exactly `pruned_count` of each layer's weights go, in scope "global" of all of them together.
+    In scope "layer" exactly `pruned_count` of each layer's weights go, in scope "global" of all of them together. What
+    is zero goes first, whatever the selector says: else a weight without influence could take its place, and one whose
+    mask is kept would be free to grow back.
     """
     selector, options = SELECTORS.find(run.pruner.selector), run.pruner.selector_options
     weights = {name: network.parameters[name] for name in network.prunable}
     scores = {
-        name: selector(Layer(name, weight, run.seed, network.epoch, network), **options)
+        name: selector(Layer(name, weight, run.seed, network.epoch, network), **options).where(weight != 0, -math.inf)
         for name, weight in weights.items()
     }
     if run.pruner.scope == "layer":

@@ -59,6 +59,23 @@ def test_masks_are_kept_and_the_count_is_exact_at_the_end(pruner: str, few_digit
     assert rows[-1].test_accuracy == rows[-1].pruned_test_accuracy
 
 
+@pytest.mark.parametrize("selector", ["snip", "evidence"])
+def test_zeros_go_before_weights_that_have_no_influence(selector: str, few_digits: Dataset) -> None:
+    """Both have the score 0; were the others taken first, weights with a kept mask would be set free."""
+    network = network_of(few_digits)
+    weight = network.parameters["1.weight"]
+    network.parameters["1.bias"][:50] = -100  # dead units
+    influence = network.fisher(draws=1)["1.weight"] != 0
+    assert not influence[:50].any()
+    zeros = influence & (torch.rand(weight.shape, generator=torch.Generator().manual_seed(0)) < 0.1)
+    weight[zeros] = 0
+    total = sum(network.parameters[name].numel() for name in network.prunable)
+    run = run_of("pruner=gradual_snip", f"pruner.selector={selector}")
+    keep = masks(run, network, (int(zeros.sum()) + 10) / total)["1.weight"]
+    assert not keep[zeros].any()
+    assert int((~keep).sum()) == int(zeros.sum()) + 10
+
+
 def test_gradual_is_the_cubic_of_zhu_and_gupta() -> None:
     """s_t = s_f + (s_i - s_f) (1 - (t - t_0) / (n dt))^3, s_i = 0, with t_0 the epoch before the first pruning."""
     for start, end in ((1, 20), (5, 12), (3, 3)):
