@@ -24,11 +24,15 @@ SUFFIX = ".parquet"
 PROVENANCE = ("config", "overrides", "summary")  # columns of JSON text, kept out of the frame
 LEDGER = {f"ledger_{name}": name for name in decisions.COLUMNS}
 METADATA_KEY = b"bayes_pruning"
+PLACES = ("output_dir", "data_root")  # settings that are folders of the machine
 FORMAT = 2
 
 
 def provenance(folder: Path) -> dict[str, Any]:
-    """What made a finished run: its resolved config, the overrides of its command line and its summary."""
+    """What made a finished run: its resolved config, the overrides of its command line and its summary.
+
+    Of absolute paths in PLACES the last part only: an archive is for others, whose folders are elsewhere.
+    """
     from omegaconf import OmegaConf
 
     overrides = folder / ".hydra" / "overrides.yaml"
@@ -37,7 +41,20 @@ def provenance(folder: Path) -> dict[str, Any]:
         given: Any = OmegaConf.to_container(OmegaConf.load(overrides)) if overrides.exists() else []
     except Exception as error:  # OmegaConf, yaml and the file system each raise their own
         raise UserError(f"{folder / '.hydra'} can not be read ({type(error).__name__}: {error}).") from error
+    config |= {name: _last_part(config[name]) for name in PLACES if name in config}
+    given = [
+        f"{name}={_last_part(value)}" if name in PLACES else text for text in given for name, value in [_split(text)]
+    ]
     return {"config": config, "overrides": given, "summary": read_json(folder / "summary.json")}
+
+
+def _split(override: str) -> tuple[str, str]:
+    name, _, value = override.partition("=")
+    return name, value
+
+
+def _last_part(path: str) -> str:
+    return Path(path).name if Path(path).is_absolute() else path
 
 
 def write(

@@ -221,6 +221,22 @@ def test_archive_keeps_configs_commands_and_versions(runs, tmp_path):
         assert kept[folder.name]["overrides"] == list(OmegaConf.load(folder / ".hydra/overrides.yaml"))
 
 
+def test_archive_names_no_folder_of_the_machine(own_runs, tmp_path):
+    folder = folder_of(own_runs, "random", 0.9, 0)
+    for name, at in (("config.yaml", "output_dir"), ("overrides.yaml", None)):
+        file = folder / ".hydra" / name
+        given = OmegaConf.load(file)
+        if at:
+            given.output_dir, given.data_root = "/mine/alone/runs", "data"
+        else:
+            given.extend(["output_dir=/mine/alone/runs", "data_root=data"])
+        OmegaConf.save(given, file)
+    results.publish(own_runs, tmp_path / "runs.parquet")
+    kept = archive.read_provenance(tmp_path / "runs.parquet")[folder.name]
+    assert (kept["config"]["output_dir"], kept["config"]["data_root"]) == ("runs", "data")
+    assert kept["overrides"][-2:] == ["output_dir=runs", "data_root=data"]
+
+
 def test_archive_remembers_what_was_not_finished(own_runs, tmp_path):
     folder = folder_of(own_runs, "random", 0.9, 0)
     (folder / "summary.json").unlink()
