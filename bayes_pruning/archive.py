@@ -42,15 +42,13 @@ def provenance(folder: Path) -> dict[str, Any]:
     except Exception as error:  # OmegaConf, yaml and the file system each raise their own
         raise UserError(f"{folder / '.hydra'} can not be read ({type(error).__name__}: {error}).") from error
     config |= {name: _last_part(config[name]) for name in PLACES if name in config}
-    given = [
-        f"{name}={_last_part(value)}" if name in PLACES else text for text in given for name, value in [_split(text)]
-    ]
+    given = [_without_folders(override) for override in given]
     return {"config": config, "overrides": given, "summary": read_json(folder / "summary.json")}
 
 
-def _split(override: str) -> tuple[str, str]:
+def _without_folders(override: str) -> str:
     name, _, value = override.partition("=")
-    return name, value
+    return f"{name}={_last_part(value)}" if name in PLACES else override
 
 
 def _last_part(path: str) -> str:
