@@ -41,14 +41,14 @@ def provenance(folder: Path) -> dict[str, Any]:
         given: Any = OmegaConf.to_container(OmegaConf.load(overrides)) if overrides.exists() else []
     except Exception as error:  # OmegaConf, yaml and the file system each raise their own
         raise UserError(f"{folder / '.hydra'} can not be read ({type(error).__name__}: {error}).") from error
-    config |= {name: _last_part(config[name]) for name in PLACES if name in config}
-    given = [_without_folders(override) for override in given]
-    return {"config": config, "overrides": given, "summary": read_json(folder / "summary.json")}
+    places = {name: _last_part(config[name]) for name in PLACES if name in config}
+    given = [_with_places(override, places) for override in given]
+    return {"config": config | places, "overrides": given, "summary": read_json(folder / "summary.json")}
 
 
-def _without_folders(override: str) -> str:
-    name, _, value = override.partition("=")
-    return f"{name}={_last_part(value)}" if name in PLACES else override
+def _with_places(override: str, places: Mapping[str, str]) -> str:
+    name = override.partition("=")[0].lstrip("+")
+    return f"{name}={places[name]}" if name in places else override
 
 
 def _last_part(path: str) -> str:

@@ -231,7 +231,7 @@ def test_archive_names_no_folder_of_the_machine(own_runs, tmp_path):
         if at:
             given.output_dir, given.data_root = "/mine/alone/runs", "data"
         else:
-            given.extend(["output_dir=/mine/alone/runs", "data_root=data"])
+            given.extend(["++output_dir='/mine/alone/runs'", "data_root=data"])
         OmegaConf.save(given, file)
     results.publish(own_runs, tmp_path / "runs.parquet")
     kept = archive.read_provenance(tmp_path / "runs.parquet")[folder.name]
