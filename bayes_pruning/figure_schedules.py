@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayes_pruning import tables
+from bayes_pruning.curves import percent
 from bayes_pruning.figure_accuracy import accuracy_axis, error_scale
 from bayes_pruning.logged import UNPRUNED
 from bayes_pruning.plot_parts import small_print
 from bayes_pruning.plot_style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, Look, Style
 from bayes_pruning.schedule_tables import CLAIMED, METHODS, PROPOSED
-from bayes_pruning.table_formats import display_name, percent
+from bayes_pruning.table_formats import display_name
 from bayes_pruning.tables import AFTER
 
 LOOKS = dict(
