@@ -44,6 +44,7 @@ class ScheduleStudy:
             "Accuracy after pruning": schedule_tables.accuracies(self.runs),
             "Minus gradual magnitude pruning": schedule_tables.differences(self.runs),
             "Minus gradual magnitude pruning over all layers together": self._minus_global(),
+            "What the Bayes factor adds": schedule_tables.brake(self.runs),
             "Targets": schedule_tables.targets_table(self.runs),
         }
         return {"schedules.md": "\n".join(f"### {title}\n\n{text}" for title, text in parts.items())}
@@ -64,5 +65,6 @@ class ScheduleStudy:
             "schedules": lambda: schedule_tables.accuracies(self.runs),
             "schedule-differences": lambda: schedule_tables.differences(self.runs),
             "schedule-differences-global": self._minus_global,
+            "schedule-brake": lambda: schedule_tables.brake(self.runs),
             "schedule-targets": lambda: schedule_tables.targets_table(self.runs),
         }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bayes_pruning import tables
+from bayes_pruning.curves import Cell, curves, runs_of
 from bayes_pruning.logged import UNPRUNED
 from bayes_pruning.statistics import Difference, paired_difference, summarise
 from bayes_pruning.table_formats import MISSING, display_name, percent
@@ -20,6 +21,7 @@ METHODS = (
     "one_shot", "iterative", "gradual", "gradual_global", "gradual_snip", "gradual_evidence", "bayes_schedule",
 )  # fmt: skip
 BASELINE, PROPOSED = "gradual", "bayes_schedule"
+FLOOR = "gradual_evidence"  # the proposed method without its Bayes factor: it prunes to the floor of the schedule
 CLAIMED = ("magnitude", "bayes_magnitude")  # the paper's columns that a target is taken from
 WEIGHTS = "prunable_weights"  # a column beside those of results.load
 ROUNDING = 2  # weights: the zeros of each of three or four layers are a whole number
@@ -105,6 +107,38 @@ def targets_table(frame: pd.DataFrame, method: str = PROPOSED) -> str:
         verdict = "met" if target.met else "missed"
         rows.append([*names, "yes" if target.exact else "no", *beyond, baseline, verdict])
     return _markdown([*head, f"minus {display_name(BASELINE)}", "Target"], rows)
+
+
+def brake(frame: pd.DataFrame) -> str:
+    """Markdown: what the Bayes factor adds to the floor of its schedule, and in how many epochs of each seed it let
+    more go than that floor (the last of them in brackets)."""
+    runs = tables.final_by_seed(frame)
+    rows = []
+    for place in _places(runs):
+        dataset, model, sparsity = place
+        found = _paired(runs, (dataset, model, PROPOSED, sparsity), (dataset, model, FLOOR, sparsity))
+        if found is not None:
+            epochs = [f"{count} ({last})" if count else "0" for count, last in _beyond_floor(frame, place)]
+            names = [display_name(dataset), display_name(model), percent(sparsity)]
+            rows.append([*names, _interval(found), ", ".join(epochs)])
+    both = f"{display_name(PROPOSED)} minus {display_name(FLOOR)}"
+    return _markdown(["Dataset", "Model", "Sparsity", both, "Epochs beyond the floor"], rows)
+
+
+def _beyond_floor(frame: pd.DataFrame, place: tuple[str, str, float]) -> list[tuple[int, int]]:
+    """For each seed, the epochs that pruned and left more zeros than FLOOR has then: how many, and the last."""
+    dataset, model, sparsity = place
+    proposed, floor = (Cell(dataset, model, method, sparsity) for method in (PROPOSED, FLOOR))
+    before, after = (curves(frame, proposed, column) for column in ("sparsity_before", "sparsity"))
+    weights = runs_of(frame, proposed)[WEIGHTS].iloc[0]
+    found = []
+    for seed, reached in curves(frame, floor, "sparsity").items():
+        if seed in after:
+            more = (after[seed] - reached) * weights > ROUNDING
+            grown = (after[seed] - before[seed]) * weights > ROUNDING
+            epochs = after.index[more & grown]
+            found.append((len(epochs), max(epochs, default=0)))
+    return found
 
 
 def _exact(runs: pd.DataFrame, sparsity: float) -> bool:

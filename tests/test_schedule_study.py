@@ -60,6 +60,25 @@ def test_differences_are_those_of_the_pruned_networks_paired_by_seed() -> None:
     assert f"[{-wanted.high:+.4f}, {-wanted.low:+.4f}]" in turned
 
 
+def test_epochs_beyond_the_floor_are_those_that_prune_and_leave_more_zeros_than_it() -> None:
+    """Seed 0 jumps ahead in epochs 2 and 5 and waits for the floor in between; seed 1 never leaves it."""
+    floor = {epoch: epoch / 8 for epoch in range(1, 9)}
+    ahead = {1: 1 / 8, 2: 4 / 8, 3: 4 / 8, 4: 4 / 8, 5: 7 / 8, 6: 7 / 8, 7: 7 / 8, 8: 1.0}
+
+    def reached(epoch: int, seed: int) -> float:
+        return ahead[epoch] if seed == 0 else floor[epoch]
+
+    parts = {
+        "bayes_schedule": (reached, lambda epoch, seed: reached(epoch - 1, seed) if epoch > 1 else 0.0),
+        "gradual_evidence": (lambda epoch, _: floor[epoch], lambda epoch, _: floor.get(epoch - 1, 0.0)),
+    }
+    both = [
+        runs(f"mnist fcn {pruner} 0.99", sparsity=after, sparsity_before=before, prunable_weights=235_146)
+        for pruner, (after, before) in parts.items()
+    ]
+    assert schedule_tables.brake(frame(*both)).splitlines()[-1].endswith("| 2 (5), 0 |")
+
+
 def test_tables_say_what_is_missing_and_quote_the_paper() -> None:
     only = frame(cell("gradual", 0.99, BASELINE), runs("mnist fcn none", seeds=1))
     row = schedule_tables.accuracies(only).splitlines()[-1]
