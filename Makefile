@@ -9,8 +9,9 @@ demo: .venv/installed
 	$(BIN)/python train.py -m $(DEMO)
 	@echo; echo "Each run has a folder with metrics.csv, summary.json and its weights:"; ls -d outputs/mnist_5k-fcn-bayes_magnitude-*
 
+# Some tests start Python many times: its compiled modules are kept, also where the environment says otherwise.
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 lint: .venv/installed
 	$(BIN)/ruff check .
