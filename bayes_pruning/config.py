@@ -14,7 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bayes_pruning.decisions import PRINTED, RATIOS
+from bayes_pruning.decisions import OPEN, PRINTED, RATIOS, STATES
 from bayes_pruning.errors import ConfigError, UserError, one_of
 
 SCALES = ("sum", "mean")
@@ -48,6 +48,7 @@ class Protocol:
     beta: float
     prior: Prior
     ratio: str = PRINTED  # that is held against beta, see decisions.log_ratio
+    first_gate: str = OPEN  # the state of a gate before there is a Bayes factor
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,16 @@ class RunConfig:
             del plain["precision"]
         if plain["protocol"]["ratio"] == PRINTED:
             del plain["protocol"]["ratio"]
+        if (
+            self.protocol.first_gate == OPEN or self.protocol.decision == "candidate"
+        ):  # the latter has one from the start
+            del plain["protocol"]["first_gate"]
         if not self.asks_for_evidence and self.pruner.gate != "matched_rate":
             del plain["protocol"]["decision"]
             if self.pruner.schedule not in WITH_BETA:
                 del plain["protocol"]["beta"]
                 plain["protocol"].pop("ratio", None)
+            plain["protocol"].pop("first_gate", None)
         if self.pruner.gate == "never":
             del plain["protocol"]["regrow"], plain["sparsity"]
         return plain
@@ -168,6 +174,7 @@ def _protocol(values: Mapping[str, Any]) -> Protocol:
         log_prior=_choice("protocol.log_prior", values["log_prior"], SCALES),
         beta=float(_above_zero("protocol.beta", values["beta"])),
         ratio=_choice("protocol.ratio", values.get("ratio") or PRINTED, RATIOS),
+        first_gate=_choice("protocol.first_gate", values.get("first_gate") or OPEN, STATES),
         prior=Prior(
             mean=float(_number("protocol.prior.mean", values["prior"]["mean"], "a number")),
             std=float(_above_zero("protocol.prior.std", values["prior"]["std"])),

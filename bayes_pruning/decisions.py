@@ -14,6 +14,7 @@ from bayes_pruning.errors import UserError
 
 RATIOS = ("pruned_over_unpruned", "unpruned_over_pruned", "of_logs")  # what "the Bayes factor" may be a ratio of
 PRINTED = RATIOS[0]  # the formula of section 1.1
+STATES = OPEN, CLOSED = "open", "closed"  # of a gate before there is a Bayes factor
 
 
 def log_ratio(after: float, before: float, ratio: str = PRINTED) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bayes_pruning.columns import COLUMNS
-from bayes_pruning.decisions import PRINTED
+from bayes_pruning.decisions import OPEN, PRINTED
 from bayes_pruning.errors import UserError
 
 UNPRUNED = "none"  # the pruner of the baseline; no sparsity was asked of it
@@ -58,18 +58,25 @@ def protocol_text(protocol: Mapping[str, Any]) -> str:
 
     In order: whether pruned weights may grow again, which Bayes factor decides, the scales of the log-likelihood and
     of the log-prior, the threshold, the prior. The protocol's name is left out: it can not change a number. So is the
-    ratio if it is the printed one, which others follow after the scales: "sum/sum of_logs".
+    ratio if it is the printed one, which others follow after the scales: "sum/sum of_logs"; so is the first gate if it
+    is open or never asked: "previous first closed".
     """
     prior, ratio = protocol["prior"], protocol.get("ratio", PRINTED)
     return ", ".join(
         [
             "regrow" if protocol["regrow"] else "stay zero",
-            str(protocol["decision"]),
+            decision_text(protocol),
             f"{protocol['log_likelihood']}/{protocol['log_prior']}" + ("" if ratio == PRINTED else f" {ratio}"),
             f"beta {number(protocol['beta'])}",
             f"prior N({number(prior['mean'])}, {number(prior['std'])}^2)",
         ]
     )
+
+
+def decision_text(protocol: Mapping[str, Any]) -> str:
+    """Which Bayes factor decides, with the gate's state before there is one where that is asked and closed."""
+    closed = protocol["decision"] == "previous" and protocol.get("first_gate", OPEN) != OPEN
+    return f"{protocol['decision']}{' first closed' if closed else ''}"
 
 
 def number(value: float) -> str:

@@ -66,6 +66,7 @@ class Evidence:
     log_bayes_factor: float | None
     log_beta: float
     seed: int
+    opens_first: bool = True  # protocol.first_gate: whether to prune while there is no Bayes factor
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,10 @@ def always(evidence: Evidence) -> bool:
 
 @GATES.register
 def bayes_factor(evidence: Evidence) -> bool:
-    """Algorithms 2 and 3, line 4: prune if the Bayes factor exceeds beta. Open while there is none."""
-    return evidence.log_bayes_factor is None or evidence.log_bayes_factor > evidence.log_beta
+    """Algorithms 2 and 3, line 4: prune if the Bayes factor exceeds beta; as `first_gate` says while there is none."""
+    if evidence.log_bayes_factor is None:
+        return evidence.opens_first
+    return evidence.log_bayes_factor > evidence.log_beta
 
 
 @GATES.register

@@ -13,6 +13,7 @@ from typing import Any
 
 from bayes_pruning.decisions import PRINTED, RATIOS, Decision, log_ratio
 from bayes_pruning.errors import ConfigError, UserError
+from bayes_pruning.logged import decision_text
 
 TRAINING_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000, "mnist_5k": 4_000}
 SCALES = ("sum", "mean")
@@ -135,7 +136,7 @@ def replay(
             if images is None and other.log_likelihood != own.log_likelihood:
                 raise UserError(f"The scale of {run} can not be changed: {about['dataset']} is not a known data set.")
             epoch = first_difference(ledgers[run], own, other, images or 1, about["prunable_weights"])
-            found.append(Replayed(*place, protocol["regrow"], protocol["decision"], own, other, (epoch,)))
+            found.append(Replayed(*place, protocol["regrow"], decision_text(protocol), own, other, (epoch,)))
     return _merged(found)
 
 

@@ -14,7 +14,7 @@ from bayes_pruning.adam import Parameters
 from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig
 from bayes_pruning.datasets import CLASSES, Dataset
-from bayes_pruning.decisions import Comparison, Decision, decide, log_ratio
+from bayes_pruning.decisions import OPEN, Comparison, Decision, decide, log_ratio
 from bayes_pruning.evaluation import Evaluator, Score
 from bayes_pruning.network import Network
 from bayes_pruning.posterior import scaled
@@ -191,7 +191,7 @@ class Trainer:
         """What the gate says; its decision goes into the ledger if it asks for evidence."""
         run = self.runs[member]
         tested = evidence.tested if evidence else None
-        seen = Evidence(self.epoch, run.epochs, tested, run.log_beta, run.seed)
+        seen = Evidence(self.epoch, run.epochs, tested, run.log_beta, run.seed, run.protocol.first_gate == OPEN)
         opens = bool(GATES.find(run.pruner.gate)(seen, **run.pruner.gate_options))
         if run.asks_for_evidence:
             self.decisions[member] = decide(self.epoch, opens, run.log_beta, evidence)

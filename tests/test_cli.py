@@ -88,6 +88,7 @@ BAD_INPUT = [
     (("protocol.beta=-1",), "protocol.beta=-1", "a number above 0"),
     (("protocol.decision=next",), "protocol.decision=next", "previous or candidate"),
     (("protocol.ratio=golden",), "protocol.ratio=golden", "unpruned_over_pruned or of_logs"),
+    (("protocol.first_gate=ajar",), "protocol.first_gate=ajar", "open or closed"),
     (("protocol.regrow=maybe",), "protocol.regrow=maybe", "true or false"),
     (("wandb.mode=loud",), "wandb.mode=loud", "offline, online or disabled"),
     (("progress=loud",), "progress=loud", "auto, bar, lines or none"),

@@ -117,6 +117,11 @@ def test_the_bayes_factor_gate(log_factor: float | None, log_beta: float, opens:
     assert bayes_factor(Evidence(2, 25, log_factor, log_beta, seed=0)) is opens
 
 
+def test_the_first_state_of_the_gate_counts_only_while_there_is_no_bayes_factor() -> None:
+    assert bayes_factor(Evidence(1, 25, None, 0.0, seed=0, opens_first=False)) is False
+    assert bayes_factor(Evidence(2, 25, 1.0, 0.0, seed=0, opens_first=False)) is True
+
+
 def test_the_other_gates_ask_nothing() -> None:
     evidence = Evidence(1, 25, -1e9, 0.0, seed=0)
     assert always(evidence) is True

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from bayes_pruning import schedule_tables
+from bayes_pruning import archive, schedule_tables
+from bayes_pruning.config import run_config
 from bayes_pruning.decisions import log_ratio
 from bayes_pruning.errors import UserError
 from bayes_pruning.publication import Publication, filled
@@ -40,6 +41,15 @@ def test_the_page_quotes_the_committed_runs(study: str, page: str, block: str, r
     text = (ROOT / "docs" / page).read_text()
     assert f"<!-- begin {block} -->" in text
     assert filled(text, request.getfixturevalue(study).blocks()) == text, "out of date: run python scripts/rebuild.py"
+
+
+@pytest.mark.parametrize("archived", sorted(path.name for path in FOLDER.glob("*.parquet")))
+def test_every_published_run_is_still_the_run_that_its_hash_names(archived: str) -> None:
+    """A field that was added to the config since leaves what was run before it as it is."""
+    made_by = archive.read_provenance(FOLDER / archived)
+    assert len(made_by) > 500
+    for run, about in made_by.items():
+        assert run_config(about["config"]).hash() == about["summary"]["hash"], run
 
 
 def test_every_published_schedule_ends_exactly_as_sparse_as_asked(schedules: ScheduleStudy) -> None:

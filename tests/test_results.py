@@ -349,6 +349,9 @@ PROTOCOL = {
 
 def test_protocol_text_is_readable_and_leaves_the_name_out():
     assert protocol_text(PROTOCOL) == protocol_text(PROTOCOL | {"name": "mine"}) == FIXTURE_PROTOCOL
+    assert protocol_text(PROTOCOL | {"first_gate": "open"}) == FIXTURE_PROTOCOL
+    candidate = PROTOCOL | {"decision": "candidate"}
+    assert protocol_text(candidate) == protocol_text(candidate | {"first_gate": "closed"})
 
 
 @pytest.mark.parametrize(
@@ -356,6 +359,7 @@ def test_protocol_text_is_readable_and_leaves_the_name_out():
     [
         {"regrow": False},
         {"decision": "candidate"},
+        {"first_gate": "closed"},
         {"log_likelihood": "mean"},
         {"log_prior": "mean"},
         {"beta": math.nextafter(0.5, 1)},

@@ -103,6 +103,11 @@ def test_runs_that_are_the_same_run_have_the_same_hash() -> None:
     ratio = "protocol.ratio=of_logs"
     assert run_of("pruner=magnitude", ratio).hash() == run_of("pruner=magnitude").hash()
     assert run_of("pruner=bayes_magnitude", ratio).hash() != run_of("pruner=bayes_magnitude").hash()
+    closed = "protocol.first_gate=closed"
+    assert run_of("pruner=magnitude", closed).hash() == run_of("pruner=magnitude").hash()
+    assert run_of("pruner=bayes_magnitude", closed).hash() != run_of("pruner=bayes_magnitude").hash()
+    candidate = ("pruner=bayes_magnitude", "protocol.decision=candidate")
+    assert run_of(*candidate, closed).hash() == run_of(*candidate).hash()
     assert run_of("pruner=gradual", *unread).hash() == run_of("pruner=gradual").hash()
     assert run_of("pruner=bayes_schedule", "protocol.beta=3").hash() != run_of("pruner=bayes_schedule").hash()
 

@@ -131,6 +131,14 @@ def test_with_beta_of_one_a_gate_that_closed_never_opens_again(digits: Dataset) 
     assert rows[0].log_bayes_factor < 0
 
 
+def test_a_gate_that_starts_closed_prunes_in_the_second_of_each_two_epochs(digits: Dataset) -> None:
+    """The Bayes factor of random pruning is far below 1 in each epoch that prunes, so only the first state decides."""
+    random = ("pruner=bayes_random", "sparsity=0.99")
+    opened, closed = train([run_of(*random), run_of(*random, "protocol=first_closed")], digits, 5)
+    assert [row.pruned for row in opened] == [1, 0, 1, 0, 1]
+    assert [row.pruned for row in closed] == [0, 1, 0, 1, 0]
+
+
 def test_regrowth(few_digits: Dataset) -> None:
     grown, kept = train(
         [run_of("pruner=magnitude", "sparsity=0.9", f"protocol.regrow={regrow}") for regrow in ("true", "false")],
