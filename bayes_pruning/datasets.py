@@ -86,9 +86,11 @@ def load(config: Mapping[str, Any], data_root: str | Path, device: torch.device)
 def _load(loader: str, mean: tuple[float, ...], std: tuple[float, ...], root: str, device: torch.device) -> Dataset:
     images: Images = LOADERS.find(loader)(Path(root))
     channels = images.train_images.shape[1]
+    mean, std = (values * channels if len(values) == 1 else values for values in (mean, std))
     for field, values in (("dataset.mean", mean), ("dataset.std", std)):
         if len(values) != channels or (min(values, default=0.0) <= 0 and field == "dataset.std"):
-            raise ConfigError(field, list(values), f"{channels} numbers, one a channel, and std only above 0")
+            accepted = f"one number for all channels or {channels}, one a channel, and std only above 0"
+            raise ConfigError(field, list(values), accepted)
 
     def split(pixels: Tensor, labels: Tensor) -> Split:
         return Split(normalise(pixels.to(device), mean, std), labels.to(device))

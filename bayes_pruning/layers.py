@@ -119,12 +119,20 @@ def relu(layer: nn.ReLU, x: Tensor) -> Tensor:
     return F.relu(x)
 
 
+def elementwise(layer: nn.Module, x: Tensor) -> Tensor:
+    """A layer that treats each element, or each row of the last axis, by itself."""
+    return layer(x)  # type: ignore[no-any-return]
+
+
 STACKED: dict[type[nn.Module], Callable[..., Tensor]] = {
     nn.Linear: linear,
     nn.Conv2d: conv2d,
     nn.MaxPool2d: max_pool2d,
     nn.Flatten: flatten,
     nn.ReLU: relu,
+    nn.Tanh: elementwise,
+    nn.Sigmoid: elementwise,
+    nn.Softmax: elementwise,
 }
 
 
@@ -177,5 +185,6 @@ def is_stackable(model: nn.Module) -> bool:
         and (not isinstance(layer, (nn.Linear, nn.Conv2d)) or layer.bias is not None)
         and (type(layer) is not nn.Conv2d or layer.padding_mode == "zeros")
         and (type(layer) is not nn.MaxPool2d or not layer.return_indices)
+        and (type(layer) is not nn.Softmax or layer.dim == -1)
         for layer in model
     )

@@ -12,22 +12,47 @@ from typing import Any
 import torch
 from torch import nn
 
-from bayes_pruning.errors import ConfigError
+from bayes_pruning.errors import ConfigError, one_of
 from bayes_pruning.registry import Registry
 from bayes_pruning.streams import generator
 
 BUILDERS = Registry("model.builder")
+ACTIVATIONS: Mapping[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
 @BUILDERS.register
-def fcn(shape: tuple[int, ...], classes: int, hidden: Sequence[int]) -> nn.Module:
-    """Fully connected network: hidden layers of `hidden` units with ReLU, then a linear layer to the logits."""
+def fcn(
+    shape: tuple[int, ...],
+    classes: int,
+    hidden: Sequence[int],
+    activation: str = "relu",
+    initial_scale: float = 1.0,
+    softmax: bool = False,
+) -> nn.Module:
+    """Fully connected network: hidden layers of `hidden` units with an activation, then a linear layer to the logits.
+
+    Args:
+        shape: of an image.
+        classes: logits.
+        hidden: units of each hidden layer.
+        activation: one of ACTIVATIONS.
+        initial_scale: factor of the initial weights and biases.
+        softmax: whether a softmax follows, whose probabilities the cross-entropy then takes for logits, as it does in
+            code that has a softmax layer (experimental setup of the paper) and PyTorch's cross-entropy too.
+    """
     _widths("model.hidden", hidden)
+    if activation not in ACTIVATIONS:
+        raise ConfigError("model.activation", activation, one_of(sorted(ACTIVATIONS)))
     widths = [torch.Size(shape).numel(), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
+        layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
+    layers += [nn.Linear(widths[-1], classes), *([nn.Softmax(dim=-1)] if softmax else [])]
+    network = nn.Sequential(*layers)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(initial_scale)
+    return network
 
 
 @BUILDERS.register

@@ -43,6 +43,8 @@ def network(kind: str, seed: int) -> nn.Module:
         return Residual()
     if kind == "fcn":
         return models.fcn(SHAPE, 10, [32, 17])
+    if kind in models.ACTIVATIONS:
+        return models.fcn(SHAPE, 10, [32, 17], activation=kind, softmax=True)
     return models.cnn(SHAPE, 10, [6, 5], 3, 12)
 
 
@@ -52,7 +54,7 @@ def batch(members: int, size: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
     return images, torch.randint(0, 10, (members, size), generator=generator)
 
 
-@pytest.mark.parametrize("kind", ["fcn", "cnn", "residual"])
+@pytest.mark.parametrize("kind", ["fcn", "tanh", "sigmoid", "cnn", "residual"])
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_step_is_that_of_plain_pytorch_for_every_member(kind: str, shared: bool) -> None:
     networks = [network(kind, seed) for seed in range(3)]
@@ -139,6 +141,15 @@ def test_state_goes_on_with_the_same_bits() -> None:
 def test_a_model_with_buffers_is_refused() -> None:
     with pytest.raises(UserError, match="BatchNorm"):
         Stack([nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))], 0.1, CPU)
+
+
+def test_initial_weights_are_scaled_as_asked() -> None:
+    torch.manual_seed(0)
+    plain = models.fcn(SHAPE, 10, [32, 17])
+    torch.manual_seed(0)
+    wider = models.fcn(SHAPE, 10, [32, 17], initial_scale=2.0)
+    for one, other in zip(plain.parameters(), wider.parameters(), strict=True):
+        assert torch.equal(2 * one, other)
 
 
 def test_the_papers_networks_take_the_fast_path_and_have_the_papers_layers() -> None:
