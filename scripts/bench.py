@@ -1,168 +1,168 @@
-"""How fast the engine is, beside the loop everybody writes and the machine's own limits, on the same work.
+"""How fast the engine is on this machine's processor, beside others that do the same work in the same call.
 
-    python scripts/bench.py --data-root DATA                     FCN on MNIST: seconds a member and epoch
-    python scripts/bench.py --data-root DATA --model cnn --members 1 4 --images 6000
-    python scripts/bench.py --data-root DATA --sweep             20 runs of 2 epochs as whole commands
+    python scripts/bench.py --data-root DATA                           an epoch of the FCN on MNIST, by method
+    python scripts/bench.py --data-root DATA --model cnn --images 3000
+    python scripts/bench.py --data-root DATA --peer jax --against 9f8b233    beside a JAX program and an old revision
+    python scripts/bench.py --data-root DATA --sweep [OVERRIDE ...]    whole commands, by default 20 runs of 2 epochs
 
-The work is a full Bayes-magnitude epoch: training, two evaluations, two posterior passes, pruning. Variants take
-turns, so that a slow moment of the machine hits all of them; medians and ratios are what counts. The floor is the
-operations over the best matrix rate measured here plus the optimiser's bytes over the memory bandwidth.
+An epoch of `none` trains and evaluates on the test images. `random` also prunes and evaluates once more. The Bayes
+methods are timed in an epoch that prunes: besides, a log posterior over the training images before pruning and one
+after. An epoch of theirs whose gate stays closed costs as much as one of `none`, unless it is logged all the same.
+
+Everything is timed in turns (racing.py), medians count, and processes that are given one core use one thread.
+--against makes a worktree of a git revision for the time of the call and runs it with this interpreter.
 """
 
 import argparse
+import importlib.util
 import os
+import shlex
 import statistics
+import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
-import torch
-from everyday_loop import loaders, resident
-from everyday_loop import train as everyday_train
-from hydra import compose, initialize_config_dir
-from measuring import bandwidth, machine, matrix_rate
+from measuring import machine
 from memory import run_measured
-
-from bayes_pruning import datasets, device, models, workload
-from bayes_pruning.config import run_config
-from bayes_pruning.datasets import Dataset, Split
-from bayes_pruning.paths import conf_dir
-from bayes_pruning.training import Trainer
+from racing import Racer, cores, race
 
 SCRIPTS = Path(__file__).resolve().parent
+METHODS = ("none", "random", "bayes_random", "bayes_magnitude")
+SWEEP = ("dataset=mnist", "model=fcn", "sparsity=0.5,0.9", "seed=range(0,10)", "epochs=2")
 
 
-def compose_config(*overrides: str) -> Any:
-    """A config as the command line composes it."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose("config", overrides=["sparsity=0.9", "wandb.mode=disabled", *overrides])
-
-
-def part(data: Dataset, images: int) -> Dataset:
-    """The first `images` training images and a sixth as many for the test."""
-    train, test = data.train, data.test
-    return Dataset(
-        Split(train.images[:images], train.labels[:images]),
-        Split(test.images[: images // 6], test.labels[: images // 6]),
-    )
-
-
-def stack_epoch(config: Any, data: Dataset, members: int) -> float:
-    """Seconds a member of one epoch of a stack of `members`, after one epoch that is not counted."""
-    config = {**config, "pruner": {**config["pruner"], "gate": "always"}}  # so that both scores are done in every epoch
-    trainer = Trainer([run_config(config)] * members, data, torch.device("cpu"))
-    trainer.run_epoch()
-    start = time.perf_counter()
-    trainer.run_epoch()
-    return (time.perf_counter() - start) / members
-
-
-def resident_epoch(config: Any, data: Dataset) -> float:
-    """Seconds of one epoch of a plain loop over data in memory, after one epoch that is not counted."""
-    images = {True: data.train.images, False: data.test.images}
-    labels = {True: data.train.labels, False: data.test.labels}
-    return everyday_train(config, resident(images, labels, config.batch_size), data.shape)[-1]
-
-
-def bench_epochs(arguments: argparse.Namespace) -> None:
-    """Print the table of one model and data set."""
-    more = [f"dataset={arguments.dataset}", f"model={arguments.model}", f"data_root={arguments.data_root}"]
-    config = compose_config(*more, "epochs=2")
-    whole = datasets.load(config.dataset, config.data_root, device.pick("cpu"))
-    data = part(whole, arguments.images) if arguments.images else whole
-    plain = run_values(config)
-    model = models.build(config.model, data.shape, 10, 0)
-    rate, speed = matrix_rate(), bandwidth()
-    images = len(data.train), len(data.test)
-    arithmetic = workload.epoch(model, data.shape, *images, config.batch_size, rows=1000).operations / rate
-    memory = workload.optimiser_bytes(model, len(data.train), config.batch_size) / speed
-    variants: dict[str, Callable[[], float]] = {"(b) plain loop, data in memory": lambda: resident_epoch(config, data)}
-    for members in arguments.members:
-        variants[f"(c) a stack of {members}"] = lambda members=members: stack_epoch(plain, data, members)
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(arguments.repeats):
-        for name, variant in variants.items():
-            times[name].append(variant())
-    results = {name: statistics.median(found) for name, found in times.items()}
-    everyday = everyday_seconds(config, len(whole.train) + len(whole.test), len(data.train) + len(data.test))
-    print(
-        f"{machine()}; {arguments.model} on {len(data.train)} images of {arguments.dataset}, {arguments.repeats} turns"
-    )
-    print(f"matrix rate {rate / 1e9:.0f} GFLOP/s, memory {speed / 1e9:.1f} GB/s\n")
-    print("| | seconds a member and epoch | faster than (a) | times the floor |\n|---|---:|---:|---:|")
-    floor = arithmetic + memory
-    for name, seconds in {**everyday, **results}.items():
-        ratio = min(everyday.values()) / seconds
-        print(f"| {name} | {seconds:.2f} | {ratio:.1f} | {seconds / floor:.1f} |")
-    print(f"| floor: arithmetic {arithmetic:.2f} + optimiser's memory {memory:.2f} | {floor:.2f} | | 1.0 |")
-
-
-def run_values(config: Any) -> dict[str, Any]:
-    """A config as plain values."""
-    from omegaconf import OmegaConf
-
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    return dict(plain)
-
-
-def everyday_seconds(config: Any, of: int, images: int) -> dict[str, float]:
-    """(a) with 0 and 2 workers: one epoch each, scaled to the number of images that the others see."""
-    found = {}
-    for workers in (0, 2):
-        config.epochs = 1
-        shape = (3, 32, 32) if config.dataset.name == "cifar10" else (1, 28, 28)
-        [seconds] = everyday_train(config, loaders(config, workers), shape)
-        found[f"(a) DataLoader, {workers} workers"] = seconds * images / of
-    return found
-
-
-def bench_sweep(arguments: argparse.Namespace) -> None:
-    """Time the same runs as whole commands: one after the other, two processes, and stacked."""
+@contextmanager
+def checkout(revision: str | None) -> Iterator[Path | None]:
+    """A worktree of a git revision of this repository, for the time of the context. Raises CalledProcessError."""
+    if revision is None:
+        yield None
+        return
+    git = ["git", "-C", str(SCRIPTS.parent), "worktree"]
     with tempfile.TemporaryDirectory() as folder:
-        common = [f"data_root={Path(arguments.data_root).resolve()}", f"dataset={arguments.dataset}", "epochs=2"]
-        common += ["sparsity=0.5,0.9", f"seed=range(0,{arguments.runs // 2})", "wandb.mode=disabled", "progress=none"]
-        common += [f"model={arguments.model}"]
-        everyday = [sys.executable, str(SCRIPTS / "everyday_loop.py"), "-m", *common, f"output_dir={folder}/everyday"]
-        stacked = [sys.executable, str(SCRIPTS.parent / "train.py"), "-m", *common, f"output_dir={folder}/stacked"]
-        joblib = [*everyday, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-        commands = {
-            "stacked": (stacked, {}),
-            "DataLoader loop, joblib with 2 processes": (joblib, {"OMP_NUM_THREADS": "1"}),
-            "DataLoader loop, one after the other": ([*everyday, "hydra/launcher=basic"], {}),
-        }
-        print(f"{machine()}; {arguments.runs} runs of {arguments.model} on {arguments.dataset}, 2 epochs\n")
-        print("| | wall seconds | seconds a run | times as long as stacked | peak memory, MiB |")
-        print("|---|---:|---:|---:|---:|")
-        first = None
-        for name, (command, environment) in commands.items():
-            wall, peak = run_measured(command, {**os.environ, **environment})
-            first = first or wall
-            print(
-                f"| {name} | {wall:.0f} | {wall / arguments.runs:.2f} | {wall / first:.1f} | {peak:.0f} |", flush=True
-            )
+        root = Path(folder) / "checkout"
+        subprocess.run([*git, "add", "--quiet", "--detach", str(root), revision], check=True)
+        try:
+            yield root
+        finally:
+            subprocess.run([*git, "remove", "--force", str(root)], check=True)
 
 
-def main() -> None:
+def racers(arguments: argparse.Namespace, method: str, old: Path | None) -> dict[str, Racer]:
+    """What is timed for one method, by its row's name."""
+    every = cores()
+    one, whole, each = [every[:1]], [every], [[core] for core in every]
+    shared = ["--data-root", str(Path(arguments.data_root).resolve()), "--dataset", arguments.dataset]
+    shared += ["--model", arguments.model, "--pruner", method, "--images", str(arguments.images)]
+    found: dict[str, Racer] = {}
+
+    def add(name: str, script: str, on: list[list[int]], members: int, *more: str) -> None:
+        command = [sys.executable, str(SCRIPTS / script), *shared, "--members", str(members), *more]
+        where = "one core" if on is one else "all cores" if on is whole else f"{len(on)} processes, a core each"
+        found[f"{name} | {where}"] = Racer(command, on, members)
+
+    if arguments.everyday:
+        add("(a) DataLoader loop", "bench_epoch.py", one, 1, "--kind", "loader")
+    versions = {"": []} | ({f"{arguments.against}: ": ["--root", str(old)]} if old else {})
+    for on in (one, whole):
+        add("(b) plain loop, data in memory", "bench_epoch.py", on, 1, "--kind", "plain")
+        add("(b) the same, fused Adam", "bench_epoch.py", on, 1, "--kind", "plain_fused")
+        for version, root in versions.items():
+            add(f"{version}a single run", "bench_epoch.py", on, 1, *root)
+    for on in (one, each):
+        for version, root in versions.items():
+            add(f"{version}a stack of {arguments.members}", "bench_epoch.py", on, arguments.members, *root)
+    if arguments.peer:
+        for on in (one, whole, each):
+            add(f"JAX, {arguments.members} networks", "bench_jax.py", on, arguments.members)
+    add("floor", "bench_epoch.py", one, 1, "--kind", "floor")
+    return {name: racer for name, racer in found.items() if arguments.only in name}
+
+
+def bench_epochs(arguments: argparse.Namespace, old: Path | None) -> None:
+    """Print seconds a network and epoch, a row for each way to train and a column for each method."""
+    columns: dict[str, dict[str, float]] = {}
+    compiled: list[float] = []
+    for method in arguments.methods:
+        running = racers(arguments, method, old)
+        for name, (seconds, facts) in race(running, arguments.turns).items():
+            columns.setdefault(name, {})[method] = seconds / running[name].networks
+            compiled += [float(str(facts["compiled"]))] if "compiled" in facts else []
+    images = f"{arguments.images or 'all'} images"
+    print(f"{machine()}; {arguments.model} on {images} of {arguments.dataset}, {arguments.turns} turns")
+    if compiled:
+        print(f"JAX compiled for {statistics.median(compiled):.1f} seconds, which do not count")
+    print("\nSeconds a network and epoch:\n")
+    print(f"| | on | {' | '.join(arguments.methods)} |\n|---|---|{'---:|' * len(arguments.methods)}")
+    for name, found in columns.items():
+        print(f"| {name} | {' | '.join(f'{found[method]:.3g}' for method in arguments.methods)} |")
+
+
+def sweeps(arguments: argparse.Namespace, old: Path | None, folder: str) -> dict[str, tuple[list[str], dict[str, str]]]:
+    """The commands of a sweep and what each adds to the environment, by name."""
+    overrides = [*(arguments.sweep or SWEEP), "wandb.mode=disabled", "progress=none"]
+    overrides += [f"data_root={Path(arguments.data_root).resolve()}"]
+
+    def command(name: str, program: Path, *more: str) -> list[str]:
+        return [sys.executable, str(program), "-m", *overrides, *more, f"output_dir={folder}/{name}"]
+
+    train = SCRIPTS.parent / "train.py"
+    found: dict[str, tuple[list[str], dict[str, str]]] = {
+        "a worker on each core": (command("workers", train), {}),
+        "one worker": (command("one", train, "hydra.launcher.workers=1"), {}),
+    }
+    if old:  # which may have no workers: as its users start it
+        found[f"{arguments.against}"] = (command("old", old / "train.py"), {})
+    if arguments.everyday:
+        joblib = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={len(cores())}")
+        name = f"DataLoader loop, joblib with {len(cores())} processes"
+        found[name] = (command("everyday", SCRIPTS / "everyday_loop.py", *joblib), {"OMP_NUM_THREADS": "1"})
+    return {name: run for name, run in found.items() if arguments.only in name}
+
+
+def bench_sweep(arguments: argparse.Namespace, old: Path | None) -> None:
+    """Time the same runs as whole commands, from start to end."""
+    times: dict[str, list[float]] = {}
+    peaks: dict[str, float] = {}
+    for _ in range(arguments.turns):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, (command, more) in sweeps(arguments, old, folder).items():
+                wall, peaks[name] = run_measured(command, {**os.environ, **more})
+                times.setdefault(name, []).append(wall)
+    print(f"{machine()}; {arguments.turns} turns of\n`train.py -m {shlex.join(arguments.sweep or SWEEP)}`\n")
+    print("| | wall seconds | times as long as the first | peak memory, MiB |\n|---|---:|---:|---:|")
+    walls = {name: statistics.median(found) for name, found in times.items()}
+    for name, wall in walls.items():
+        print(f"| {name} | {wall:.1f} | {wall / next(iter(walls.values())):.2f} | {peaks[name]:.0f} |")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", required=True, help="where torchvision's files are")
-    parser.add_argument("--dataset", default="mnist", choices=["mnist", "fashion_mnist", "cifar10"])
+    parser.add_argument("--dataset", default="mnist", choices=["mnist", "fashion_mnist", "cifar10", "mnist_5k"])
     parser.add_argument("--model", default="fcn", choices=["fcn", "cnn"])
-    parser.add_argument("--members", type=int, nargs="+", default=[1, 8, 32], help="stack sizes")
-    parser.add_argument("--images", type=int, default=0, help="training images for (b) and (c), 0: all")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--sweep", action="store_true", help="time whole commands instead")
-    parser.add_argument("--runs", type=int, default=20, help="runs of the sweep, an even number")
-    arguments = parser.parse_args()
-    if arguments.sweep:
-        bench_sweep(arguments)
-    else:
-        bench_epochs(arguments)
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, metavar="METHOD", help=f"{METHODS}")
+    parser.add_argument("--members", type=int, default=16, help="networks in a stack (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=0, help="training images, 0: all")
+    parser.add_argument("--turns", type=int, default=3, help="how often each is timed (default: %(default)s)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only rows whose name contains it")
+    parser.add_argument("--everyday", action="store_true", help="also the loop over a DataLoader")
+    parser.add_argument("--peer", choices=["jax"], help="also the same stack as a JAX program")
+    parser.add_argument("--against", metavar="REVISION", help="also this git revision")
+    parser.add_argument("--sweep", nargs="*", metavar="OVERRIDE", help="time whole commands instead")
+    parsed = parser.parse_args(arguments)
+    if parsed.peer and not all(map(importlib.util.find_spec, ("jax", "optax"))):
+        sys.exit("--peer jax needs JAX and optax, which are not installed: pip install 'bayes-pruning[peer]'.")
+    with checkout(parsed.against) as old:
+        if parsed.sweep is None:
+            bench_epochs(parsed, old)
+        else:
+            bench_sweep(parsed, old)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # the other scripts
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 import torch
-from bench import compose_config, part, run_values
+from setting import compose_config, part, run_values
 
 from bayes_pruning import datasets, precision
 from bayes_pruning import device as devices

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # the other scripts
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 import torch
-from bench import compose_config, run_values
+from setting import compose_config, run_values
 from torch import Tensor
 
 from bayes_pruning import capacity, datasets, device, models

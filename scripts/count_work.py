@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # the other scripts
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 import torch
-from bench import compose_config
+from setting import compose_config
 
 from bayes_pruning import capacity, datasets, models, workload
 from bayes_pruning.config import PRECISIONS

@@ -1,7 +1,9 @@
-"""The loop that everybody writes, for comparison: torchvision data set, transforms, DataLoader, one run at a time.
+"""The loop that everybody writes, for comparison: one network, torch's own layers and optimiser, one run at a time.
 
-It does the same work as a Bayes-magnitude run of this project: train an epoch, evaluate on the test images, log
-posterior over the training images, prune, and both again. As a Hydra program it is the sweep that people start:
+It does the same work as a run of this project with one of the paper's methods (or none): train an epoch and evaluate
+on the test images; where the method prunes, prune and evaluate again; where it asks for a Bayes factor, a log posterior
+over the training images before pruning and one after. Its images come from torchvision through a DataLoader, or from
+memory. As a Hydra program it is the sweep that people start:
 
     python scripts/everyday_loop.py -m hydra/launcher=basic seed='range(0,20)' epochs=2
 """
@@ -13,14 +15,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
+if "bayes_pruning" not in sys.modules:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 import hydra
 import torch
 import torch.nn.functional as F
 from omegaconf import DictConfig
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from torchvision import datasets, transforms
 
 from bayes_pruning import device as devices
@@ -28,19 +31,25 @@ from bayes_pruning import models
 from bayes_pruning.paths import conf_dir
 
 Batches = Callable[[bool, bool], Iterable[tuple[Tensor, Tensor]]]  # (train split, shuffled) -> batches
+EVALUATED = 1000  # images at once
 
 
-def loaders(config: Any, workers: int) -> Batches:
-    """DataLoaders over torchvision's data set with ToTensor and Normalize; the everyday way to feed a network."""
+def loaders(config: Any, workers: int, images: int = 0) -> Batches:
+    """DataLoaders over torchvision's data set with ToTensor and Normalize; the everyday way to feed a network.
+
+    With `images`, only the first so many of the training images, and a sixth as many for the test.
+    """
     steps = [transforms.ToTensor(), transforms.Normalize(tuple(config.dataset.mean), tuple(config.dataset.std))]
     classes = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
-    splits = {
+    splits: dict[bool, Any] = {
         train: classes[config.dataset.name](config.data_root, train=train, transform=transforms.Compose(steps))
         for train in (True, False)
     }
+    if images:
+        splits = {train: Subset(split, range(images if train else images // 6)) for train, split in splits.items()}
 
     def batches(train: bool, shuffled: bool) -> Iterable[tuple[Tensor, Tensor]]:
-        size = config.batch_size if shuffled else 1000
+        size = config.batch_size if shuffled else EVALUATED
         return DataLoader(splits[train], batch_size=size, shuffle=shuffled, num_workers=workers)
 
     return batches
@@ -54,7 +63,7 @@ def resident(images: dict[bool, Tensor], labels: dict[bool, Tensor], batch_size:
             for index in torch.randperm(len(labels[train])).split(batch_size):
                 yield images[train][index], labels[train][index]
         else:
-            yield from zip(images[train].split(1000), labels[train].split(1000), strict=True)
+            yield from zip(images[train].split(EVALUATED), labels[train].split(EVALUATED), strict=True)
 
     return batches
 
@@ -87,50 +96,63 @@ def log_prior(weights: list[Tensor], std: float) -> float:
 
 
 @torch.no_grad()
-def prune_smallest(weights: list[Tensor], sparsity: float) -> None:
-    """Zero the smallest weights of each layer."""
+def prune(weights: list[Tensor], sparsity: float, selector: str) -> None:
+    """Zero weights of each layer, the smallest or random ones."""
     for weight in weights:
-        count = round(weight.numel() * sparsity)
-        weight.view(-1)[weight.abs().flatten().argsort()[:count]] = 0.0
+        scores = weight.abs().flatten() if selector == "magnitude" else torch.rand(weight.numel(), device=weight.device)
+        weight.view(-1)[scores.argsort()[: round(weight.numel() * sparsity)]] = 0.0
 
 
-def epoch(model: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches, sparsity: float) -> float:
-    """One Bayes-magnitude epoch; its log Bayes factor."""
-    for images, labels in batches(True, True):
-        optimizer.zero_grad()
-        F.cross_entropy(model(images), labels).backward()
-        optimizer.step()
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    posteriors = []
-    for stage in ("before", "after"):
-        if stage == "after":
-            prune_smallest(weights, sparsity)
-        evaluate(model, batches(False, False))
-        posteriors.append(evaluate(model, batches(True, False))[0] + log_prior(weights, 1.0))
-    return posteriors[1] - posteriors[0]
+class Everyday:
+    """One run: a network, its optimiser, and the last log Bayes factor, which is the gate's.
 
+    Args:
+        config: as the command line composes it.
+        batches: of both splits.
+        shape: of an image.
+        fused: whether Adam is torch's fused one, which is not its default on a CPU.
+    """
 
-def train(config: Any, batches: Batches, shape: tuple[int, ...], device: torch.device | None = None) -> list[float]:
-    """A run, by default on the CPU; the seconds of each epoch."""
-    torch.manual_seed(config.seed)
-    model = models.build(config.model, shape, 10, config.seed)
-    if device is not None:
-        model, batches = model.to(device), moved(batches, device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
-    seconds = []
-    for _ in range(config.epochs):
+    def __init__(self, config: Any, batches: Batches, shape: tuple[int, ...], fused: bool | None = None) -> None:
+        torch.manual_seed(config.seed)
+        self.device = devices.pick(config.device)
+        self.config, self.batches = config, moved(batches, self.device)
+        self.model = models.build(config.model, shape, 10, config.seed).to(self.device)
+        self.weights = [parameter for parameter in self.model.parameters() if parameter.ndim > 1]
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=fused)
+        self.log_bayes_factor: float | None = None
+
+    def epoch(self) -> float:
+        """One epoch; its seconds."""
         start = time.perf_counter()
-        factor = epoch(model, optimizer, batches, config.sparsity)
-        assert math.isfinite(factor)
-        seconds.append(time.perf_counter() - start)
-    return seconds
+        pruner, last = self.config.pruner, self.log_bayes_factor
+        asks = pruner.gate == "bayes_factor"
+        self.log_bayes_factor = 0.0
+        for images, labels in self.batches(True, True):
+            self.optimizer.zero_grad()
+            F.cross_entropy(self.model(images), labels).backward()
+            self.optimizer.step()
+        evaluate(self.model, self.batches(False, False))
+        if pruner.gate == "always" or (asks and (last is None or last > math.log(self.config.protocol.beta))):
+            before = self._log_posterior() if asks else 0.0
+            prune(self.weights, self.config.sparsity, pruner.selector)
+            evaluate(self.model, self.batches(False, False))
+            after = self._log_posterior() if asks else 0.0
+            self.log_bayes_factor = after - before
+        return time.perf_counter() - start
+
+    def _log_posterior(self) -> float:
+        return evaluate(self.model, self.batches(True, False))[0] + log_prior(
+            self.weights, self.config.protocol.prior.std
+        )
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
 def main(config: DictConfig) -> None:
     """One run of a sweep."""
     shape = (3, 32, 32) if config.dataset.name == "cifar10" else (1, 28, 28)
-    seconds = train(config, loaders(config, workers=0), shape, devices.pick(config.device))
+    run = Everyday(config, loaders(config, workers=0), shape)
+    seconds = [run.epoch() for _ in range(config.epochs)]
     print(f"seed {config.seed}: {sum(seconds) / len(seconds):.2f} seconds an epoch")
 
 

@@ -22,11 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # the other scripts
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 import torch
-from bench import compose_config, part, run_values
-from everyday_loop import loaders
-from everyday_loop import train as everyday_train
+from everyday_loop import Everyday, loaders
 from measuring import bandwidth, machine, matrix_rates, wait
 from omegaconf import OmegaConf
+from setting import compose_config, part, run_values
 
 from bayes_pruning import datasets, models, precision, workload
 from bayes_pruning import device as devices
@@ -144,10 +143,9 @@ def measure(
 def everyday(stack: str, arguments: argparse.Namespace, place: torch.device) -> float:
     """Seconds of an epoch of one run by the DataLoader loop on this device."""
     model, dataset = stack.split("/")
-    names = [f"dataset={dataset}", f"model={model}", f"data_root={arguments.data_root}", "epochs=1"]
+    names = [f"dataset={dataset}", f"model={model}", f"data_root={arguments.data_root}", f"device={place}"]
     config = compose_config(*names)
-    [seconds] = everyday_train(config, loaders(config, EVERYDAY_WORKERS), workload.DATA[dataset][0], place)
-    return seconds
+    return Everyday(config, loaders(config, EVERYDAY_WORKERS), workload.DATA[dataset][0]).epoch()
 
 
 def show(found: dict[str, Any]) -> str:

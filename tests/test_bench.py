@@ -1,0 +1,177 @@
+"""The bench on few images: every mode runs, and those who are compared do the same work."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from conftest import ROOT
+from torch import Tensor
+
+from bayes_pruning import datasets, streams
+
+METHODS = ("none", "random", "bayes_random", "bayes_magnitude")
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import bench
+
+    return bench
+
+
+@pytest.mark.parametrize("pruner", METHODS)
+@pytest.mark.parametrize("kind", ["stack", "plain", "plain_fused", "floor"])
+def test_a_process_of_the_bench_says_the_seconds_of_an_epoch_for_each_line(
+    kind: str, pruner: str, bench: ModuleType, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import measuring
+
+    monkeypatch.setitem(measuring.SIDE, "cpu", 16)
+    monkeypatch.setitem(measuring.NUMBERS, "cpu", 100)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n\n"))
+    small = ("--dataset", "mnist_5k", "--images", 120, "--members", 2)
+    code, printed = script("bench_epoch.py", "--kind", kind, "--pruner", pruner, *small)
+    facts, *seconds = map(json.loads, printed.splitlines())
+    assert (code, facts, len(seconds)) == (0, {}, 2)
+    assert min(seconds) > 0
+
+
+@pytest.mark.parametrize(
+    ("pruner", "gate", "evaluated"),
+    [
+        ("none", None, [20]),
+        ("random", None, [20, 20]),
+        ("bayes_random", None, [20, 120, 20, 120]),
+        ("bayes_magnitude", 3.0, [20, 120, 20, 120]),
+        ("bayes_magnitude", -3.0, [20]),
+    ],
+)
+def test_the_plain_loop_evaluates_what_its_method_asks_for(
+    pruner: str, gate: float | None, evaluated: list[int], bench: ModuleType
+) -> None:
+    """Images of each pass: 20 of the test split, 120 of the training split; `gate` is the last log Bayes factor."""
+    from everyday_loop import Everyday
+    from setting import compose_config
+
+    passes, trained = [], []
+
+    def batches(train: bool, shuffled: bool) -> Iterable[tuple[Tensor, Tensor]]:
+        images = 120 if train else 20
+        (trained if shuffled else passes).append(images)
+        yield torch.randn(images, 1, 28, 28), torch.zeros(images, dtype=torch.int64)
+
+    run = Everyday(compose_config(f"pruner={pruner}", "device=cpu"), batches, (1, 28, 28))
+    run.log_bayes_factor = gate
+    run.epoch()
+    assert (trained, passes) == ([120], evaluated)
+    zeros = [(weight == 0).float().mean().item() for weight in run.weights]
+    assert zeros == pytest.approx([0.9 if len(evaluated) > 1 else 0.0] * 3, abs=1e-3)
+
+
+def test_the_slowest_process_counts_and_each_has_its_cores_and_no_set_number_of_threads(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from racing import Racer, cores, race
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    program = """if True:
+        import json, os, pathlib, sys
+        print(json.dumps([sorted(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS")]), flush=True)
+        try:
+            pathlib.Path(sys.argv[1]).mkdir()
+            seconds = 1
+        except OSError:
+            seconds = 3
+        for _ in sys.stdin:
+            print(seconds, flush=True)"""
+    one = cores()[:1]
+    racer = Racer([sys.executable, "-S", "-c", program, str(tmp_path / "taken")], [one, one], 16)
+    assert racer.networks == 32
+    assert race({"two": racer}, turns=3) == {"two": (3.0, [one, None])}
+
+
+def test_a_process_that_can_not_start_ends_the_race_with_its_command(bench: ModuleType) -> None:
+    from racing import Racer, cores, race
+
+    racer = Racer([sys.executable, "-S", "-c", "raise SystemExit(3)"], [cores()], 1)
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        race({"broken": racer}, turns=1)
+
+
+def test_the_table_of_epochs_has_a_row_for_each_way_and_a_column_for_each_method(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second for all networks of a row together: a stack of 4 takes a quarter for each of them."""
+    monkeypatch.setattr(bench, "race", lambda racers, turns: {name: (1.0, {"compiled": 2}) for name in racers})
+    bench.main(["--data-root", "data", "--members", "4", "--methods", "none", "random"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "| | on | none | random |" in lines
+    assert "| (b) plain loop, data in memory | one core | 1 | 1 |" in lines
+    assert "| a stack of 4 | one core | 0.25 | 0.25 |" in lines
+
+
+def test_a_sweep_is_timed_with_workers_with_one_and_at_another_revision(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other revision may know no workers, so its command does not name them."""
+    commands: list[list[str]] = []
+
+    def measured(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+        commands.append(command)
+        return 10.0 * len(commands), 100.0
+
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for step in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "--message", "first"]):
+        if shutil.which("git") is None:
+            pytest.skip("needs git")
+        subprocess.run([*git, *step], check=True)
+    monkeypatch.setattr(bench, "SCRIPTS", tmp_path / "scripts")
+    monkeypatch.setattr(bench, "run_measured", measured)
+    bench.main(["--data-root", "data", "--turns", "1", "--against", "HEAD", "--sweep", "epochs=1", "seed=0,1"])
+    assert ["hydra.launcher.workers=1" in command for command in commands] == [False, True, False]
+    assert {"epochs=1", "seed=0,1", "wandb.mode=disabled"} < set(commands[0])
+    programs = [Path(command[1]) for command in commands]
+    assert programs[0] == programs[1] == tmp_path / "train.py"
+    assert programs[2].name == "train.py"
+    assert not programs[2].parent.exists()
+    assert "| HEAD | 30.0 | 3.00 | 100 |" in capsys.readouterr().out
+
+
+def test_a_missing_peer_ends_in_one_sentence(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r"^--peer jax needs JAX and optax, .* 'bayes-pruning\[peer\]'\.$"):
+        bench.main(["--data-root", "data", "--peer", "jax"])
+
+
+@pytest.mark.parametrize("model", ["fcn", "cnn"])
+def test_the_jax_program_does_the_work_of_the_engine(model: str, bench: ModuleType) -> None:
+    jax = pytest.importorskip("jax", reason="needs the optional extra `peer`")
+    pytest.importorskip("optax", reason="needs the optional extra `peer`")
+    import bench_jax
+    from setting import compose_config, part, run_values
+
+    from bayes_pruning.config import run_config
+    from bayes_pruning.training import Trainer
+
+    config = compose_config("dataset=mnist_5k", f"model={model}")
+    data = part(datasets.load(config.dataset, "data", torch.device("cpu")), 240)
+    epoch, weights, state = bench_jax.program(config, data, 2)
+    order = jax.numpy.asarray(streams.data_order(config.seed, 1, 240).numpy())
+    _, _, (before, after) = epoch(weights, state, order, jax.random.key(0))
+    trainer = Trainer([run_config(run_values(config))] * 2, data, torch.device("cpu"))
+    for row in trainer.run_epoch():
+        assert row is not None
+        assert before[0][:, 1] / 40 == pytest.approx(row.test_accuracy)
+        assert -after[0][:, 0] / 40 == pytest.approx(row.pruned_test_loss, rel=1e-4)
+        assert before[1][:, 0] == pytest.approx(row.log_likelihood_before, rel=1e-4)
+        change = after[1][:, 0] + after[2] - before[1][:, 0] - before[2]
+        assert change == pytest.approx(row.log_bayes_factor, rel=1e-3)
