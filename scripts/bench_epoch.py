@@ -101,13 +101,16 @@ def main() -> None:
     """Prepare an epoch and wait."""
     arguments = parser().parse_args()
     sys.path.insert(0, arguments.root)
+    import torch
     from setting import compose_config, part
 
     from bayes_pruning import datasets, device
 
     names = [f"{name}={getattr(arguments, name)}" for name in ("data_root", "dataset", "model", "pruner")]
     config = compose_config(*names, "device=cpu", "epochs=1000")
-    data = part(datasets.load(config.dataset, config.data_root, device.pick("cpu")), arguments.images)
+    place = device.pick("cpu") if arguments.kind == "stack" else torch.device("cpu")
+    device.keep_freed_memory()  # it helps a plain loop as well
+    data = part(datasets.load(config.dataset, config.data_root, place), arguments.images)
     epochs: dict[str, Callable[[], Callable[[], float]]] = {
         "stack": lambda: stack(config, data, arguments.members),
         "plain": lambda: plain(config, data, None),

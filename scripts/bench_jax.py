@@ -26,11 +26,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import torch
 from jax import lax
 from setting import compose_config, part
 from torch import nn
 
-from bayes_pruning import datasets, device, models, streams
+from bayes_pruning import datasets, models, streams
 
 MOST = {"fcn": 1000, "cnn": 250}  # images that are evaluated at once
 
@@ -116,7 +117,7 @@ def main() -> None:
     arguments = parser().parse_args()
     names = [f"{name}={getattr(arguments, name)}" for name in ("data_root", "dataset", "model", "pruner")]
     config = compose_config(*names)
-    data = part(datasets.load(config.dataset, config.data_root, device.pick("cpu")), arguments.images)
+    data = part(datasets.load(config.dataset, config.data_root, torch.device("cpu")), arguments.images)
     epoch, weights, state = program(config, data, arguments.members)
     done, start = 0, time.perf_counter()
 

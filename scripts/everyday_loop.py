@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from torchvision import datasets, transforms
 
-from bayes_pruning import device as devices
 from bayes_pruning import models
 from bayes_pruning.paths import conf_dir
 
@@ -115,7 +114,8 @@ class Everyday:
 
     def __init__(self, config: Any, batches: Batches, shape: tuple[int, ...], fused: bool | None = None) -> None:
         torch.manual_seed(config.seed)
-        self.device = devices.pick(config.device)
+        cuda = config.device == "auto" and torch.cuda.is_available()
+        self.device = torch.device("cuda" if cuda else config.device.replace("auto", "cpu"))
         self.config, self.batches = config, moved(batches, self.device)
         self.model = models.build(config.model, shape, 10, config.seed).to(self.device)
         self.weights = [parameter for parameter in self.model.parameters() if parameter.ndim > 1]
