@@ -10,8 +10,7 @@ from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins.bayes_pruning.number_groups import NUMBER_GROUPS, as_number
 
@@ -48,7 +47,7 @@ class Composer:
             config.update(numbers)
             config.hydra.runtime.choices.update(texts)
             config.hydra.overrides.task = list(overrides)
-            config.hydra.job.override_dirname = self._override_dirname(config, overrides)
+            config.hydra.job.override_dirname = MISSING  # the first job's would be wrong, and no launcher reads it
         return config
 
     def _numbers(self, overrides: Sequence[str]) -> dict[str, float | int] | None:
@@ -86,18 +85,6 @@ class Composer:
                 and OmegaConf.to_container(loaded.config) == {group: number}
             )
         return self.plain_numbers[group, number]
-
-    def _override_dirname(self, config: DictConfig, overrides: Sequence[str]) -> str:
-        from hydra._internal.config_loader_impl import get_overrides_dirname
-
-        settings = config.hydra.job.config.override_dirname
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-        return get_overrides_dirname(
-            overrides=[override for override in parsed if not override.is_hydra_override()],
-            kv_sep=settings.kv_sep,
-            item_sep=settings.item_sep,
-            exclude_keys=settings.exclude_keys,
-        )
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
