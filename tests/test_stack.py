@@ -75,6 +75,29 @@ def test_a_step_is_that_of_plain_pytorch_for_every_member(kind: str, shared: boo
             torch.testing.assert_close(stack.parameters[name][i].detach(), parameter.detach(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": 1},
+        {"stride": 2},
+        {"padding": 2, "dilation": 2},
+        {"groups": 2},
+        {"stride": (1, 2), "padding": "valid"},
+    ],
+    ids=str,
+)
+def test_a_convolution_is_the_one_that_its_module_says(options: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    modules = [nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 4, 3, **options), nn.Flatten()) for _ in range(2)]
+    stack = Stack(modules, 0.001, CPU)
+    images, _ = batch(2, 3)
+    assert layers.is_stackable(modules[0])
+    for found, module, own in zip(stack.forward(images), modules, images, strict=True):
+        torch.testing.assert_close(found, module(own))
+    parameters = {name: parameter.detach() for name, parameter in modules[0].named_parameters()}
+    torch.testing.assert_close(layers.logits(modules[0], parameters, images[0]), modules[0](images[0]))
+
+
 @pytest.mark.parametrize("kind", ["fcn", "cnn"])
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_member_has_the_same_bits_whatever_its_company(kind: str, shared: bool) -> None:

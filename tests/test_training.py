@@ -8,12 +8,13 @@ import pytest
 import torch
 from conftest import run_of
 
-from bayes_pruning import laplace, models
+from bayes_pruning import laplace, models, training
 from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig
 from bayes_pruning.datasets import Dataset, Split
 from bayes_pruning.posterior import log_likelihood, log_prior
 from bayes_pruning.pruning import GATES, Evidence, masks
+from bayes_pruning.streams import generator
 from bayes_pruning.training import Trainer
 
 PRUNERS = ("none", "random", "bayes_random", "magnitude", "bayes_magnitude")
@@ -51,6 +52,21 @@ def test_a_run_has_the_same_bits_alone_and_in_a_mixed_stack(model: str, few_digi
     together = train(runs, fewer, 3)
     for run, rows in zip(runs, together, strict=True):
         assert train([run], fewer, 3) == [rows]
+
+
+def test_a_run_has_the_same_bits_in_a_stack_where_sums_are_split_between_two_threads(few_digits: Dataset) -> None:
+    """As in a real run: one thread would hide a sum that is split by the size of the stack."""
+    splits = few_digits.train, few_digits.test
+    fewer = Dataset(*(Split(split.images[:64], split.labels[:64]) for split in splits))
+    runs = [run_of("pruner=bayes_magnitude", f"seed={seed}") for seed in range(3)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        together = train(runs, fewer, 1)
+        for run, rows in zip(runs, together, strict=True):
+            assert train([run], fewer, 1) == [rows]
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_the_count_is_exact_in_every_layer_and_both_networks_are_scored(few_digits: Dataset) -> None:
@@ -166,6 +182,8 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
     second = models.build(config, (1, 28, 28), 10, seed=3)
     assert torch.equal(state, torch.get_rng_state())  # and they leave PyTorch's own stream alone
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    other = models.build(config, (1, 28, 28), 10, seed=4)
+    assert not any(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("sparsity", ["0.0", "1.0"])
@@ -232,10 +250,14 @@ def test_upside_down_the_bayes_factor_prunes_where_that_harms(digits: Dataset) -
     assert [row.pruned for row in inverse] == [1, 1, 1, 1]
 
 
-def test_a_gate_with_its_own_estimate_tests_that(few_digits: Dataset) -> None:
+@pytest.mark.parametrize(("examples", "draws"), [(None, None), (100, None), (None, 1)])
+def test_a_gate_with_its_own_estimate_tests_that(examples: int | None, draws: int | None, few_digits: Dataset) -> None:
     """Laplace's evidence of the rejected candidate, computed anew from the network that stayed."""
     overrides = ("pruner=laplace_magnitude", "protocol.decision=candidate", "protocol.beta=1e37", "sparsity=0.001")
-    run = run_of(*overrides, "pruner.gate_options.examples=null", "pruner.gate_options.draws=null")
+    options = [
+        f"pruner.gate_options.{name}={value or 'null'}" for name, value in (("examples", examples), ("draws", draws))
+    ]
+    run = run_of(*overrides, "model.hidden=[16]", *options)
     trainer = Trainer([run], few_digits, CPU)
     [row] = trainer.run_epoch()
     assert row is not None
@@ -246,10 +268,21 @@ def test_a_gate_with_its_own_estimate_tests_that(few_digits: Dataset) -> None:
     after = dict(network.parameters) | {name: weights[name] * keep[name] for name in weights}
     logits = torch.func.functional_call(network.model, after, (few_digits.train.images,))
     likelihood = log_likelihood(logits.unsqueeze(0), few_digits.train.labels).item()
-    fisher = laplace.fisher_diagonal(network.model, network.parameters, few_digits.train.images, network.prunable)
+    images, names, stream = few_digits.train.images, network.prunable, generator(0, "Fisher information", 1)
+    fisher = laplace.fisher_diagonal(network.model, network.parameters, images, names, examples, draws, stream)
     wanted = laplace.log_evidence_ratio(row.log_likelihood, likelihood, weights, keep, fisher, run.protocol.prior)
     assert decision.tested == pytest.approx(wanted, abs=1e-3)
     assert decision.log_likelihood == pytest.approx(likelihood, rel=1e-6)
+
+
+def test_an_epochs_time_is_shared_among_the_members_of_its_stack(
+    few_digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An epoch that takes six seconds by the clock, of three members."""
+    trainer = Trainer([run_of("model.hidden=[4]", f"seed={seed}") for seed in range(3)], few_digits, CPU)
+    times = iter([10.0])
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(times, 16.0))
+    assert [row.seconds for row in trainer.run_epoch() if row] == [2.0] * 3
 
 
 def test_a_new_gate_is_a_function(few_digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,67 @@
+"""What a run is: every field that can change its numbers is in its hash, whatever fields there are."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from conftest import run_of
+
+from bayes_pruning.config import RunConfig
+
+# A reading in which nothing is idle: the gate reads a Bayes factor, the schedule and the selector have options.
+BASE = ("pruner=bayes_schedule", "pruner.gate=laplace_evidence", "pruner.selector_options.examples=100")
+NAMES = {("protocol", "name")}  # the one field that is a name for the others
+IDLE_BY_CHOICE = {"log_evidence"}  # fields that only say what is computed beside the run, if there are any
+
+
+def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each single value of a run with the names that lead to it."""
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from leaves(getattr(value, field.name), (*path, field.name))
+    elif isinstance(value, Mapping):
+        for name in value:
+            yield from leaves(value[name], (*path, name))
+    else:
+        yield path, value
+
+
+def changed(value: Any, path: tuple[str, ...], new: Any) -> Any:
+    """The same with another value at `path`."""
+    if not path:
+        return new
+    name, *rest = path
+    if isinstance(value, Mapping):
+        return {**value, name: changed(value[name], tuple(rest), new)}
+    return dataclasses.replace(value, **{name: changed(getattr(value, name), tuple(rest), new)})
+
+
+def another(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return [*value, 7] if isinstance(value, list) else f"another {value}"
+
+
+RUN = run_of(*BASE)
+LEAVES = [path for path, _ in leaves(RUN) if path not in NAMES and path[-1] not in IDLE_BY_CHOICE]
+
+
+def test_every_field_of_a_run_is_looked_at() -> None:
+    found = {path[0] for path in LEAVES}
+    assert found >= {field.name for field in dataclasses.fields(RunConfig)} - IDLE_BY_CHOICE
+    assert len(LEAVES) > 30
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=".".join)
+def test_a_run_that_differs_in_one_field_has_another_hash(path: tuple[str, ...]) -> None:
+    value = dict(leaves(RUN))[path]
+    assert changed(RUN, path, another(value)).hash() != RUN.hash()
+    assert changed(RUN, path, value).hash() == RUN.hash()
+
+
+@pytest.mark.parametrize("path", sorted(NAMES))
+def test_what_a_protocol_is_called_changes_nothing(path: tuple[str, ...]) -> None:
+    assert changed(RUN, path, "another name").hash() == RUN.hash()
