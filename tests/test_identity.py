@@ -10,7 +10,10 @@ from conftest import run_of
 from bayes_pruning.config import RunConfig
 
 # A reading in which nothing is idle: the gate reads a Bayes factor, the schedule and the selector have options.
-BASE = ("pruner=bayes_schedule", "pruner.gate=laplace_evidence", "pruner.selector_options.examples=100")
+BASE = (
+    *("pruner=bayes_schedule", "pruner.gate=laplace_evidence"),
+    *("pruner.selector_options.examples=100", "pruner.gate_options.draws=2"),
+)
 NAMES = {("protocol", "name")}  # the one field that is a name for the others
 IDLE_BY_CHOICE = {"log_evidence"}  # fields that only say what is computed beside the run, if there are any
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,9 @@ OPTIONS = {  # what makes a test's start quick
 QUIET_RAY = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
-@pytest.mark.parametrize("launcher", OPTIONS)
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", pytest.param("ray", marks=pytest.mark.needs("ray"))])
 def test_a_launchers_workers_take_numbers_too(launcher: str, tmp_path: Path) -> None:
-    if find_spec(f"hydra_plugins.hydra_{launcher}_launcher") is None:
-        pytest.skip(f"hydra-{launcher}-launcher is not installed (pip install hydra-{launcher}-launcher)")
     arguments = [*SWEEP, f"hydra/launcher={launcher}", *OPTIONS[launcher], "pruner=random", "sparsity=0.73,0.31"]
     command = [sys.executable, ROOT / "train.py", *arguments, f"output_dir={tmp_path}"]
     subprocess.run(command, check=True, env=ONE_THREAD | QUIET_RAY)

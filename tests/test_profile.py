@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_datasets import real_files
+from needs import real_files
 
 
+@pytest.mark.slow
 def test_profiling_a_stack_gives_its_times_and_floors(script: Any, tmp_path: Path) -> None:
     root = real_files("mnist")
     small = ("--members", 3, "--images", 120, "--side", 64, "--copied", 1000, "--stacks", "fcn/mnist")
@@ -27,16 +28,8 @@ def test_profiling_a_stack_gives_its_times_and_floors(script: Any, tmp_path: Pat
     assert "aten::" in (tmp_path / "trace" / "fcn_mnist_fp32.txt").read_text()
 
 
-@pytest.mark.parametrize("precision", ["tf32", "bf16"])
-def test_a_precision_that_a_cpu_lacks_is_refused(precision: str, script: Any) -> None:
+def test_a_precision_that_a_cpu_lacks_is_refused(script: Any) -> None:
     code, _ = script(
-        "check_gpu.py", "--device", "cpu", "--dataset", "mnist_5k", "--precision", precision, "--models", "fcn"
+        "check_gpu.py", "--device", "cpu", "--dataset", "mnist_5k", "--precision", "tf32", "--models", "fcn"
     )
-    assert f"precision={precision} is not accepted" in code
-
-
-def test_the_cpu_passes_the_check_against_itself(script: Any) -> None:
-    small = ("--dataset", "mnist_5k", "--images", 120, "--epochs", 2, "--models", "fcn")
-    code, printed = script("check_gpu.py", "--device", "cpu", *small)
-    assert code == 0
-    assert "decisions that differ, of 18: 0.00e+00" in printed
+    assert "precision=tf32 is not accepted" in code

@@ -7,12 +7,12 @@ from html.parser import HTMLParser
 
 import pytest
 from fixtures import raw_rows, rewrite_summary, summary
+from needs import CHROMIUM
 from synthetic import PROTOCOL, assert_one_sentence_each, frame, runs
 
 from bayes_pruning import claims, report, results
 from bayes_pruning.figures import catalogue
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -51,9 +51,12 @@ addEventListener("load", () => {
   press("Method"); found.methods = keys("Method");
   type("table-filter", "Bayes 90%"); found.filtered = shown().map((row) => row.textContent.trim());
   type("table-filter", ""); type("table-hide", true); found.present = shown().length;
-  type("claims-filter", "undecided");
-  found.verdicts = Array.from(document.querySelectorAll("#claims-table tbody tr"))
-    .filter((row) => row.offsetParent !== null).map((row) => row.dataset.verdict);
+  found.verdicts = {};
+  for (const outcome of ["undecided", "fails"]) {
+    type("claims-filter", outcome);
+    found.verdicts[outcome] = Array.from(document.querySelectorAll("#claims-table tbody tr"))
+      .filter((row) => row.offsetParent !== null).map((row) => row.dataset.verdict);
+  }
   const resources = performance.getEntriesByType("resource").map((each) => each.name);
   found.fetched = resources.filter((name) => !name.startsWith("data:"));
   found.problems = problems;
@@ -229,12 +232,10 @@ def browse(page, folder, width):
     return json.loads(html.unescape(found[1])), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here (apt-get install chromium)")
-
-
-@needs_chromium
+@pytest.mark.slow
+@pytest.mark.needs("chromium")
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_works_offline_in_a_browser(text, tmp_path, width):
+def test_the_page_works_offline_in_a_browser(text, as_mnist, tmp_path, width):
     found, console = browse(text, tmp_path, width)
     assert (found["problems"], console, found["fetched"]) == ([], [], [])
     assert found["width"] == width
@@ -251,10 +252,14 @@ def test_the_page_works_offline_in_a_browser(text, tmp_path, width):
     assert len(found["filtered"]) == 6 * 2
     assert all("Bayes" in row and "90%" in row for row in found["filtered"])
     assert found["present"] == 9
-    assert set(found["verdicts"]) == {"undecided"}
+    outcomes = [finding.verdict.outcome for finding in claims.check(as_mnist)]
+    for outcome, shown in found["verdicts"].items():
+        assert 0 < len(shown) < len(outcomes)  # some are shown, and not all
+        assert shown == [outcome] * outcomes.count(outcome)
 
 
-@needs_chromium
+@pytest.mark.slow
+@pytest.mark.needs("chromium")
 def test_the_browser_test_would_see_a_fetch_and_an_error(text, tmp_path):
     """The page with its policy taken out, an image from elsewhere and a broken line of script put in."""
     unsafe = re.sub(r'<meta http-equiv="Content-Security-Policy".*?>', "", text, flags=re.S)

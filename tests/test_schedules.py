@@ -243,16 +243,24 @@ def test_the_evidence_saliency_tells_what_removal_costs(few_digits: Dataset) -> 
     assert float(saliency[order[:half]].sum()) < 0.05 * float(saliency.sum())
 
 
-def test_shrinking_the_information_leads_from_the_second_order_to_the_magnitude(few_digits: Dataset) -> None:
-    trainer = Trainer([run_of("pruner=none")], few_digits, CPU)
-    trainer.run_epoch()
-    network, name = trainer.network(0), "3.weight"
-    layer = Layer(name, network.parameters[name], 0, 1, network)
-    assert torch.equal(evidence_saliency(layer), layer.weight.double().square() * layer.fisher() / 2)
-    assert torch.equal(evidence_saliency(layer, reliability=0), layer.weight.double().square() / 2)
-    halfway = evidence_saliency(layer, reliability=0.5)  # the geometric mean of the two ends
-    ends = evidence_saliency(layer) * evidence_saliency(layer, reliability=0)
-    assert torch.allclose(halfway, ends.sqrt(), rtol=1e-12)
+class Informed:
+    """A network whose Fisher information is given."""
+
+    def fisher(self, *_: Any) -> dict[str, torch.Tensor]:
+        return {"a": torch.tensor([3.0, 16.0, 0.0], dtype=torch.float64)}
+
+
+@pytest.mark.parametrize(
+    ("reliability", "nats"),
+    [(1, [6.0, 8.0, 0.0]), (0.5, [2 * 3**0.5, 2.0, 0.0]), (0.25, [2 * 3**0.25, 1.0, 0.0]), (0, [2.0, 0.5, 0.5])],
+)
+def test_shrinking_the_information_leads_from_the_second_order_to_the_magnitude(
+    reliability: float, nats: list[float]
+) -> None:
+    """Weights 2, -1 and 1 with information 3, 16 and 0: w^2 F / 2 by hand, and with powers of F."""
+    network: Any = Informed()
+    layer = Layer("a", torch.tensor([2.0, -1.0, 1.0]), 0, 1, network)
+    assert evidence_saliency(layer, reliability=reliability).tolist() == pytest.approx(nats)
 
 
 def test_a_new_field_of_a_pruner_changes_no_identity() -> None:

@@ -15,6 +15,7 @@ import slurm
 import torch
 from conftest import QUIET
 from faults.contents import contents
+from needs import need
 from omegaconf import OmegaConf
 from submitit.core.utils import JobPaths, UncompletedJobError
 from test_sweep import SWEEP, Recorder
@@ -34,8 +35,7 @@ Command = Callable[..., tuple[Any, str]]
 
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    if reason := slurm.why_not():
-        pytest.skip(reason)
+    need("slurm")
     with slurm.cluster(tmp_path_factory.mktemp("slurm")) as config:
         yield config
 
@@ -105,6 +105,7 @@ def sweep(cluster: None, few_digits: Path, command: Command, tmp_path: Path, mon
     return Sweep(command, tmp_path, monkeypatch)
 
 
+@pytest.mark.slow
 def test_a_cancelled_task_of_an_array_job_is_resumed_by_the_same_command(sweep: Sweep) -> None:
     def cancel_one() -> None:
         first, second = sorted(sweep.tasks())
@@ -126,6 +127,7 @@ def test_a_cancelled_task_of_an_array_job_is_resumed_by_the_same_command(sweep: 
     assert sweep.there() == sweep.here()
 
 
+@pytest.mark.slow
 def test_preempted_and_requeued_tasks_go_on_and_are_waited_for_again(sweep: Sweep) -> None:
     """One task gets the signal that submitit takes for a preemption, the other is requeued by hand."""
 
@@ -146,6 +148,7 @@ def test_preempted_and_requeued_tasks_go_on_and_are_waited_for_again(sweep: Swee
     assert sweep.there() == sweep.here()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_a_task_that_can_not_train_fails_its_jobs_with_its_sentence(command: Command, tmp_path: Path) -> None:
     Recorder.events = []
@@ -168,6 +171,7 @@ def test_a_task_that_can_not_train_fails_its_jobs_with_its_sentence(command: Com
     assert got == ["00:30:00", "2", "1G", "hello", "1"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_what_slurm_refuses_is_one_sentence_with_nothing_written(command: Command, tmp_path: Path) -> None:
     output = tmp_path / "outputs"
@@ -178,6 +182,7 @@ def test_what_slurm_refuses_is_one_sentence_with_nothing_written(command: Comman
     assert not output.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_hydras_submitit_launcher_trains_one_run_a_task(command: Command, tmp_path: Path) -> None:
     arguments = ("hydra/launcher=submitit_slurm", "pruner=random", "sparsity=0.73,0.31", f"output_dir={tmp_path}")

@@ -33,12 +33,6 @@ def folders(output: Path) -> list[Path]:
     return sorted(path for path in output.iterdir() if (path / ".hydra").is_dir())
 
 
-@pytest.fixture
-def digits_only(few_digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few hundred digits instead of 5,000, for sweeps in this process."""
-    monkeypatch.setattr("bayes_pruning.datasets.load", lambda *_: few_digits)
-
-
 @pytest.mark.usefixtures("digits_only")
 def test_stacked_equals_one_after_the_other(command: Command, tmp_path: Path) -> None:
     stacked, basic = tmp_path / "stacked", tmp_path / "basic"
@@ -218,11 +212,12 @@ def _hash(values: dict[str, Any]) -> str:
     return run_config(values).hash()
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_grid_do_not_harm_each_other(command: Command, tmp_path: Path) -> None:
     sweep = ("-m", "dataset=mnist_5k", "epochs=4", "pruner=random,bayes_magnitude", "seed=0,1", *QUIET)
     arguments = [sys.executable, str(ROOT / "train.py"), *sweep, f"output_dir={tmp_path / 'two'}"]
     first = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, env=ONE_THREAD)
-    while not list(tmp_path.glob("two/*/checkpoint.pt")):
+    while first.poll() is None and not list(tmp_path.glob("two/*/checkpoint.pt")):
         time.sleep(0.02)
     second = subprocess.run(arguments, capture_output=True, text=True, check=False, env=ONE_THREAD)
     assert first.wait() == 0
@@ -231,6 +226,7 @@ def test_two_processes_on_one_grid_do_not_harm_each_other(command: Command, tmp_
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_train_py_from_a_wheel_installed_elsewhere(tmp_path: Path) -> None:
     """The wheel holds package, plugins and configs; train.py alone in a folder uses them."""
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]

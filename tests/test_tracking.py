@@ -84,14 +84,17 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {name: (config, inspect(folder_of(folder, name))) for name, config in configs.items()}
 
 
+@pytest.mark.slow
 def test_every_number_is_logged_to_the_last_bit(two_runs: dict[str, Any]) -> None:
     assert rows_of(two_runs["first"][1]) == [asdict(metrics(epoch)) for epoch in (1, 2, 3)]
 
 
+@pytest.mark.slow
 def test_live_runs_do_not_mix(two_runs: dict[str, Any]) -> None:
     assert rows_of(two_runs["second"][1]) == [asdict(metrics(epoch, shift=1)) for epoch in (1, 2)]
 
 
+@pytest.mark.slow
 def test_epoch_is_the_step_axis_of_every_metric(two_runs: dict[str, Any]) -> None:
     records = two_runs["first"][1]
     [metric] = only(records, "metric")
@@ -99,6 +102,7 @@ def test_epoch_is_the_step_axis_of_every_metric(two_runs: dict[str, Any]) -> Non
     assert [entry["item"]["_step"] for entry in only(records, "history")] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_run_says_what_it_is(two_runs: dict[str, Any]) -> None:
     [first] = only(two_runs["first"][1], "run")
     assert first["display_name"] == "mnist_5k-fcn-magnitude-0.9-seed3"
@@ -109,6 +113,7 @@ def test_a_run_says_what_it_is(two_runs: dict[str, Any]) -> None:
     assert (second["job_type"], second["tags"]) == ("none", ["mnist_5k", "cnn", "unpruned"])
 
 
+@pytest.mark.slow
 def test_the_config_is_the_resolved_one_as_plain_values(two_runs: dict[str, Any]) -> None:
     config, records = two_runs["first"]
     [first] = only(records, "run")
@@ -117,12 +122,14 @@ def test_the_config_is_the_resolved_one_as_plain_values(two_runs: dict[str, Any]
     assert logged == plain | {"hash": run_config(config).hash()}
 
 
+@pytest.mark.slow
 def test_a_finished_run_has_its_last_metrics_as_summary(two_runs: dict[str, Any]) -> None:
     summary = summary_of(two_runs["first"][1])
     last = asdict(metrics(3))
     assert {name: summary[name] for name in last} == last
 
 
+@pytest.mark.slow
 def test_the_exit_code_says_whether_a_run_failed(two_runs: dict[str, Any]) -> None:
     codes = [only(two_runs[name][1], "exit")[0].get("exit_code", 0) for name in ("first", "second")]
     assert codes == [0, 1]
@@ -149,6 +156,7 @@ def script(tmp_path: Path, mode: str, body: str) -> list[str]:
     return [sys.executable, "-c", "\n".join(lines)]
 
 
+@pytest.mark.slow
 def test_disabled_imports_nothing_starts_nothing_and_writes_nothing(tmp_path: Path) -> None:
     body = "tracker.finish(metrics(2), False); print('wandb' in sys.modules, tracking._HELPER._process)"
     done = subprocess.run(script(tmp_path, "disabled", body), capture_output=True, text=True, check=True)
@@ -156,6 +164,7 @@ def test_disabled_imports_nothing_starts_nothing_and_writes_nothing(tmp_path: Pa
     assert not (tmp_path / "wandb").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_all_its_epochs_and_an_environment_untouched(tmp_path: Path) -> None:
     body = "print('wandb' in sys.modules, os.environ == before, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     done = subprocess.run(script(tmp_path, "offline", body), capture_output=True, text=True)
@@ -183,6 +192,7 @@ def refusing_server() -> Iterator[str]:
         yield stub.url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["no key", "no server", "hanging server", "bad key"])
 def test_online_without_a_server_goes_offline_at_once(
     trouble: str,
@@ -226,6 +236,7 @@ def test_a_server_that_can_not_be_used_is_asked_once_however_many_runs_there_are
     assert capsys.readouterr().out.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_helper_that_dies_or_hangs_is_given_up_with_one_warning(
     how: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

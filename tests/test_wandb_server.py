@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-import wandb
 from conftest import ROOT
 from test_tracking import job, metrics, opened
 from wandb_stub import ENTITY, Stub
@@ -19,6 +18,8 @@ from bayes_pruning import results, tracking
 from bayes_pruning.columns import Metrics
 from bayes_pruning.config import run_config
 from bayes_pruning.runs import RunFolder
+
+pytestmark = pytest.mark.slow
 
 
 def sync(stub: Stub, output_dir: Path) -> subprocess.CompletedProcess[str]:
@@ -75,6 +76,8 @@ def test_uploaded_runs_are_read_back_as_they_are_on_disk(tmp_path: Path, monkeyp
 
         for name, value in stub.environment().items():
             monkeypatch.setenv(name, value)
+        import wandb
+
         wandb.teardown()  # this process may have used it with another server
         server = results.load_wandb(f"{ENTITY}/bayes_pruning", {"group": "trio"})
         one = results.load_wandb(f"{ENTITY}/bayes_pruning", {"config.pruner.name": "magnitude"})

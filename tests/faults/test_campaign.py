@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import ONE_THREAD, ROOT
 
 KILLS = 20
 
 
+@pytest.mark.slow
 def test_twenty_kills_in_all_phases_leave_no_trace(tmp_path: Path) -> None:
     """Forked attempts only; tests/test_runs.py kills the real command."""
     result = tmp_path / "result.json"

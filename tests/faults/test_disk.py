@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import QUIET, composed
+from needs import need
 
 from bayes_pruning import checkpoint, files, logged, runs, training
 from bayes_pruning.config import run_config
@@ -18,20 +19,13 @@ from faults.small_disk import SmallDisk
 
 RUN = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=500", "sparsity=0.9", *QUIET)
 Command = Callable[..., tuple[Any, str]]
-
-
-@pytest.fixture(autouse=True)
-def _few_digits(few_digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bayes_pruning.datasets.load", lambda *_: few_digits)
+pytestmark = pytest.mark.usefixtures("digits_only")
 
 
 @pytest.fixture
 def disk() -> Iterator[SmallDisk]:
-    try:
-        found = SmallDisk(kilobytes=400)
-    except OSError as error:
-        pytest.skip(f"no file system of our own: {error}")
-    with found:
+    need("disk")
+    with SmallDisk(kilobytes=400) as found:
         yield found
 
 

@@ -111,6 +111,7 @@ def test_a_process_takes_the_open_files_that_the_system_lets_it(soft: int, hard:
     assert limited(soft, hard, MOST).split() == [str(most), str(hard)]
 
 
+@pytest.mark.slow
 def test_more_runs_than_open_files_train_in_turns(tmp_path: Path) -> None:
     runs = ["-m", "dataset=mnist_5k", "model.hidden=[4]", "batch_size=2000", "epochs=1", "pruner=none", *QUIET]
     stack = ["seed=range(0,24)", "hydra.launcher.max_members=24", f"output_dir={tmp_path}"]

@@ -36,6 +36,7 @@ def weights_of(trainer: Trainer) -> list[torch.Tensor]:
     return [trainer.stack.parameters[name].detach()[0] for name in trainer.prunable]
 
 
+@pytest.mark.usefixtures("digits_only")
 @pytest.mark.parametrize(
     ("extreme", "reason"),
     [
@@ -49,11 +50,8 @@ def test_numbers_that_are_not_finite_end_the_run_with_a_reason(
     extreme: str,
     reason: str,
     command: Callable[..., tuple[Any, str]],
-    few_digits: Dataset,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bayes_pruning.datasets.load", lambda *_: few_digits)
     for _ in range(2):  # a second start finds the same
         code, _ = command("dataset=mnist_5k", *SMALL, *QUIET, "epochs=2", extreme, f"output_dir={tmp_path}")
         [folder] = tmp_path.glob("mnist_5k-*")

@@ -22,11 +22,7 @@ from faults.wandb_troubles import TROUBLES, descendants
 RUN = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=500", "epochs=4", "progress=none")
 SLOWEST = 3.0  # seconds that an epoch and its log may take; with W&B in the way it would be tens
 Command = Callable[..., tuple[Any, str]]
-
-
-@pytest.fixture(autouse=True)
-def _few_digits(few_digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bayes_pruning.datasets.load", lambda *_: few_digits)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("digits_only")]
 
 
 @pytest.fixture(autouse=True)
