@@ -72,6 +72,7 @@ def call_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 
     def call(name: str, *arguments: Any) -> tuple[Any, str]:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        monkeypatch.syspath_prepend(str(SCRIPTS))  # as Python does for a script
         code: Any = 0
         try:
             runpy.run_path(str(SCRIPTS / name), run_name="__main__")

@@ -28,6 +28,7 @@ def test_profiling_a_stack_gives_its_times_and_floors(script: Any, tmp_path: Pat
     assert "aten::" in (tmp_path / "trace" / "fcn_mnist_fp32.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_precision_that_a_cpu_lacks_is_refused(script: Any) -> None:
     code, _ = script(
         "check_gpu.py", "--device", "cpu", "--dataset", "mnist_5k", "--precision", "tf32", "--models", "fcn"

@@ -27,7 +27,7 @@ def schedules() -> ScheduleStudy:
     return ScheduleStudy(FOLDER / "schedules.parquet")
 
 
-@pytest.mark.parametrize("study", ["publication", "schedules"])
+@pytest.mark.parametrize("study", [pytest.param("publication", marks=pytest.mark.slow), "schedules"])
 def test_the_committed_tables_are_those_of_the_committed_runs(study: str, request: pytest.FixtureRequest) -> None:
     for name, text in request.getfixturevalue(study).texts().items():
         assert (FOLDER / name).read_text() == text, f"{name} is out of date: run python scripts/rebuild.py"

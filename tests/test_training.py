@@ -46,11 +46,11 @@ def test_a_run_has_the_same_bits_alone_and_in_a_mixed_stack(model: str, few_digi
         for i, (pruner, (regrow, decision)) in enumerate(product(PRUNERS, readings))
     ]
     if model == "cnn":
-        runs = runs[3::5]  # one a pruner but "random", in different readings
+        runs = runs[3::6]  # three pruners, in different readings
     splits = few_digits.train, few_digits.test
     fewer = Dataset(*(Split(split.images[:150], split.labels[:150]) for split in splits))
     together = train(runs, fewer, 3)
-    for run, rows in zip(runs, together, strict=True):
+    for run, rows in list(zip(runs, together, strict=True))[:: 2 if model == "fcn" else 1]:
         assert train([run], fewer, 3) == [rows]
 
 
