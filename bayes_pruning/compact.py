@@ -85,7 +85,8 @@ def _without_selections(model: nn.Module) -> list[Any]:
     }
     plain = [layer for layer in layers if layer not in selects.values()]
     weighted = [layer for layer in plain if isinstance(layer, Weighted)]
-    if not weighted or not is_stackable(nn.Sequential(*plain)) or any(getattr(w, "groups", 1) > 1 for w in weighted):
+    known = all(type(layer) in ARGUMENTS for layer in plain) and is_stackable(nn.Sequential(*plain))
+    if not weighted or not known or any(getattr(w, "groups", 1) > 1 for w in weighted):
         raise UserError(
             f"This {type(model).__name__} can not be compacted: it takes an nn.Sequential of Linear, Conv2d "
             f"(groups=1), MaxPool2d, Flatten and ReLU layers, with biases."
