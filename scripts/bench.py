@@ -17,6 +17,7 @@ import argparse
 import importlib.util
 import os
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
@@ -156,6 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--against", metavar="REVISION", help="also this git revision")
     parser.add_argument("--sweep", nargs="*", metavar="OVERRIDE", help="time whole commands instead")
     parsed = parser.parse_args(arguments)
+    if parsed.peer and parsed.model != "fcn":
+        sys.exit("--peer jax has model=fcn only, for the reason that scripts/bench_jax.py gives.")
     if parsed.peer and not all(map(importlib.util.find_spec, ("jax", "optax"))):
         sys.exit("--peer jax needs JAX and optax, which are not installed: pip install 'bayes-pruning[peer]'.")
     with checkout(parsed.against) as old:
@@ -166,4 +169,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that worktree and processes go, too
     main()

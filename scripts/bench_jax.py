@@ -3,10 +3,10 @@
 The same networks, initial weights, batches, Adam (optax) and evaluations as in bench_epoch.py, images in memory, one
 compiled function an epoch. Members share their batches, as those of one seed do here. It needs JAX and optax
 (pip install 'bayes-pruning[peer]'), takes the arguments of bench_epoch.py and is timed in the same way; compiling comes
-before the first line that it prints, which says how long it took.
+before the first line that it prints, which says how long it took. It has the fully connected network only: XLA's
+convolutions on a CPU take ten times as long inside of a loop such as `scan` as outside (docs/performance.md).
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,36 +16,28 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
-from bench_epoch import parser
-from racing import cores, serve
-
-if len(cores()) == 1:  # measured faster there, and slower elsewhere
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
+from bench_epoch import parser
 from jax import lax
+from racing import serve
 from setting import compose_config, part
 from torch import nn
 
 from bayes_pruning import datasets, models, streams
 
-MOST = {"fcn": 1000, "cnn": 250}  # images that are evaluated at once
+MOST = 1000  # images that are evaluated at once
 
 
 def forward(model: nn.Sequential, weights: dict[str, Any], x: Any) -> Any:
-    """Logits [batch, classes] of one network of bayes_pruning/models.py."""
+    """Logits [batch, classes] of one fully connected network."""
     for index, layer in enumerate(model):
         w, b = weights.get(f"{index}.weight"), weights.get(f"{index}.bias")
         if isinstance(layer, nn.Linear):
             x = x @ w.T + b
-        elif isinstance(layer, nn.Conv2d):
-            x = lax.conv_general_dilated(x, w, (1, 1), "SAME") + b[:, None, None]
-        elif isinstance(layer, nn.MaxPool2d):
-            x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
         else:
             x = jax.nn.relu(x) if isinstance(layer, nn.ReLU) else x.reshape(len(x), -1)
     return x
@@ -55,12 +47,10 @@ def program(config: Any, data: Any, members: int) -> tuple[Callable[..., Any], A
     """A function (weights, optimiser's state, order of images, key) -> the same after an epoch, and its first two."""
     model: Any = models.build(config.model, data.shape, datasets.CLASSES, config.seed)
     first = {name: np.stack([tensor.detach().numpy()] * members) for name, tensor in model.named_parameters()}
-    weights, optimiser = (
-        {name: jnp.asarray(stacked) for name, stacked in first.items()},
-        optax.adam(config.learning_rate),
-    )
+    weights = {name: jnp.asarray(stacked) for name, stacked in first.items()}
+    optimiser = optax.adam(config.learning_rate)
     train, test = ((jnp.asarray(s.images.numpy()), jnp.asarray(s.labels.numpy())) for s in (data.train, data.test))
-    gate, batch_size, rows = config.pruner.gate, config.batch_size, MOST[config.model.name]
+    gate, batch_size = config.pruner.gate, config.batch_size
 
     def losses(member: Any, x: Any, y: Any) -> Any:
         return optax.softmax_cross_entropy_with_integer_labels(forward(model, member, x), y)
@@ -81,7 +71,7 @@ def program(config: Any, data: Any, members: int) -> tuple[Callable[..., Any], A
             loss = optax.softmax_cross_entropy_with_integer_labels(logits, y)
             return jnp.stack([-loss.sum(), (logits.argmax(1) == y).sum()])
 
-        most = max(size for size in range(1, rows + 1) if len(split[1]) % size == 0)
+        most = max(size for size in range(1, MOST + 1) if len(split[1]) % size == 0)
         parts = tuple(array.reshape(-1, most, *array.shape[1:]) for array in split)
         return lax.map(lambda part: jax.vmap(one, (0, None, None))(member, *part), parts).sum(0)
 

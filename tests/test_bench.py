@@ -146,14 +146,18 @@ def test_a_sweep_is_timed_with_workers_with_one_and_at_another_revision(
     assert "| HEAD | 30.0 | 3.00 | 100 |" in capsys.readouterr().out
 
 
+def test_a_peer_of_the_cnn_ends_in_one_sentence(bench: ModuleType) -> None:
+    with pytest.raises(SystemExit, match=r"^--peer jax has model=fcn only, .*\.$"):
+        bench.main(["--data-root", "data", "--peer", "jax", "--model", "cnn"])
+
+
 def test_a_missing_peer_ends_in_one_sentence(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit, match=r"^--peer jax needs JAX and optax, .* 'bayes-pruning\[peer\]'\.$"):
         bench.main(["--data-root", "data", "--peer", "jax"])
 
 
-@pytest.mark.parametrize("model", ["fcn", "cnn"])
-def test_the_jax_program_does_the_work_of_the_engine(model: str, bench: ModuleType) -> None:
+def test_the_jax_program_does_the_work_of_the_engine(bench: ModuleType) -> None:
     jax = pytest.importorskip("jax", reason="needs the optional extra `peer`")
     pytest.importorskip("optax", reason="needs the optional extra `peer`")
     import bench_jax
@@ -162,7 +166,7 @@ def test_the_jax_program_does_the_work_of_the_engine(model: str, bench: ModuleTy
     from bayes_pruning.config import run_config
     from bayes_pruning.training import Trainer
 
-    config = compose_config("dataset=mnist_5k", f"model={model}")
+    config = compose_config("dataset=mnist_5k")
     data = part(datasets.load(config.dataset, "data", torch.device("cpu")), 240)
     epoch, weights, state = bench_jax.program(config, data, 2)
     order = jax.numpy.asarray(streams.data_order(config.seed, 1, 240).numpy())
