@@ -160,7 +160,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if parsed.peer and parsed.model != "fcn":
         sys.exit("--peer jax has model=fcn only, for the reason that scripts/bench_jax.py gives.")
     if parsed.peer and not all(map(importlib.util.find_spec, ("jax", "optax"))):
-        sys.exit("--peer jax needs JAX and optax, which are not installed: pip install 'bayes-pruning[peer]'.")
+        sys.exit(
+            "--peer jax needs JAX and optax, which are not installed: pip install --editable '.[peer]' brings them."
+        )
     with checkout(parsed.against) as old:
         if parsed.sweep is None:
             bench_epochs(parsed, old)

@@ -2,7 +2,7 @@
 
 The same networks, initial weights, batches, Adam (optax) and evaluations as in bench_epoch.py, images in memory, one
 compiled function an epoch. Members share their batches, as those of one seed do here. It needs JAX and optax
-(pip install 'bayes-pruning[peer]'), takes the arguments of bench_epoch.py and is timed in the same way; compiling comes
+(pip install --editable '.[peer]'), takes the arguments of bench_epoch.py and is timed in the same way; compiling comes
 before the first line that it prints, which says how long it took. It has the fully connected network only: XLA's
 convolutions on a CPU take ten times as long inside of a loop such as `scan` as outside (docs/performance.md).
 """

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from bayes_pruning import layers, precision
+from bayes_pruning import precision
 from bayes_pruning.config import FULL, PRECISIONS
 
 CPU = torch.device("cpu")
@@ -41,7 +42,9 @@ def matrix_rate(device: torch.device = CPU, kind: str = FULL, side: int | None =
     side = side or SIDE[device.type]
     precision.prepare(kind, False, device)
     a, b = precision.rounded(kind, *(torch.randn(side, side, device=device) for _ in range(2)))
-    products = [torch.matmul, layers._product] if device.type == "cpu" else [torch.matmul]
+    products: list[Callable[..., Tensor]] = [torch.matmul]
+    if device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        products.append(lambda a, b: torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], ""))
     return max(2 * side**3 / median_seconds(lambda f=f: f(a, b), 5, device) for f in products)  # type: ignore[misc]
 
 

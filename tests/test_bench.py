@@ -153,7 +153,7 @@ def test_a_peer_of_the_cnn_ends_in_one_sentence(bench: ModuleType) -> None:
 
 def test_a_missing_peer_ends_in_one_sentence(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match=r"^--peer jax needs JAX and optax, .* 'bayes-pruning\[peer\]'\.$"):
+    with pytest.raises(SystemExit, match=r"^--peer jax needs JAX and optax, .* '\.\[peer\]' brings them\.$"):
         bench.main(["--data-root", "data", "--peer", "jax"])
 
 
