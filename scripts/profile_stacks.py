@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from bayes_pruning import device as devices
 from bayes_pruning.config import PRECISIONS, RunConfig, run_config
 from bayes_pruning.paths import conf_dir
 from bayes_pruning.training import Trainer
+from bayes_pruning.workload import Cost
 
 STACKS = [f"{model}/{dataset}" for model in ("fcn", "cnn") for dataset in workload.DATA]
 WARM_EPOCHS = 2
@@ -59,15 +60,16 @@ class Phases:
     def __init__(self, trainer: Trainer, place: torch.device) -> None:
         self.place = place
         self.seconds = {"training": 0.0, "evaluation": 0.0, "pruning": 0.0}
-        self.evaluated = 0  # networks
+        self.passes: list[tuple[int, int]] = []  # networks, and images that each of them was evaluated on
+        evaluator = trainer.evaluator
         trainer._train = self._timed("training", trainer._train)  # type: ignore[method-assign]
-        trainer._score = self._timed("evaluation", self._counted(trainer._score))  # type: ignore[method-assign]
+        evaluator.sums = self._timed("evaluation", self._counted(evaluator.sums))  # type: ignore[method-assign]
         trainer._prune = self._timed("pruning", trainer._prune)  # type: ignore[method-assign]
 
-    def _counted(self, score: Callable[..., Any]) -> Callable[..., Any]:
-        def call(parameters: Any, members: Sequence[int]) -> Any:
-            self.evaluated += len(members)
-            return score(parameters, members)
+    def _counted(self, sums: Callable[..., Any]) -> Callable[..., Any]:
+        def call(parameters: Any, split: Any) -> Any:
+            self.passes.append((len(next(iter(parameters.values()))), len(split)))
+            return sums(parameters, split)
 
         return call
 
@@ -118,10 +120,13 @@ def measure(
     whole = time.perf_counter() - start
     model, rows = models.build(runs[0].model, data.shape, datasets.CLASSES, 0), trainer.evaluator.rows
     images = len(data.train) + len(data.test)
-    passes = workload.steps(len(data.train), rows) + workload.steps(len(data.test), rows)
+    evaluated = [
+        workload.evaluation(model, data.shape, each, workload.steps(each, rows)) * networks
+        for networks, each in phases.passes
+    ]
     costs = {
         "training": workload.training(model, data.shape, len(data.train), runs[0].batch_size) * len(runs),
-        "evaluation": workload.evaluation(model, data.shape, images, passes) * phases.evaluated,
+        "evaluation": sum(evaluated, Cost(0, 0)),
     }
     seconds = dict(phases.seconds)
     if arguments.trace:
