@@ -103,14 +103,10 @@ class Publication:
             key: lambda sheet=sheet: table_formats.sheet_markdown(sheet, only_with_runs=True)  # type: ignore[misc]
             for key, sheet in found.items()
         }
-        places = dict.fromkeys(row.place for row in self.ranking.distances)
         return quoted | {
             "origin": lambda: origin(self.all_runs, self.summaries),
-            "ranking": lambda: ranking_formats.distances_table(self.ranking),
-            "ranking-places": lambda: "\n".join(
-                f"{ranking_formats.place_name(place)}:\n\n{ranking_formats.distances_table(self.ranking, place)}"
-                for place in list(places)[1:]
-            ),
+            "ranking": lambda: ranking_formats.ranked_tables(self.ranking),
+            "simulation": lambda: ranking_formats.simulation_table(self.ranking),
             "gates": lambda: ranking_formats.gates_table(self.ranking),
             "claim-counts": lambda: ranking_formats.claims_table(self.ranking),
             "claims": self.decided,

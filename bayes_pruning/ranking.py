@@ -1,9 +1,9 @@
-"""Which reading of the paper its Table 1 follows: how far each reading's accuracies are from the paper's.
+"""Which reading of the paper its Table 1 follows: how probable its values are under each (likelihood.py), and why.
 
-For a reading and an accuracy (before or after pruning), the distance is the root mean square difference between our
-means over seeds and the paper's values, over the cells of Table 1 that have runs. Its interval comes from resampling
-the seeds: they are drawn with replacement, the same draw for all cells and readings, which share their seeds (common
-random numbers). The interval says what other seeds of ours might have given; the paper's own spread is not known.
+A reading is compared at one epoch (readings.read_out), for the accuracy before or after pruning, over the cells of
+Table 1 that the fullest of the readings at a place has; a reading that lacks one of them is left out there. Beside the
+cells themselves stand the contrasts, each Bayes cell minus its classic twin's: an offset that both have, as from a
+detail of training that the paper leaves open, is not in them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,43 +12,57 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import chdtri
 
-from bayes_pruning import claims, tables
+from bayes_pruning import claims, likelihood, tables
+from bayes_pruning.likelihood import Array, Cells
 from bayes_pruning.logged import UNPRUNED
 from bayes_pruning.readings import of_protocol, protocols
 from bayes_pruning.statistics import Difference, paired_difference
-from bayes_pruning.tables import ACCURACIES, TWIN_PREFIX, Accuracy, Key
+from bayes_pruning.tables import ACCURACIES, BEFORE, TWIN_PREFIX, Key
 
-DRAWS = 4000
-SEED = 0  # of the resampling
 EVERYWHERE = "all"
-GATES = {"bayes_": "", "laplace_": "laplace_evidence"}  # prefixes of pruners, and how a reading by such a gate is told
+GATES = ("bayes_", "laplace_")  # prefixes of pruners that ask for evidence; the first are those of Table 1
+BORROWED = 4  # degrees of freedom that a cell's variance takes from its method's others: as many as five seeds have
+RESOLUTION = 1e-4  # of an accuracy: one test image of 10,000; seeds that agree are not known better
+SURPRISE = 0.05  # probability of a larger difference between two readings that are the same
+TABLES, SEED = 200, 0  # simulated
+# In simulated tables: the runs in a cell, an excess of each, an offset that a family shares (standard deviations).
+SCENARIOS = ((5, 0.0, 0.0), (1, 0.005, 0.0), (5, 0.005, 0.01))
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-
-
-@dataclass(frozen=True)
-class Distance:
-    """Root mean square difference to the paper's values, with the 95% percentile interval of resampled seeds."""
-
-    cells: int
-    rms: float
-    low: float
-    high: float
+Reading = tuple[str, str]  # protocol, accuracy before or after pruning
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """One reading and one accuracy, at one place or everywhere."""
+    """One reading and one accuracy, at one place or everywhere. Likelihoods are in nats behind the best one there."""
+
+    reading: Reading
+    place: str  # "mnist fcn", or EVERYWHERE
+    cells: int
+    seeds: int  # the fewest that a cell has
+    rms: float  # root mean square difference of our means to the paper's values
+    chi_square: tuple[float, ...]  # for each of likelihood.REPEATS, without any excess
+    excess: float  # standard deviation beyond the seeds'
+    behind: float
+    alike: bool  # whether it is among those that have most of the weight together
+    behind_with_offsets: float  # if unpruned, random and magnitude cells may each be off by what such cells share
+    behind_in_contrasts: float | None
+    least: tuple[float, str]  # the least it is behind when one cell or one sparsity is left out, and which
+    most: tuple[float, str]
+    pattern: int  # readings with one number give the same accuracies as far as seeds can tell, see `_patterns`
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """How often, in simulated tables for which a reading is right, it is the best and among those not told apart."""
 
     protocol: str
-    gate: str  # one of GATES, whose runs take the places of the Bayes methods
-    when: str  # accuracy before or after pruning
-    place: str  # "mnist fcn", or EVERYWHERE
-    seeds: int  # the fewest that a cell has
-    all_cells: Distance
-    bayes_cells: Distance | None  # of the Bayes methods alone, the only ones that most readings change
-    over_reference: Difference | None  # its distance minus the reference's, over cells and seeds of both; None for it
+    scenario: tuple[int, float, float]
+    best: float
+    alike: float
+    best_with_offsets: float
+    alike_with_offsets: float
 
 
 @dataclass(frozen=True)
@@ -60,10 +74,11 @@ class GateUse:
     pruner: str
     runs: int
     opened: float  # mean fraction of the epochs
-    alternating: int  # runs that pruned in the first epoch and in every second one after it, and in no other
+    alternating: int  # runs that pruned in every second epoch, from the first or from the second one on
     as_twin: int  # runs with a classic twin that has the very same accuracies in every epoch
     as_unpruned: int  # the same of the unpruned network
-    over_twin: Mapping[str, Difference | None]  # accuracy minus the twin's, mean over sparsities, paired by seed
+    over_twin: Difference | None  # accuracy before pruning minus the twin's, mean over sparsities, paired by seed
+    paper: float | None  # the same of the paper's values
 
 
 @dataclass(frozen=True)
@@ -75,35 +90,200 @@ class ClaimCount:
     outcomes: Mapping[tuple[str, str], str]  # by (claim, place)
 
 
+@dataclass(frozen=True)
+class Place:
+    """The readings that have all the cells of the fullest, at one place or everywhere. NaN where there is no run."""
+
+    readings: list[Reading]
+    keys: list[Key]
+    accuracy: Array  # [readings, cells, seeds]
+    runs: Array  # which run it is of, as a number, the same shape
+
+    @property
+    def families(self) -> list[str]:
+        """For each cell, which ones a detail of training may shift alike: unpruned, random or magnitude at a place."""
+        return [f"{key[0]} {key[1]} {key[2].removeprefix(TWIN_PREFIX)}" for key in self.keys]
+
+    def pick(self, readings: Sequence[int]) -> "Place":
+        """Some of the readings."""
+        return Place([self.readings[i] for i in readings], self.keys, self.accuracy[readings], self.runs[readings])
+
+
 def rank(frame: pd.DataFrame) -> list[Ranked]:
     """Every reading in `frame` and both accuracies, best first at each place, EVERYWHERE before the single places.
 
-    Readings need not have runs for the same cells. So that none is better for the cells that it lacks, they are ordered
-    by their difference to one reference: of the readings by the paper's own gate that have the most cells, the nearest.
-    Where any reading has runs of Bayes methods, those that have none are left out.
+    Where any reading has runs of Bayes methods, those that have none are left out: classic runs tell no readings apart.
     """
-    paper = tables.paper_values()
-    table = {
-        (protocol, gate, accuracy.when): {key: runs[accuracy.column] for key, runs in cells.items() if key in paper}
-        for protocol in protocols(frame)
-        for prefix, gate in GATES.items()
-        for cells in [_cells(of_protocol(frame, protocol), prefix)]
+    table = _table(frame)
+    places = sorted({f"{key[0]} {key[1]}" for cells in table.values() for key in cells})
+    return [
+        row
+        for where in ([EVERYWHERE, *places] if len(places) > 1 else places)
+        for row in _ranked(_place(table, where), where)
+    ]
+
+
+def _table(frame: pd.DataFrame) -> dict[Reading, dict[Key, pd.DataFrame]]:
+    """The last epochs of the runs in each cell of Table 1, by seed, by reading."""
+    final, paper = frame[frame["epoch"] == frame["epochs"]], tables.paper_values()
+    return {
+        (protocol, accuracy.when): {
+            key: runs.assign(accuracy=runs[accuracy.column]) for key, runs in cells.items() if key in paper
+        }
+        for protocol in protocols(final)
+        for cells in [tables.final_by_seed(of_protocol(final, protocol))]
         for accuracy in ACCURACIES
     }
-    seeds = sorted({int(seed) for cells in table.values() for values in cells.values() for seed in values.index})
-    draws = (
-        np.random.default_rng(SEED).multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), DRAWS).astype(float)
-    )
-    places = sorted({_place(key) for cells in table.values() for key in cells})
-    found: list[Ranked] = []
-    for place in [EVERYWHERE, *places]:
-        here = {
-            reading: {key: values for key, values in cells.items() if place in (EVERYWHERE, _place(key))}
-            for reading, cells in table.items()
-        }
-        own = {reading: cells for reading, cells in here.items() if any(map(_is_bayes, cells))}
-        others = {reading: cells for reading, cells in here.items() if cells}
-        found += _rank_here(own or others, place, paper, seeds, draws)  # classic runs alone tell no readings apart
+
+
+def _place(table: Mapping[Reading, Mapping[Key, pd.DataFrame]], where: str) -> Place:
+    here = {
+        reading: {key: runs for key, runs in cells.items() if where in (EVERYWHERE, f"{key[0]} {key[1]}")}
+        for reading, cells in table.items()
+    }
+    here = {reading: cells for reading, cells in here.items() if any(map(_is_bayes, cells))} or here
+    most = max(map(len, here.values()))
+    here = {reading: cells for reading, cells in here.items() if len(cells) == most}
+    keys = sorted(next(iter(here.values())))
+    seeds = sorted({seed for cells in here.values() for runs in cells.values() for seed in runs.index})
+    known: dict[str, int] = {}
+    accuracy, runs = np.full((2, len(here), most, len(seeds)), np.nan)
+    for i, cells in enumerate(here.values()):
+        for j, key in enumerate(keys):
+            at = [seeds.index(seed) for seed in cells[key].index]
+            accuracy[i, j, at] = cells[key]["accuracy"]
+            runs[i, j, at] = [known.setdefault(name, len(known)) for name in cells[key]["hash"]]
+    return Place(list(here), keys, accuracy, runs)
+
+
+def _ranked(here: Place, where: str) -> list[Ranked]:
+    cells, contrasts = compared(here), _contrasts(here)
+    own = likelihood.log_likelihood(cells)
+    behind, offsets = _behind(own), _behind(likelihood.log_likelihood(cells, here.families))
+    between = _behind(likelihood.log_likelihood(contrasts)) if contrasts.residual.size else None
+    left_out = {name: _behind(likelihood.log_likelihood(cells.drop(mask))) for name, mask in _left_out(here.keys)}
+    chi_squares = [likelihood.chi_square(cells, repeats) for repeats in likelihood.REPEATS]
+    excess, alike, numbers = likelihood.excess(cells), likelihood.not_told_apart(own), _patterns(here, behind)
+    found = []
+    for i in np.argsort(behind, kind="stable"):
+        without = sorted((float(values[i]), name) for name, values in left_out.items())
+        found.append(
+            Ranked(
+                here.readings[i],
+                where,
+                len(here.keys),
+                int((~np.isnan(here.accuracy[i])).sum(-1).min()),
+                float(np.sqrt((cells.residual[i] ** 2).mean())),
+                tuple(float(values[i]) for values in chi_squares),
+                float(excess[i]),
+                float(behind[i]),
+                bool(alike[i]),
+                float(offsets[i]),
+                None if between is None else float(between[i]),
+                without[0],
+                without[-1],
+                numbers[i],
+            )
+        )
+    return found
+
+
+def _behind(log_likelihoods: Array) -> Array:
+    return log_likelihoods.max() - log_likelihoods  # type: ignore[no-any-return]
+
+
+def _left_out(keys: Sequence[Key]) -> list[tuple[str, Array]]:
+    """Nothing, each cell, and all cells of a sparsity if others are left."""
+    single = [(" ".join([*key[:3], f"{key[3]:g}"]), np.array([other == key for other in keys])) for key in keys]
+    sparsities = sorted({key[3] for key in keys})
+    whole = [(f"all at {sparsity:g}", np.array([key[3] == sparsity for key in keys])) for sparsity in sparsities]
+    nothing = ("nothing", np.zeros(len(keys), dtype=bool))
+    return [nothing, *((name, mask) for name, mask in [*single, *whole] if not mask.all())]
+
+
+def compared(here: Place) -> Cells:
+    """The paper's values against our means: arrays [readings, cells]."""
+    paper, single = tables.paper_values(), _variances(here.accuracy, here.keys)
+    residual = np.array([paper[key] for key in here.keys]) - np.nanmean(here.accuracy, -1)
+    return Cells(residual, single, single / _count(here.accuracy))
+
+
+def _contrasts(here: Place) -> Cells:
+    """As `compared`, of Bayes minus classic cells, ours paired by seed; the paper's pairs may not have shared seeds."""
+    paper, single = tables.paper_values(), _variances(here.accuracy, here.keys)
+    pairs = [(i, here.keys.index(twin)) for i, key in enumerate(here.keys) if (twin := _twin_of(key)) in here.keys]
+    pairs = [(i, j) for i, j in pairs if i != j]
+    bayes, classic = [i for i, _ in pairs], [j for _, j in pairs]
+    ours = here.accuracy[:, bayes] - here.accuracy[:, classic]
+    keys = [here.keys[i] for i in bayes]
+    wanted = np.array([paper[here.keys[i]] - paper[here.keys[j]] for i, j in pairs])
+    own = _variances(ours, keys) / np.maximum(1, _count(ours))
+    return Cells(wanted - np.nanmean(ours, -1), single[:, bayes] + single[:, classic], own)
+
+
+def _count(values: Array) -> Array:
+    return (~np.isnan(values)).sum(-1)  # type: ignore[no-any-return]
+
+
+def _variances(values: Array, keys: Sequence[Key]) -> Array:
+    """The variance of one run in each cell: [readings, cells] of values [readings, cells, seeds].
+
+    From its seeds and, as if by BORROWED more degrees of freedom, from the median of its method's cells (all methods'
+    for the unpruned one): a few seeds may agree by luck, and their cell would then outweigh all others.
+    """
+    freedom = _count(values) - 1
+    squares = np.nansum((values - np.nanmean(values, -1, keepdims=True)) ** 2, -1)
+    known = np.where(freedom > 0, squares / chdtri(np.maximum(1, freedom), 0.5), np.nan)  # a variance's median is lower
+    alike = np.array([[key[2] == UNPRUNED or key[:3] == other[:3] for other in keys] for key in keys])
+    pooled = np.stack([np.nanmedian(known[:, own], -1) for own in alike], -1) if len(keys) else squares
+    return np.maximum(RESOLUTION**2, (squares + BORROWED * pooled) / (freedom + BORROWED))  # type: ignore[no-any-return]
+
+
+def _patterns(here: Place, behind: Array) -> list[int]:
+    """Readings numbered, best first, so that those with one number give the same accuracies as far as seeds can tell.
+
+    A reading has the number of a better one if a chi-square test of the difference of their means, over the cells whose
+    runs differ and the seeds that both have, is no surprise; only the best reading with a number is compared.
+    """
+    single = _variances(here.accuracy, here.keys)
+    numbers, firsts = [0] * len(here.readings), list[int]()
+
+    def same(i: int, j: int) -> bool:
+        gaps = here.accuracy[i] - here.accuracy[j]
+        common = _count(gaps)
+        differ = ((here.runs[i] != here.runs[j]) & ~np.isnan(gaps)).any(-1)
+        gap = np.nanmean(gaps[differ], -1) ** 2 / ((single[i] + single[j]) / np.maximum(1, common))[differ]
+        alike = not differ.any() or gap.sum() <= chdtri(differ.sum(), SURPRISE)
+        return here.readings[i][1] == here.readings[j][1] and bool(alike)
+
+    for i in map(int, np.argsort(behind, kind="stable")):
+        known = next((n for n, first in enumerate(firsts) if same(i, first)), len(firsts))
+        firsts += [i] * (known == len(firsts))
+        numbers[i] = known + 1
+    return numbers
+
+
+def simulate(frame: pd.DataFrame, where: str) -> list[Simulated]:
+    """Whether the ranking finds the right reading where it is known: simulated tables, one reading of each pattern.
+
+    Accuracies before pruning, with the means, variances and seeds that the runs have at a place.
+    """
+    here = _place(_table(frame), where)
+    here = here.pick([i for i, (_, when) in enumerate(here.readings) if when == BEFORE.when])
+    numbers = _patterns(here, _behind(likelihood.log_likelihood(compared(here))))
+    here = here.pick([numbers.index(number) for number in sorted(set(numbers))])
+    means, seeds, single = np.nanmean(here.accuracy, -1), _count(here.accuracy), _variances(here.accuracy, here.keys)
+    found = []
+    for scenario in SCENARIOS:
+        for truth, (protocol, _) in enumerate(here.readings):
+            rng = np.random.default_rng([SEED, truth])
+            drawn = likelihood.simulated(means, single, seeds, truth, TABLES, *scenario, here.families, rng)
+            rates: list[float] = []
+            for families in (None, here.families):
+                values = likelihood.log_likelihood(drawn, families)
+                rates.append(float((values.argmax(-1) == truth).mean()))
+                rates.append(float(likelihood.not_told_apart(values)[:, truth].mean()))
+            found.append(Simulated(protocol, scenario, *rates))
     return found
 
 
@@ -111,80 +291,8 @@ def _is_bayes(key: Key) -> bool:
     return key[2].startswith(TWIN_PREFIX)
 
 
-def _cells(runs: pd.DataFrame, prefix: str) -> Mapping[Key, pd.DataFrame]:
-    """Runs by cell, with the methods of one prefix in the places of the Bayes methods; none if it has no runs."""
-    own, others = runs["pruner"].str.startswith(prefix), runs["pruner"].str.startswith(tuple(GATES))
-    if prefix != TWIN_PREFIX and not own.any():
-        return {}
-    named = runs[own].assign(pruner=TWIN_PREFIX + runs.loc[own, "pruner"].str.removeprefix(prefix))
-    return tables.final_by_seed(pd.concat([runs[~others], named]))
-
-
-def _rank_here(
-    here: Mapping[tuple[str, str, str], Mapping[Key, pd.Series]],
-    place: str,
-    paper: Mapping[Key, float],
-    seeds: Sequence[int],
-    draws: Array,
-) -> list[Ranked]:
-    def error(cells: Mapping[Key, pd.Series]) -> tuple[float, Array]:
-        return _error(list(cells.values()), [paper[key] for key in cells], seeds, draws)
-
-    printed = {reading: cells for reading, cells in here.items() if not reading[1]} or here  # the paper's own gate
-    most = max(map(len, printed.values()))
-    full = {reading: error(cells)[0] for reading, cells in printed.items() if len(cells) == most}
-    reference = min(full, key=lambda reading: full[reading])
-    found = []
-    for reading, cells in here.items():
-        bayes = {key: values for key, values in cells.items() if _is_bayes(key)}
-        own, other = _common(cells, here[reference])
-        (one, one_drawn), (two, two_drawn) = error(own), error(other)
-        found.append(
-            Ranked(
-                *reading,
-                place,
-                min(int(values.count()) for values in cells.values()),
-                _distance(len(cells), *error(cells)),
-                _distance(len(bayes), *error(bayes)) if bayes else None,
-                None if reading == reference else Difference(len(own), one - two, *_interval(one_drawn - two_drawn)),
-            )
-        )
-    return sorted(found, key=lambda row: row.over_reference.mean if row.over_reference else 0.0)
-
-
-def _common(
-    one: Mapping[Key, pd.Series], other: Mapping[Key, pd.Series]
-) -> tuple[dict[Key, pd.Series], dict[Key, pd.Series]]:
-    """The cells and seeds that both have."""
-    shared = {key: one[key].index.intersection(other[key].index) for key in one if key in other}
-    keys = [key for key, index in shared.items() if len(index)]
-    return {key: one[key].loc[shared[key]] for key in keys}, {key: other[key].loc[shared[key]] for key in keys}
-
-
-def _error(
-    cells: Sequence[pd.Series], paper: Sequence[float], seeds: Sequence[int], draws: Array
-) -> tuple[float, Array]:
-    """The root mean square difference of the cells' means to `paper`, of all seeds and of each draw of seeds."""
-    values = np.array([cell.reindex(list(seeds)).to_numpy(dtype=float) for cell in cells])  # [cells, seeds]
-    there, wanted = ~np.isnan(values), np.array(paper)
-    whole = np.sqrt(np.mean((np.nanmean(values, axis=1) - wanted) ** 2))
-    with np.errstate(invalid="ignore"):  # NaN for a draw that leaves a cell without any of its seeds
-        squares = ((draws @ np.nan_to_num(values).T) / (draws @ there.T) - wanted) ** 2
-    drawn = np.sqrt(squares.mean(axis=1))
-    return float(whole), drawn
-
-
-def _distance(cells: int, rms: float, drawn: Array) -> Distance:
-    return Distance(cells, rms, *_interval(drawn))
-
-
-def _interval(drawn: Array) -> tuple[float, float]:
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _place(key: Key) -> str:
-    return f"{key[0]} {key[1]}"
+def _twin_of(key: Key) -> Key:
+    return (*key[:2], key[2].removeprefix(TWIN_PREFIX), key[3])
 
 
 def gate_uses(frame: pd.DataFrame) -> list[GateUse]:
@@ -192,7 +300,7 @@ def gate_uses(frame: pd.DataFrame) -> list[GateUse]:
     found = []
     for protocol in protocols(frame):
         runs = of_protocol(frame, protocol)
-        bayes = runs[runs["pruner"].str.startswith(tuple(GATES))]
+        bayes = runs[runs["pruner"].str.startswith(GATES)]
         for (dataset, model, pruner), own in bayes.groupby(["dataset", "model", "pruner"]):
             here = runs[(runs["dataset"] == dataset) & (runs["model"] == model)]
             found.append(_gate_use(protocol, f"{dataset} {model}", str(pruner), own, here))
@@ -204,7 +312,7 @@ def _gate_use(protocol: str, place: str, pruner: str, own: pd.DataFrame, here: p
     unpruned = {row[1]: rows for row, rows in _runs(here[here["pruner"] == UNPRUNED])}
     alternating = as_twin = as_unpruned = 0
     for (sparsity, seed), rows in _runs(own):
-        alternating += bool((rows["pruned"] == rows["epoch"] % 2).all())
+        alternating += bool((rows["pruned"].diff().abs().iloc[1:] == 1).all())
         as_twin += _same(rows, twins.get((sparsity, seed)))
         as_unpruned += _same(rows, unpruned.get(seed))
     return GateUse(
@@ -216,7 +324,7 @@ def _gate_use(protocol: str, place: str, pruner: str, own: pd.DataFrame, here: p
         alternating,
         as_twin,
         as_unpruned,
-        {accuracy.when: _over_twin(here, pruner, accuracy) for accuracy in ACCURACIES},
+        *_over_twin(here, pruner),
     )
 
 
@@ -235,18 +343,22 @@ def _same(rows: pd.DataFrame, other: pd.DataFrame | None) -> bool:
     return other is not None and np.array_equal(rows[columns].to_numpy(), other[columns].to_numpy())
 
 
-def _over_twin(here: pd.DataFrame, pruner: str, accuracy: Accuracy) -> Difference | None:
-    """Mean over the sparsities that both have, for each seed that has them all."""
+def _over_twin(here: pd.DataFrame, pruner: str) -> tuple[Difference | None, float | None]:
+    """Mean over the sparsities that both have, for each seed that has them all; the same of the paper's values."""
     final = here[here["epoch"] == here["epochs"]]
     own, twin = (
-        final[final["pruner"] == name].pivot(index="seed", columns="target_sparsity", values=accuracy.column)
+        final[final["pruner"] == name].pivot(index="seed", columns="target_sparsity", values=BEFORE.column)
         for name in (pruner, _twin(pruner))
     )
     shared = [sparsity for sparsity in own.columns if sparsity in twin.columns]
     if not shared:
-        return None
+        return None, None
     means = (cells[shared].dropna().mean(axis=1).to_dict() for cells in (own, twin))
-    return paired_difference(*means)
+    place, paper = (str(here["dataset"].iloc[0]), str(here["model"].iloc[0])), tables.paper_values()
+    names = TWIN_PREFIX + _twin(pruner), _twin(pruner)
+    pairs = [[paper.get((*place, name, float(sparsity))) for name in names] for sparsity in shared]
+    known = [one - other for one, other in pairs if one is not None and other is not None]
+    return paired_difference(*means), float(np.mean(known)) if len(known) == len(shared) else None
 
 
 def claim_counts(frame: pd.DataFrame) -> list[ClaimCount]:

@@ -1,83 +1,216 @@
-"""The ranking of readings (ranking.py) as Markdown, as CSV and as a figure."""
+"""The ranking of readings (ranking.py) as Markdown, as CSV and as a figure, read at one epoch or at several."""
 
-import csv
-import io
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bayes_pruning import plot_parts, presets, ranking
+from bayes_pruning import likelihood, plot_parts, presets, ranking
 from bayes_pruning.claims import OUTCOMES
 from bayes_pruning.plot_style import BLUE, VERMILLION, Style
-from bayes_pruning.ranking import EVERYWHERE, ClaimCount, Distance, GateUse, Ranked
+from bayes_pruning.ranking import EVERYWHERE, ClaimCount, GateUse, Ranked, Simulated
+from bayes_pruning.readings import read_out
 from bayes_pruning.statistics import Difference
 from bayes_pruning.table_formats import NAMES
-from bayes_pruning.tables import ACCURACIES
+from bayes_pruning.tables import BEFORE
 
 LEGEND = (
-    "Distance: root mean square difference between our mean accuracy over seeds and the paper's value, over the cells "
-    "of Table 1 with runs [95% percentile interval of resampled seeds]. Over the reference: the distance minus that of "
-    "the reference, the nearest of the readings with the most cells, over the cells and seeds that both have, from the "
-    "same resampled seeds; an interval that holds 0 means that the data can not tell the two apart. Ordered by it."
+    "Two numbers in a cell are those at epochs {epochs}, by the last of which the lines are ordered. Distance: root "
+    "mean square difference between our mean accuracy over seeds and the paper's value. Chi-square: the sum of its "
+    "squares over the variance that the seeds explain, if the paper's cells are means of five runs, and in brackets of "
+    "single ones; about the number of cells for a reading that is right. Excess: the standard deviation that is "
+    "missing for that. Behind: by how many nats the paper's values are less likely than under the best reading, the "
+    "paper's number of runs and the excess integrated out; * marks those that have 95% of the weight together, which "
+    "can not be told apart. With offsets: the same if all unpruned, all random and all magnitude cells of a place may "
+    "be off by an unknown number each. Contrasts: the same of the differences between each Bayes cell and its classic "
+    "twin. Least: how little it is behind when a cell or all cells of one sparsity are left out, and which. Pattern: "
+    "readings with one number give the same accuracies, as far as seeds can tell."
 )
+HEADER = (
+    "Reading", "Accuracy", "Cells", "Seeds", "Distance", "Chi-square", "Excess", "Behind", "With offsets", "Contrasts",
+    "Least", "Pattern",
+)  # fmt: skip
 GATES = (
-    "Opened: mean fraction of the epochs that pruned. Every other epoch: runs that pruned in the first epoch and in "
-    "each second one after it, as the gate `alternate` does without any evidence. As twin, as unpruned: runs with the "
-    "very same accuracies in every epoch. Bayes minus classic: mean over sparsities, paired by seed [95% t interval]."
+    "Opened: mean fraction of the epochs that pruned. Every other epoch: runs that pruned in each second epoch, from "
+    "the first or the second one on, as the gate `alternate` does without any evidence. As twin, as unpruned: runs "
+    "with the very same accuracies in every epoch. Bayes minus classic: accuracy before pruning, mean over sparsities, "
+    "paired by seed [95% t interval]; the paper's is that of Table 1."
 )
-DISTANCE_HEADER = (
-    "Reading", "Accuracy", "Cells", "Seeds", "Distance", "Over the reference", "Bayes cells", "Their distance",
-)  # fmt: skip
-GATE_HEADER = (
-    "Reading", "Where", "Method", "Runs", "Opened", "Every other epoch", "As twin", "As unpruned",
-    "Bayes minus classic, before", "after",
-)  # fmt: skip
-CLAIMS = "The paper's claims under each reading (scripts/check_claims.py says each with its numbers)."
+SIMULATION = (
+    "Each line: {tables} simulated tables for which that reading is right, from the means, variances and numbers of "
+    "seeds of our runs on {place}, one reading of each pattern at epoch {epoch}. Best: fraction of the tables in which "
+    "it is the best. Alike: in which it is among those with 95% of the weight. An excess or an offset is the standard "
+    "deviation of what is wrong with each simulated cell, or with all cells of a family."
+)
+CLAIMS = (
+    "The paper's claims under each reading, with that reading's own Bayes factor (scripts/check_claims.py --protocol "
+    "says each with its numbers)."
+)
 COLORS = {"before": BLUE, "after": VERMILLION}
+SPLIT = {  # columns of several values, in readings.csv
+    "reading": ("protocol", "accuracy"),
+    "chi_square": tuple(f"chi_square_{repeats}" for repeats in likelihood.REPEATS),
+    "least": ("least", "without"),
+    "most": ("most", "without_most"),
+}
 ROW_HEIGHT = 0.17  # inches a reading
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """All that is said about the readings in a frame."""
+    """All that is said about the readings in a frame; what depends on the epoch, by it."""
 
-    distances: Sequence[Ranked]
-    gates: Sequence[GateUse]
-    claims: Sequence[ClaimCount]
-    epochs: int
+    ranked: Mapping[int, Sequence[Ranked]]
+    gates: Mapping[int, Sequence[GateUse]]
+    simulated: Sequence[Simulated]
+    claims: Sequence[ClaimCount]  # at the last epoch
+
+    @property
+    def epochs(self) -> list[int]:
+        """At which the runs were read, ascending."""
+        return sorted(self.ranked)
+
+    @property
+    def last(self) -> Sequence[Ranked]:
+        """Those at the last epoch."""
+        return self.ranked[self.epochs[-1]]
+
+    @property
+    def places(self) -> list[str]:
+        """EVERYWHERE, if there are several, and the places with the most readings first."""
+        found = list(dict.fromkeys(row.place for row in self.last))
+        return sorted(found, key=lambda place: (place != EVERYWHERE, -sum(row.place == place for row in self.last)))
+
+    @property
+    def fullest(self) -> str:
+        """The place with the most readings."""
+        return next(place for place in self.places if place != EVERYWHERE or len(self.places) == 1)
 
 
-def ranking_of(frame: pd.DataFrame) -> Ranking:
-    """Everything about a frame of runs of one length and any number of readings."""
-    return Ranking(
-        ranking.rank(frame), ranking.gate_uses(frame), ranking.claim_counts(frame), int(frame["epochs"].iloc[0])
-    )
+def ranking_of(frame: pd.DataFrame, epoch: int | None = None) -> Ranking:
+    """Everything about a frame of runs of one length and any number of readings.
+
+    Args:
+        frame: of results.load.
+        epoch: to read them at; None for the last and the one before, which a gate that alternates tells apart.
+    """
+    end = int(frame["epochs"].iloc[0])
+    read = {at: read_out(frame, at) for at in ([max(1, end - 1), end] if epoch is None else [epoch])}
+    last = read[max(read)]
+    ranked = {at: ranking.rank(runs) for at, runs in read.items()}
+    gates = {at: ranking.gate_uses(runs) for at, runs in read.items()}
+    partial = Ranking(ranked, gates, (), ranking.claim_counts(last))
+    simulated = ranking.simulate(last, partial.fullest) if partial.claims else []
+    return Ranking(ranked, gates, simulated, partial.claims)
 
 
 def markdown(found: Ranking) -> str:
-    """Distances by place, gates, claims."""
-    parts = [f"# Readings of the paper, by the distance of their accuracies to Table 1 ({found.epochs} epochs)\n"]
-    for place in dict.fromkeys(row.place for row in found.distances):
-        parts += [f"## {place_name(place)}\n", distances_table(found, place)]
-    parts += [LEGEND + "\n", "## What the gates did\n", gates_table(found), GATES + "\n"]
+    """Likelihoods by place, simulation, gates, claims."""
+    parts = [f"# Readings of the paper, by the likelihood of its Table 1 (epochs {_epochs(found)})\n"]
+    parts += [ranked_tables(found, after=True), "## Tables for which a reading is right\n", simulation_table(found)]
+    parts += ["## What the gates did\n", gates_table(found), GATES + "\n"]
     parts += ["## Claims\n", claims_table(found), mixed_claims_table(found), CLAIMS + "\n"]
     return "\n".join([*parts, "## The readings\n", readings_list(found)])
 
 
-def distances_table(found: Ranking, place: str = EVERYWHERE) -> str:
-    """A line for each reading and accuracy at one place, best first; LEGEND says what is in it."""
-    return _table(DISTANCE_HEADER, [_distance_cells(row) for row in found.distances if row.place == place])
+def ranked_tables(found: Ranking, after: bool = False) -> str:
+    """At each place a line for each reading and accuracy, best at the last epoch first; LEGEND says what is in it.
+
+    Args:
+        found: all readings.
+        after: whether accuracies after pruning have more than their best line.
+    """
+    parts = []
+    for place in found.places:
+        rows = [row for row in found.last if row.place == place]
+        best = next((row for row in rows if row.reading[1] != BEFORE.when), None)
+        kept = [row for row in rows if after or row.reading[1] == BEFORE.when or row is best]
+        parts.append(f"{place_name(place)}:\n\n{_table(HEADER, [_ranked_cells(found, row) for row in kept])}")
+    return "\n".join([*parts, f"{LEGEND.format(epochs=_epochs(found))}\n"])
+
+
+def _ranked_cells(found: Ranking, last: Ranked) -> list[Any]:
+    rows = [
+        row for at in found.epochs for row in found.ranked[at] if (row.reading, row.place) == (last.reading, last.place)
+    ]
+
+    def both(show: Any) -> str:
+        return " / ".join(map(str, map(show, rows)))
+
+    single = likelihood.REPEATS.index(1)
+    return [
+        presets.name_of(last.reading[0]),
+        last.reading[1],
+        last.cells,
+        last.seeds,
+        both(lambda row: f"{row.rms:.4f}"),
+        both(lambda row: f"{row.chi_square[1 - single]:.0f} ({row.chi_square[single]:.0f})"),
+        both(lambda row: f"{row.excess:.4f}"),
+        both(lambda row: f"{row.behind:.1f}{'*' if row.alike else ''}"),
+        both(lambda row: f"{row.behind_with_offsets:.1f}"),
+        both(lambda row: "none" if row.behind_in_contrasts is None else f"{row.behind_in_contrasts:.1f}"),
+        both(lambda row: f"{row.least[0]:.1f} without {row.least[1]}"),
+        both(lambda row: row.pattern),
+    ]
+
+
+def simulation_table(found: Ranking) -> str:
+    """How the ranking fares where the right reading is known."""
+    header = (
+        "Right",
+        "Runs in a cell",
+        "Excess",
+        "Offset",
+        "Best",
+        "Alike",
+        "Best, with offsets",
+        "Alike, with offsets",
+    )
+    rows = [
+        [
+            presets.name_of(row.protocol),
+            *row.scenario,
+            row.best,
+            row.alike,
+            row.best_with_offsets,
+            row.alike_with_offsets,
+        ]
+        for row in found.simulated
+    ]
+    shown = [[f"{cell:.2f}" if i > 3 else cell for i, cell in enumerate(row)] for row in rows]
+    said = SIMULATION.format(tables=ranking.TABLES, place=place_name(found.fullest), epoch=found.epochs[-1])
+    return f"{_table(header, shown)}\n{said}\n"
 
 
 def gates_table(found: Ranking) -> str:
     """What each gate did; GATES says what is in it."""
-    return _table(GATE_HEADER, map(_gate_cells, found.gates))
+    header = (
+        "Reading", "Where", "Method", "Runs", "Opened", "Every other epoch", "As twin", "As unpruned",
+        *(f"Bayes minus classic at {at}" for at in found.epochs), "The paper's",
+    )  # fmt: skip
+    return _table(header, [_gate_cells(uses) for uses in zip(*found.gates.values(), strict=True)])
+
+
+def _gate_cells(uses: Sequence[GateUse]) -> list[Any]:
+    use = uses[-1]
+    counts = [use.alternating, use.as_twin, use.as_unpruned]
+    differences = [_signed(each.over_twin) for each in uses]
+    paper = "" if use.paper is None else f"{use.paper:+.4f}"
+    where = place_name(use.place)
+    return [
+        presets.name_of(use.protocol),
+        where,
+        use.pruner,
+        use.runs,
+        f"{use.opened:.2f}",
+        *counts,
+        *differences,
+        paper,
+    ]
 
 
 def claims_table(found: Ranking) -> str:
@@ -99,74 +232,64 @@ def readings_list(found: Ranking) -> str:
 
 
 def csv_text(found: Ranking) -> str:
-    """A row for each line of the distances, numbers in full."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    distance = ("cells", "rms", "low", "high")
-    writer.writerow(
-        ("reading", "protocol", "accuracy", "place", "seeds", *distance, *(f"bayes_{name}" for name in distance),
-         "common_cells", "over_reference", "over_reference_low", "over_reference_high")
-    )  # fmt: skip
-    for row in found.distances:
-        cells = [*_plain(row.all_cells, distance), *_plain(row.bayes_cells, distance)]
-        over = _plain(row.over_reference, ("n", "mean", "low", "high"))
-        writer.writerow([_name(row), row.protocol, row.when, row.place, row.seeds, *cells, *over])
-    return buffer.getvalue()
-
-
-def _plain(found: Distance | Difference | None, names: Sequence[str]) -> list[Any]:
-    return [None if found is None else getattr(found, name) for name in names]
+    """A row for each epoch, place, reading and accuracy, numbers in full."""
+    rows = [
+        {"epoch": at, "name": presets.name_of(row.reading[0])} | asdict(row)
+        for at in found.epochs
+        for row in found.ranked[at]
+    ]
+    flat = pd.json_normalize(rows)
+    for column, names in SPLIT.items():
+        flat[list(names)] = flat.pop(column).tolist()
+    return flat.to_csv(index=False, lineterminator="\n", float_format="%.10g")
 
 
 def figure(found: Ranking, style: Style) -> Figure:
-    """Distances everywhere, a line a reading, best above; accuracy before pruning filled, after it hollow."""
-    rows = [row for row in found.distances if row.place == EVERYWHERE]
-    order = list(dict.fromkeys(map(_name, rows)))
+    """Distances at the fullest place, a line a reading, best above; hollow at the epoch before the last."""
+    rows = [(at, row) for at in found.epochs for row in found.ranked[at] if row.place == found.fullest]
+    order = list(dict.fromkeys(presets.name_of(row.reading[0]) for row in found.last if row.place == found.fullest))
     places = {name: len(order) - i for i, name in enumerate(order)}
     with style.context():
         drawn = Figure((style.width, 1.6 + ROW_HEIGHT * style.font / 8 * len(order)), layout="constrained")
         axes = drawn.add_subplot()
-        for row in rows:
-            _point(axes, row, places[_name(row)])
+        for at, row in rows:
+            name = presets.name_of(row.reading[0])
+            axes.plot(
+                [row.rms], [places[name]], label=f"{name}, {row.reading[1]}, {at}", **_marker(found, at, row.reading[1])
+            )
         axes.set_xscale("log")
         axes.set_yticks(list(places.values()), list(places))
         axes.set_xlabel("root mean square difference to the paper's accuracies")
-        handles = [_handle(when) for when in COLORS]
+        handles = [
+            Line2D([], [], label=f"{when} pruning, epoch {at}", **_marker(found, at, when))
+            for when in COLORS
+            for at in found.epochs
+        ]
         drawn.legend(handles=handles, loc="outside upper right", ncols=2)
-        drawn.suptitle(
-            "Which reading of the paper gives its Table 1", x=0.01, ha="left", fontsize=style.font, fontweight="bold"
-        )
-        counts = sorted({row.all_cells.cells for row in rows})
-        seeds = sorted({row.seeds for row in rows})
-        where = sorted({place_name(row.place) for row in found.distances if row.place != EVERYWHERE})
+        drawn.suptitle("How near Table 1 each reading comes", x=0.01, ha="left", fontsize=style.font, fontweight="bold")
+        cells, seeds = (sorted({getattr(row, name) for _, row in rows}) for name in ("cells", "seeds"))
         plot_parts.small_print(
             drawn,
             style,
             [
-                f"Over {_range(counts)} of the 126 cells of Table 1 ({', '.join(where)}), at least {_range(seeds)} "
-                f"seeds a cell, {found.epochs} epochs.",
-                "Bars: 95% percentile intervals of resampled seeds.",
+                f"Over {_range(cells)} of the 126 cells of Table 1 ({place_name(found.fullest)}), "
+                f"at least {_range(seeds)} seeds a cell."
             ],
         )
     return drawn
 
 
-def _point(axes: Axes, row: Ranked, place: float) -> None:
-    color, distance = COLORS[row.when], row.all_cells
-    axes.hlines(place, distance.low, distance.high, color=color, linewidth=1.5)
-    axes.plot([distance.rms], [place], label=f"{_name(row)}, {row.when}", **_marker(row.when))
-
-
-def _marker(when: str) -> dict[str, Any]:
-    return {"marker": "o", "linestyle": "", "color": COLORS[when], "fillstyle": "full" if when == "before" else "none"}
-
-
-def _handle(when: str) -> Line2D:
-    return Line2D([], [], label=f"accuracy {when} pruning", **_marker(when))
+def _marker(found: Ranking, at: int, when: str) -> dict[str, Any]:
+    filled = "full" if at == found.epochs[-1] else "none"
+    return {"marker": "o", "linestyle": "", "color": COLORS[when], "fillstyle": filled}
 
 
 def _range(numbers: Sequence[int]) -> str:
     return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+def _epochs(found: Ranking) -> str:
+    return " and ".join(map(str, found.epochs))
 
 
 def place_name(place: str) -> str:
@@ -174,34 +297,13 @@ def place_name(place: str) -> str:
     return "All cells with runs" if place == EVERYWHERE else " ".join(NAMES.get(part, part) for part in place.split())
 
 
-def _name(row: Ranked) -> str:
-    """A reading by the name of its preset, with its gate where that is not the paper's."""
-    return f"{presets.name_of(row.protocol)}{f' with {row.gate}' if row.gate else ''}"
-
-
 def _table(header: Sequence[str], rows: Any) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines) + "\n"
 
 
-def _distance_cells(row: Ranked) -> list[Any]:
-    bayes = ["none", ""] if row.bayes_cells is None else [row.bayes_cells.cells, _shown(row.bayes_cells)]
-    over = "reference" if row.over_reference is None else _signed(row.over_reference)
-    return [_name(row), row.when, row.all_cells.cells, row.seeds, _shown(row.all_cells), over, *bayes]
-
-
-def _shown(distance: Distance) -> str:
-    return f"{distance.rms:.4f} [{distance.low:.4f}, {distance.high:.4f}]"
-
-
 def _signed(found: Difference | None) -> str:
     if found is None:
         return "missing"
-    interval = "no interval" if math.isnan(found.low) else f"[{found.low:+.4f}, {found.high:+.4f}]"
+    interval = f"no interval, n = {found.n}" if math.isnan(found.low) else f"[{found.low:+.4f}, {found.high:+.4f}]"
     return f"{found.mean:+.4f} {interval}"
-
-
-def _gate_cells(use: GateUse) -> list[Any]:
-    name, differences = presets.name_of(use.protocol), [_signed(use.over_twin[a.when]) for a in ACCURACIES]
-    counts = [use.alternating, use.as_twin, use.as_unpruned]
-    return [name, place_name(use.place), use.pruner, use.runs, f"{use.opened:.2f}", *counts, *differences]

@@ -48,6 +48,18 @@ def choose(frame: pd.DataFrame, protocol: str | None = None, epochs: int | None 
     return frame.reset_index(drop=True)
 
 
+def read_out(frame: pd.DataFrame, epoch: int | None) -> pd.DataFrame:
+    """The runs as they were after `epoch`, None for their last: a gate that alternates looks different in every other.
+
+    Raises UserError if a run has no such epoch.
+    """
+    if epoch is None:
+        return frame
+    if not 1 <= epoch <= frame["epochs"].min():
+        raise UserError(f"--epoch {epoch} fits not all runs: they have {_lengths(frame)} epochs.")
+    return frame[frame["epoch"] <= epoch].assign(epochs=epoch)
+
+
 def of_length(frame: pd.DataFrame, epochs: int | None) -> pd.DataFrame:
     """The runs of one length; None if they are all of one. Raises UserError if they are not, or none has it."""
     if epochs is not None:

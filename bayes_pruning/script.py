@@ -19,7 +19,7 @@ from typing import Any
 
 from bayes_pruning import results
 from bayes_pruning.errors import UserError
-from bayes_pruning.readings import choose
+from bayes_pruning.readings import choose, read_out
 
 
 def add_source_arguments(parser: argparse.ArgumentParser, one_protocol: bool = True) -> None:
@@ -48,6 +48,7 @@ def add_source_arguments(parser: argparse.ArgumentParser, one_protocol: bool = T
             help="if the runs follow several protocols: which (a name in conf/protocol, its text or a part)",
         )
     group.add_argument("--epochs", type=int, help="if the runs have different numbers of epochs: which")
+    group.add_argument("--epoch", type=int, help="read the runs as they were after this epoch (default: the last)")
 
 
 def load_source(args: argparse.Namespace) -> results.Results:
@@ -57,7 +58,7 @@ def load_source(args: argparse.Namespace) -> results.Results:
     can not be read, has no finished run, or has runs that must not be mixed and no argument says which to take.
     """
     found = load_all(args)
-    return results.Results(choose(found.frame, args.protocol, args.epochs), found.incomplete)
+    return results.Results(read_out(choose(found.frame, args.protocol, args.epochs), args.epoch), found.incomplete)
 
 
 def load_all(args: argparse.Namespace) -> results.Results:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 CONFIDENCE = 0.95
+FEWEST = 3  # numbers for an interval: that of two is 13 times as wide as their standard deviation
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of n paired differences: the mean and its 95% t interval (NaN ends for one pair)."""
+    """Of n paired differences: the mean and its 95% t interval (NaN ends for fewer than FEWEST)."""
 
     n: int
     mean: float
@@ -54,9 +55,9 @@ def paired_difference(first: Mapping[Any, float], second: Mapping[Any, float]) -
 
 
 def half_width(found: Summary) -> float:
-    """Half of the 95% t interval of a mean; NaN for one number."""
+    """Half of the 95% t interval of a mean; NaN for fewer than FEWEST numbers."""
     from scipy.special import stdtrit  # Student's quantile, as scipy.stats.t.ppf, without its seconds of import
 
-    if found.n < 2:
+    if found.n < FEWEST:
         return math.nan
     return float(stdtrit(found.n - 1, (1 + CONFIDENCE) / 2)) * found.sd / math.sqrt(found.n)

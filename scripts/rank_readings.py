@@ -1,4 +1,4 @@
-"""Rank the readings of the paper by how near their accuracies are to its Table 1, with gates and claims.
+"""Rank the readings of the paper by the likelihood of its Table 1 under each, with gates and claims.
 
 python scripts/rank_readings.py outputs/published/fcn.parquet     Markdown on the terminal
 python scripts/rank_readings.py --out docs                        readings.md, .csv, .pdf and .png in docs/
@@ -23,7 +23,7 @@ def main() -> None:
     add_source_arguments(parser, one_protocol=False)
     parser.add_argument("--out", type=Path, metavar="DIR", help="write readings.* there instead of printing")
     args = parser.parse_args()
-    found = ranking_formats.ranking_of(of_length(load_all(args).frame, args.epochs))
+    found = ranking_formats.ranking_of(of_length(load_all(args).frame, args.epochs), args.epoch)
     if args.out is None:
         print(ranking_formats.markdown(found), end="")
         return

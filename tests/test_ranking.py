@@ -1,6 +1,5 @@
-"""The ranking of readings: distances by hand, intervals from resampled seeds, what gates did, what is printed."""
+"""The ranking of readings: numbers by hand, what is left out, patterns, what gates did, what is printed."""
 
-import csv
 import io
 from typing import Any
 
@@ -19,7 +18,7 @@ PAPER = {"none": 0.9782, "random": 0.9578, "bayes_random": 0.9706}  # MNIST, FCN
 script = pytest.fixture(call_script)
 
 
-def cell(pruner: str, offset: float, spread: float = 0.0, protocol: str = PROTOCOL, **more: Any) -> pd.DataFrame:
+def cell(pruner: str, offset: float, spread: float = 0.002, protocol: str = PROTOCOL, **more: Any) -> pd.DataFrame:
     """Runs whose accuracy before pruning is the paper's plus `offset`, seeds `spread` apart; 0.1 after pruning."""
     name = f"mnist fcn {pruner}" + ("" if pruner == "none" else " 0.75")
 
@@ -35,100 +34,113 @@ def two_readings() -> pd.DataFrame:
     return frame(
         cell("none", 0.0),
         cell("random", 0.003),
-        cell("bayes_random", -0.004, spread=0.002),
+        cell("bayes_random", -0.004),
         cell("bayes_random", 0.03, protocol=MEAN),
     )
 
 
-def line(
-    found: list[ranking.Ranked], protocol: str, when: str, place: str = EVERYWHERE, gate: str = ""
-) -> ranking.Ranked:
-    [row] = [row for row in found if (row.protocol, row.gate, row.when, row.place) == (protocol, gate, when, place)]
+def line(found: list[ranking.Ranked], protocol: str, when: str, place: str = "mnist fcn") -> ranking.Ranked:
+    [row] = [row for row in found if (*row.reading, row.place) == (protocol, when, place)]
     return row
 
 
-def test_distances_by_hand(two_readings: pd.DataFrame) -> None:
+def test_numbers_by_hand(two_readings: pd.DataFrame) -> None:
+    """All seeds are 0.002 apart, so that the variance of a run is 2e-6 in every cell, also that which is borrowed."""
     found = ranking.rank(two_readings)
-    best = line(found, PROTOCOL, "before")
+    best, other, after = (
+        line(found, p, when) for p, when in ((PROTOCOL, "before"), (MEAN, "before"), (PROTOCOL, "after"))
+    )
     assert found[0] == best
-    assert best.all_cells.cells == 3
-    assert best.all_cells.rms == pytest.approx(((0.0**2 + 0.003**2 + 0.004**2) / 3) ** 0.5)
-    assert best.bayes_cells is not None
-    assert (best.bayes_cells.cells, best.bayes_cells.rms) == (1, pytest.approx(0.004))
-    other = line(found, MEAN, "before")
-    assert other.all_cells.rms == pytest.approx(((0.0**2 + 0.003**2 + 0.03**2) / 3) ** 0.5)
-    after = line(found, PROTOCOL, "after")
-    assert after.all_cells.rms == pytest.approx(np.sqrt(np.mean([(0.1 - value) ** 2 for value in PAPER.values()])))
-    assert line(found, PROTOCOL, "before", "mnist fcn").all_cells == best.all_cells
+    assert (best.cells, best.seeds, best.behind, best.alike) == (3, 2, 0.0, True)
+    assert best.rms == pytest.approx(((0.0**2 + 0.003**2 + 0.004**2) / 3) ** 0.5)
+    assert other.rms == pytest.approx(((0.0**2 + 0.003**2 + 0.03**2) / 3) ** 0.5)
+    assert other.behind > 0
+    assert after.rms == pytest.approx(np.sqrt(np.mean([(0.1 - value) ** 2 for value in PAPER.values()])))
+    median = 0.454936423  # of chi-square with one degree of freedom, by which a variance's median is smaller
+    variance = (2e-6 + 4 * 2e-6 / median) / 5
+    assert best.chi_square == pytest.approx([(9e-6 + 16e-6) / (variance * (1 / n + 1 / 2)) for n in (1, 5)])
 
 
-def test_intervals_are_those_of_the_seeds(two_readings: pd.DataFrame) -> None:
-    """With two seeds a draw takes one of them twice or both: Bayes random is then 0.003, 0.004 or 0.005 away."""
-    best = line(ranking.rank(two_readings), PROTOCOL, "before")
-    assert best.bayes_cells is not None
-    assert (best.bayes_cells.low, best.bayes_cells.high) == (pytest.approx(0.003), pytest.approx(0.005))
-    other = line(ranking.rank(two_readings), MEAN, "before")
-    assert other.bayes_cells is not None
-    assert (other.bayes_cells.low, other.bayes_cells.high) == (pytest.approx(0.03), pytest.approx(0.03))
+def test_contrasts_are_free_of_an_offset_that_both_methods_have(two_readings: pd.DataFrame) -> None:
+    shifted = frame(two_readings, cell("random", 0.03, protocol=MEAN))  # classic runs of that very protocol are taken
+    found = ranking.rank(shifted)
+    assert line(found, MEAN, "before").behind > 0
+    assert line(found, MEAN, "before").behind_in_contrasts == 0.0
+    behind = line(found, PROTOCOL, "before").behind_in_contrasts
+    assert behind is not None
+    assert behind > 1  # 0.007 off
 
 
-def test_the_difference_to_the_reference_is_over_common_cells_and_seeds(two_readings: pd.DataFrame) -> None:
-    other = line(ranking.rank(two_readings), MEAN, "before")
-    assert other.over_reference is not None
-    assert other.over_reference.low > 0
-    less = two_readings[~((two_readings["protocol"] == MEAN) & (two_readings["seed"] == 1))]
-    extra = frame(less, runs("mnist fcn bayes_random 0.9", protocol=MEAN, test_accuracy=0.5))
-    other = line(ranking.rank(extra), MEAN, "before")
-    assert other.all_cells.cells == 4  # the most, so it is the reference although it is further away
-    assert other.seeds == 1
-    assert other.over_reference is None
-    nearer = line(ranking.rank(extra), PROTOCOL, "before")
-    assert nearer.over_reference is not None
-    assert nearer.over_reference.n == 3  # the cell at 90% has runs under one reading only
-    wanted = ((0.003**2 + 0.005**2) / 3) ** 0.5 - ((0.003**2 + 0.03**2) / 3) ** 0.5  # of the seed that both have
-    assert nearer.over_reference.mean == pytest.approx(wanted)
-    assert ranking.rank(extra)[0] == nearer
+def test_a_cell_that_decides_is_found_by_leaving_it_out() -> None:
+    """The second reading is worse in one cell alone and better in another, so without the first it is the best."""
+    both = frame(
+        cell("none", 0.0),
+        cell("random", 0.001),
+        cell("bayes_random", 0.0),
+        cell("random", 0.0, protocol=MEAN),
+        cell("bayes_random", 0.05, protocol=MEAN),
+    )
+    row = line(ranking.rank(both), MEAN, "before")
+    assert row.behind > 1
+    assert row.least[0] == 0.0
+    assert row.most[0] >= row.behind
+    keys = [("mnist", "fcn", "none", 0.0), ("mnist", "fcn", "random", 0.75), ("mnist", "fcn", "random", 0.9)]
+    assert {name: mask.tolist() for name, mask in ranking._left_out(keys)} == {
+        "nothing": [False, False, False],
+        "mnist fcn none 0": [True, False, False],
+        "mnist fcn random 0.75": [False, True, False],
+        "mnist fcn random 0.9": [False, False, True],
+        "all at 0": [True, False, False],
+        "all at 0.75": [False, True, False],
+        "all at 0.9": [False, False, True],
+    }
 
 
-def test_readings_with_the_same_accuracies_can_not_be_told_apart() -> None:
-    same = frame(cell("none", 0.01), cell("bayes_random", 0.01), cell("bayes_random", 0.01, protocol=MEAN))
-    found = [row for row in ranking.rank(same) if row.when == "before" and row.place == EVERYWHERE]
-    assert {row.all_cells for row in found} == {found[0].all_cells}
-    [over] = [row.over_reference for row in found if row.over_reference]
-    assert (over.mean, over.low, over.high) == (0, 0, 0)
+def test_readings_with_the_same_accuracies_have_one_pattern(two_readings: pd.DataFrame) -> None:
+    near = frame(two_readings, cell("bayes_random", -0.0042, protocol=PROTOCOL.replace("beta 0.5", "beta 0.4")))
+    found = [row for row in ranking.rank(near) if row.reading[1] == "before"]
+    assert {row.reading[0]: row.pattern for row in found} == {
+        PROTOCOL: 1,
+        PROTOCOL.replace("beta 0.5", "beta 0.4"): 1,
+        MEAN: 2,
+    }
+
+
+def test_a_reading_that_lacks_a_cell_is_left_out_there(two_readings: pd.DataFrame) -> None:
+    more = frame(two_readings, runs("mnist fcn bayes_random 0.9", protocol=MEAN, test_accuracy=0.5))
+    assert {row.reading[0] for row in ranking.rank(more)} == {MEAN}
+
+
+def test_places_are_compared_alone_and_together(two_readings: pd.DataFrame) -> None:
+    fashion = runs("fashion_mnist fcn bayes_random 0.75", test_accuracy=0.8)
+    found = ranking.rank(frame(two_readings, fashion))
+    assert {row.place for row in found} == {EVERYWHERE, "mnist fcn", "fashion_mnist fcn"}
+    assert line(found, PROTOCOL, "before", EVERYWHERE).cells == 4
+    assert not [row for row in found if row.place == EVERYWHERE and row.reading[0] == MEAN]
 
 
 def test_classic_runs_stand_in_every_reading_with_their_regrow() -> None:
     classic = frame(cell("none", 0.0), cell("random", 0.0))
     kept = cell("bayes_random", 0.0, protocol=KEPT)
-    found = ranking.rank(frame(classic, kept, cell("bayes_random", 0.0)))
-    assert line(found, KEPT, "before").all_cells.cells == 2  # unpruned and Bayes; random was trained with regrowth
-    assert line(found, PROTOCOL, "before").all_cells.cells == 3
-    assert {row.protocol for row in ranking.rank(frame(classic, kept))} == {KEPT}  # classic runs tell no readings apart
-    assert {row.protocol for row in ranking.rank(classic)} == {PROTOCOL}
+    assert line(ranking.rank(frame(classic, kept)), KEPT, "before").cells == 2  # random was trained with regrowth
+    assert line(ranking.rank(frame(classic, cell("bayes_random", 0.0))), PROTOCOL, "before").cells == 3
+    assert {row.reading[0] for row in ranking.rank(classic)} == {PROTOCOL}
 
 
-def test_another_gate_takes_the_places_of_the_bayes_methods(two_readings: pd.DataFrame) -> None:
-    laplace = cell("bayes_random", 0.01).assign(pruner="laplace_random", run="l", hash="l")
-    found = ranking.rank(frame(two_readings, laplace))
-    other = line(found, PROTOCOL, "before", gate="laplace_evidence")
-    assert other.all_cells.rms == pytest.approx(((0.0**2 + 0.003**2 + 0.01**2) / 3) ** 0.5)
-    assert line(found, PROTOCOL, "before") == line(ranking.rank(two_readings), PROTOCOL, "before")
-    uses = {use.pruner: use for use in ranking.gate_uses(frame(two_readings, laplace)) if use.protocol == PROTOCOL}
-    assert set(uses) == {"bayes_random", "laplace_random"}
-    difference = uses["laplace_random"].over_twin["before"]
-    assert difference is not None
-    assert difference.mean == pytest.approx(PAPER["bayes_random"] + 0.01 - PAPER["random"] - 0.003)
+def test_the_right_reading_is_found_where_it_is_known(two_readings: pd.DataFrame) -> None:
+    found = ranking.simulate(two_readings, "mnist fcn")
+    assert {(row.protocol, row.scenario) for row in found} == {
+        (p, s) for p in (PROTOCOL, MEAN) for s in ranking.SCENARIOS
+    }
+    plain = [row for row in found if row.scenario == ranking.SCENARIOS[0]]
+    assert all(row.best == row.alike == 1 for row in plain)  # 0.034 apart, with deviations of 0.002
 
 
 def test_gates(two_readings: pd.DataFrame) -> None:
-    def every_other(epoch: int, _: int) -> int:
-        return epoch % 2
-
     mixed = frame(
-        cell("none", 0.0),
-        cell("random", 0.0),
-        cell("bayes_random", 0.01, pruned=every_other),
+        cell("none", 0.0, spread=0.0),
+        cell("random", 0.0, spread=0.0),
+        cell("bayes_random", 0.01, pruned=lambda epoch, seed: (epoch + seed) % 2),
         cell("bayes_random", 0.0, protocol=MEAN, pruned=lambda epoch, seed: int(seed == 0)).assign(
             test_accuracy=lambda rows: rows["seed"].map({0: PAPER["random"], 1: PAPER["none"]})
         ),
@@ -137,26 +149,38 @@ def test_gates(two_readings: pd.DataFrame) -> None:
     assert (alternating.runs, alternating.opened, alternating.alternating) == (2, 0.5, 2)
     assert (alternating.as_twin, alternating.as_unpruned) == (0, 0)
     assert (other.opened, other.alternating, other.as_twin, other.as_unpruned) == (0.5, 0, 1, 1)
-    difference = alternating.over_twin["before"]
-    assert difference is not None
-    assert difference.mean == pytest.approx(PAPER["bayes_random"] + 0.01 - PAPER["random"])
-    assert difference.n == 2
+    assert alternating.over_twin is not None
+    assert alternating.over_twin.mean == pytest.approx(PAPER["bayes_random"] + 0.01 - PAPER["random"])
+    assert alternating.over_twin.n == 2
+    assert np.isnan(alternating.over_twin.low)  # no interval of two
+    assert alternating.paper == pytest.approx(PAPER["bayes_random"] - PAPER["random"])
+
+
+def test_runs_are_read_at_the_epoch_asked_for() -> None:
+    zigzag = cell("bayes_random", 0.0, test_accuracy=lambda epoch, seed: 0.9 + 0.01 * (epoch % 2) + 0.001 * seed)
+    found = ranking_formats.ranking_of(frame(cell("none", 0.0), zigzag))
+    assert found.epochs == [7, 8]
+    means = [line(list(found.ranked[at]), PROTOCOL, "before").rms for at in (7, 8)]
+    residuals = [(PAPER["bayes_random"] - 0.9105, 0.0), (PAPER["bayes_random"] - 0.9005, 0.0)]
+    assert means == pytest.approx([np.sqrt(np.mean(np.square(pair))) for pair in residuals])
+    assert ranking_formats.ranking_of(frame(cell("none", 0.0), zigzag), 3).epochs == [3]
 
 
 def test_formats_tell_the_same(two_readings: pd.DataFrame) -> None:
     found = ranking_formats.ranking_of(two_readings)
     text = ranking_formats.markdown(found)
-    rows = list(csv.DictReader(io.StringIO(ranking_formats.csv_text(found))))
-    assert len(rows) == len(found.distances) == 8
-    assert [row["reading"] for row in rows[:2]] == ["paper", "mean"]
-    for row in rows:
-        assert f"{float(row['rms']):.4f} [{float(row['low']):.4f}, {float(row['high']):.4f}]" in text
+    rows = pd.read_csv(io.StringIO(ranking_formats.csv_text(found)))
+    assert len(rows) == 2 * len(found.last) == 8
+    assert list(rows["name"][:2]) == ["paper", "mean"]
+    for value in rows["rms"]:
+        assert f"{value:.4f} / {value:.4f}" in text  # the same at both epochs
     drawn = ranking_formats.figure(found, STYLES["paper"])
     points = {item.get_label(): item.get_xdata() for item in drawn.axes[0].get_lines()}
     assert points == {
-        f"{presets.name_of(p)}, {w}": [line(list(found.distances), p, w).all_cells.rms]
+        f"{presets.name_of(p)}, {when}, {at}": [line(list(found.last), p, when).rms]
         for p in (PROTOCOL, MEAN)
-        for w in ("before", "after")
+        for when in ("before", "after")
+        for at in (7, 8)
     }
     assert {label.get_text() for label in drawn.axes[0].get_yticklabels()} == {"paper", "mean"}
 

@@ -1,0 +1,124 @@
+"""How probable the paper's Table 1 is under a reading: a Gaussian for each cell, from our runs of that reading.
+
+    paper - ours ~ N(offset, paper's variance / n + our variance / seeds + excess^2)
+
+The paper does not say of how many runs its cells are means (n is 1 or 5, even odds), and no reading is exact: `excess`
+is a standard deviation that all cells share (flat in its logarithm over EXCESS). Both are integrated out, so that a
+reading far from the table is not taken for impossible, and one near it not for proven. An offset that the cells of a
+family share (flat) can be integrated out too: what is left is then how a family's cells differ among themselves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import logsumexp
+
+REPEATS = (1, 5)  # the runs that a cell of the paper may be the mean of
+EXCESS = np.geomspace(1e-4, 1, 41)  # standard deviations of an accuracy
+MOST = 0.95  # of the weight, that the readings have together that can not be told apart
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What is compared, of each reading. Arrays [..., cells]; leading axes are readings, simulated tables and such."""
+
+    residual: Array  # the paper's value minus our mean
+    paper_variance: Array  # of one of the paper's runs, as ours have it
+    our_variance: Array  # of our mean
+
+    def drop(self, left_out: Array) -> "Cells":
+        """Without the cells where `left_out` [cells] is True."""
+        return Cells(*(part[..., ~left_out] for part in (self.residual, self.paper_variance, self.our_variance)))
+
+
+def chi_square(cells: Cells, repeats: int) -> Array:
+    """Sum over the cells of (residual / its standard deviation)^2 without any excess: [...]."""
+    return (cells.residual**2 / (cells.paper_variance / repeats + cells.our_variance)).sum(-1)  # type: ignore[no-any-return]
+
+
+def log_likelihood(cells: Cells, families: Sequence[str] | None = None) -> Array:
+    """The logarithm, in nats, of the likelihood of the paper's values, n and excess integrated out: [...].
+
+    Args:
+        cells: of one or more readings.
+        families: of each cell, those that share an unknown offset; None for no offsets.
+    """
+    return logsumexp(_on_grid(cells, families), axis=(-2, -1)) - np.log(len(REPEATS) * len(EXCESS))
+
+
+def excess(cells: Cells, families: Sequence[str] | None = None) -> Array:
+    """The excess standard deviation, mean of its logarithm over what the cells say of it: [...]."""
+    grid = _on_grid(cells, families)
+    weights = np.exp(grid - logsumexp(grid, axis=(-2, -1), keepdims=True)).sum(-2)
+    return np.exp(weights @ np.log(EXCESS))
+
+
+def _on_grid(cells: Cells, families: Sequence[str] | None) -> Array:
+    """The log-likelihood for each n and excess: [..., len(REPEATS), len(EXCESS)]."""
+    repeats = np.array(REPEATS)[:, None, None]
+    residual, paper, ours = (
+        part[..., None, None, :] for part in (cells.residual, cells.paper_variance, cells.our_variance)
+    )
+    variance = paper / repeats + ours + EXCESS[:, None] ** 2
+    total = -0.5 * (np.log(2 * np.pi * variance) + residual**2 / variance).sum(-1)
+    if families is None:
+        return total  # type: ignore[no-any-return]
+    member = np.array([[family == own for own in families] for family in sorted(set(families))], dtype=float)
+    precision, weighted = (part @ member.T for part in (1 / variance, residual / variance))
+    return total + 0.5 * (weighted**2 / precision - np.log(precision / (2 * np.pi))).sum(-1)  # type: ignore[no-any-return]
+
+
+def weights(log_likelihoods: Array) -> Array:
+    """What each reading [..., readings] has of the whole, if all were as probable before: sums to 1."""
+    return np.exp(log_likelihoods - logsumexp(log_likelihoods, axis=-1, keepdims=True))
+
+
+def not_told_apart(log_likelihoods: Array) -> Array:
+    """True for the best readings [..., readings] that together have MOST of the weight."""
+    own = weights(log_likelihoods)
+    order = np.argsort(-own, axis=-1)
+    ranked = np.take_along_axis(own, order, axis=-1)
+    before = np.cumsum(ranked, axis=-1) - ranked
+    found = np.empty(own.shape, dtype=bool)
+    np.put_along_axis(found, order, before < MOST, axis=-1)
+    return found
+
+
+def simulated(
+    means: Array,
+    variance: Array,
+    seeds: Array,
+    truth: int,
+    tables: int,
+    repeats: int,
+    excess: float,
+    offset: float,
+    families: Sequence[str],
+    rng: np.random.Generator,
+) -> Cells:
+    """Cells [tables, readings, cells] of simulated tables for which the reading `truth` is right.
+
+    Each is a draw of the paper's values and of our runs' means: of every reading, since they are to be compared.
+
+    Args:
+        means: accuracies of each reading: [readings, cells].
+        variance: of a run, the same shape.
+        seeds: that our mean is over, the same shape.
+        truth: the index of the right reading.
+        tables: how many.
+        repeats: the runs that a cell of the simulated paper is the mean of.
+        excess: standard deviation of what is wrong with each cell.
+        offset: the same of what the cells of a family share.
+        families: of each cell.
+        rng: of all draws.
+    """
+    names = sorted(set(families))
+    shared = offset * rng.standard_normal((tables, len(names)))[:, [names.index(family) for family in families]]
+    own = rng.standard_normal((tables, means.shape[-1])) * np.sqrt(variance[truth] / repeats + excess**2)
+    ours = rng.standard_normal((tables, *means.shape)) * np.sqrt(variance / seeds)
+    paper = means[truth] + shared + own
+    return Cells(paper[:, None] - means - ours, variance, variance / seeds)
