@@ -1,8 +1,9 @@
 """How a claim of the paper is decided: 95% t intervals over seeds against a stated threshold, and the list of claims.
 
 A claim is a function of runs, cell by cell, and of a place in the paper. It measures one number a seed (paired by seed
-where two methods are compared) and asks a rule of this module: the claim holds if the whole interval is on the side
-that the paper says, fails if none of it is, and is undecided in between, with fewer than two seeds, or without runs.
+where two methods are compared) and asks a rule of this module; `among` is the number of intervals that a claim consists
+of, which together err in 5% of the cases. The claim holds if the whole interval is on the side
+that the paper says, fails if none of it is, and is undecided in between, with fewer than three seeds, or without runs.
 """
 
 import math
@@ -14,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_pruning.curves import Cell
-from bayes_pruning.statistics import half_width, summarise
+from bayes_pruning.statistics import FEWEST, half_width, summarise
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 PLACES = (  # data set, network and sparsity of the learning curves of Figures 4, 7, 10, 13, 16 and 19
@@ -34,7 +35,7 @@ class Undecidable(Exception):
 
 @dataclass(frozen=True)
 class Number:
-    """What a verdict rests on: a mean over n seeds, its 95% t interval (None for one), what was wanted of it."""
+    """What a verdict rests on: a mean over n seeds, its t interval (None for fewer than FEWEST), what was wanted."""
 
     name: str
     mean: float
@@ -45,6 +46,8 @@ class Number:
     outcome: str
 
     def __str__(self) -> str:
+        if self.n == 1 and self.low is None and self.outcome != UNDECIDED:
+            return f"{self.name}: {self.mean:.4g} ({self.wanted}: {self.outcome})"  # nothing random is in it
         interval = "no interval" if self.low is None else f"[{self.low:.4g}, {self.high:.4g}]"
         return f"{self.name}: {self.mean:.4g} {interval}, n = {self.n} ({self.wanted}: {self.outcome})"
 
@@ -117,19 +120,19 @@ def table_1() -> list[Where]:
     return [Where("Table 1", *place) for place in PLACES]
 
 
-def above(name: str, values: pd.Series, threshold: float) -> Verdict:
+def above(name: str, values: pd.Series, threshold: float, among: int = 1) -> Verdict:
     """Holds if the mean of `values`, one a seed, is above `threshold`."""
-    return _judge(name, values, threshold, math.inf, f"above {threshold:g}")
+    return _judge(name, values, threshold, math.inf, f"above {threshold:.4g}", among)
 
 
-def below(name: str, values: pd.Series, threshold: float) -> Verdict:
+def below(name: str, values: pd.Series, threshold: float, among: int = 1) -> Verdict:
     """Holds if the mean of `values`, one a seed, is below `threshold`."""
-    return _judge(name, values, -math.inf, threshold, f"below {threshold:g}")
+    return _judge(name, values, -math.inf, threshold, f"below {threshold:.4g}", among)
 
 
-def within(name: str, values: pd.Series, low: float, high: float) -> Verdict:
+def within(name: str, values: pd.Series, low: float, high: float, among: int = 1) -> Verdict:
     """Holds if the mean of `values`, one a seed, is from `low` to `high`."""
-    return _judge(name, values, low, high, f"from {low:g} to {high:g}")
+    return _judge(name, values, low, high, f"from {low:.4g} to {high:.4g}", among)
 
 
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:
@@ -139,13 +142,13 @@ def all_of(verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict(outcome, tuple(number for verdict in verdicts for number in verdict.numbers))
 
 
-def _judge(name: str, values: pd.Series, low: float, high: float, wanted: str) -> Verdict:
+def _judge(name: str, values: pd.Series, low: float, high: float, wanted: str, among: int) -> Verdict:
     found = summarise(values.dropna())
     if found is None:
         raise Undecidable(f"no seed has a {name}")
-    if found.n < 2:
+    if found.n < FEWEST:
         return Verdict(UNDECIDED, (Number(name, found.mean, None, None, found.n, wanted, UNDECIDED),))
-    half = half_width(found)
+    half = half_width(found, among)
     start, end = found.mean - half, found.mean + half
     outcome = HOLDS if low < start and end < high else FAILS if end < low or high < start else UNDECIDED
     return Verdict(outcome, (Number(name, found.mean, start, end, found.n, wanted, outcome),))

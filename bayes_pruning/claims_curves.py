@@ -8,17 +8,9 @@ from bayes_pruning.claim_rules import Verdict, Where, above, all_of, below, clai
 from bayes_pruning.curves import Cell, Cells
 
 BASELINE, RANDOM, MAGNITUDE = "none", "bayes_random", "bayes_magnitude"
-TURN = (3.0, 7.0)  # "about 5 epochs"
-SHIFT = 0.1  # a loss has been affected if it differs by this fraction
+TURN = (3.0, 7.0)  # "about 5 epochs", of the 25 that the axis shows
 OSCILLATES = 2.0  # times the baseline's oscillation is large
-MOVES = 0.05  # a change of sparsity an epoch from which it fluctuates
-DIP = 0.01  # of accuracy, to be seen in a figure
-
-
-@claim("The training loss decreases as the number of epochs increases.", 4, 10)
-def training_loss_falls(runs: Cells, where: Where) -> Verdict:
-    """Section 1.2, MNIST and Fashion. The baseline's training loss is lower at the last epoch than at the first."""
-    return above("fall of the training loss", measure.fall(runs, where.cell(BASELINE), "train_loss"), 0)
+MOVES = 0.05  # a change of sparsity an epoch that can be seen in a figure whose axis goes from 0 to 1
 
 
 @claim("The validation loss turns in about 5 epochs.", 4, 10)
@@ -28,34 +20,35 @@ def test_loss_turns_about_epoch_5(runs: Cells, where: Where) -> Verdict:
     return within("epoch of the lowest test loss", measure.lowest_epoch(runs, where.cell(BASELINE)), *TURN)
 
 
-@claim("The training loss decreases faster than the validation loss.", 4, 10)
-def training_loss_falls_faster(runs: Cells, where: Where) -> Verdict:
-    """Section 1.2. From the first epoch to the last, the baseline's training loss falls further than its test loss."""
-    cell = where.cell(BASELINE)
-    further = measure.paired(measure.fall(runs, cell, "train_loss"), measure.fall(runs, cell, "test_loss"))
-    return above("fall of the training loss minus fall of the test loss", further, 0)
-
-
 @claim("Pruning affects the training and validation loss of both random and magnitude pruning.", 4, 10)
 def pruning_moves_the_losses(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. From epoch 2 on, training and test loss of both Bayes methods differ from the baseline's of the
-    same seed by more than 10% on average."""
-    parts = []
-    for pruner in (RANDOM, MAGNITUDE):
-        for metric in ("train_loss", "test_loss"):
-            baseline = measure.long_enough(runs, where.cell(BASELINE), metric)
-            change = (measure.by_epoch(runs, where.cell(pruner), metric) / baseline - 1).abs().iloc[1:].mean()
-            parts.append(above(f"relative change of the {metric} of {pruner}", change, SHIFT))
-    return all_of(parts)
+    same seed by more than unpruned seeds differ among themselves (four intervals)."""
+    parts = [(pruner, metric) for pruner in (RANDOM, MAGNITUDE) for metric in ("train_loss", "test_loss")]
+    return all_of(
+        [
+            above(
+                f"relative change of the {metric} of {pruner}, minus that between unpruned seeds",
+                measure.beyond_seeds(runs, where, pruner, metric),
+                0,
+                len(parts),
+            )
+            for pruner, metric in parts
+        ]
+    )
 
 
-@claim("There are large oscillations in the loss of random pruning.", 4, 10)
-def random_loss_oscillates(runs: Cells, where: Where) -> Verdict:
-    """Section 1.2. Bayes random's test loss changes from epoch to epoch by more than twice as much as the baseline's,
-    on average over epochs."""
-    pruned, baseline = (measure.oscillation(runs, where.cell(pruner)) for pruner in (RANDOM, BASELINE))
+@claim(
+    "There are large oscillations in the loss of random pruning.",
+    *((number, metric) for number in (4, 10) for metric in ("test_loss", "pruned_test_loss")),
+)
+def random_loss_oscillates(runs: Cells, where: Where, metric: str) -> Verdict:
+    """Section 1.2, which does not say whether the loss is that before or after pruning. Bayes random's test loss
+    changes from epoch to epoch by more than twice as much as the baseline's (so "large" is read), on average over
+    epochs."""
+    pruned, baseline = (measure.oscillation(runs, where.cell(pruner), metric) for pruner in (RANDOM, BASELINE))
     more = measure.paired(pruned, OSCILLATES * baseline)
-    return above("oscillation of the test loss minus twice the baseline's", more, 0)
+    return above(f"oscillation of the {metric} minus twice the baseline's", more, 0)
 
 
 @claim(
@@ -64,13 +57,15 @@ def random_loss_oscillates(runs: Cells, where: Where) -> Verdict:
     *((number, RANDOM) for number in (16, 19)),
 )
 def bayes_factor_falls(runs: Cells, where: Where, pruner: str) -> Verdict:
-    """Section 1.2. The slope of the log Bayes factor against epochs, over those that pruned, is below zero."""
+    """Section 1.2. The slope of the reading's own log Bayes factor against epochs, over those that pruned, is below
+    zero."""
     return below(f"slope of the log Bayes factor of {pruner}", measure.factor_trend(runs, where.cell(pruner)), 0)
 
 
 @claim("The Bayes factor shows an increasing trend.", (4, RANDOM), (13, RANDOM), (19, MAGNITUDE))
 def bayes_factor_rises(runs: Cells, where: Where, pruner: str) -> Verdict:
-    """Section 1.2. The slope of the log Bayes factor against epochs, over those that pruned, is above zero."""
+    """Section 1.2. The slope of the reading's own log Bayes factor against epochs, over those that pruned, is above
+    zero."""
     return above(f"slope of the log Bayes factor of {pruner}", measure.factor_trend(runs, where.cell(pruner)), 0)
 
 
@@ -92,20 +87,21 @@ def sparsity_fluctuates(runs: Cells, where: Where, pruner: str) -> Verdict:
 
 @claim("Bayesian random pruning fits the data better than magnitude pruning (Bayes factors).", 4, 7, 10, 13, 18)
 def random_fits_better(runs: Cells, where: Where) -> Verdict:
-    """Section 1.2. The mean log Bayes factor over the epochs that pruned is higher for Bayes random."""
+    """Section 1.2. The mean of the reading's own log Bayes factor over the epochs that pruned is higher for Bayes
+    random."""
     random, magnitude = (measure.log_factors(runs, where.cell(pruner)).mean() for pruner in (RANDOM, MAGNITUDE))
     return above("log Bayes factor, random minus magnitude", measure.paired(random, magnitude), 0)
 
 
 @claim("The validation accuracy for random pruning decreases at first and then improves.", 13, 16, 19)
 def random_dips_then_improves(runs: Cells, where: Where) -> Verdict:
-    """Section 1.2. Bayes random's lowest accuracy from epoch 2 to a third of all is more than 0.01 below that of
-    epoch 1, and the mean accuracy of the last four epochs is more than 0.01 above it."""
-    accuracy = measure.long_enough(runs, where.cell(RANDOM), "test_accuracy")
+    """Section 1.2. Bayes random's lowest accuracy from epoch 2 to a third of all is below that of epoch 1 by more than
+    what is similar, and the mean accuracy of the last four epochs is above it by as much (two intervals)."""
+    accuracy, dip = measure.long_enough(runs, where.cell(RANDOM), "test_accuracy"), measure.tolerance(runs, where)
     lowest = accuracy.iloc[1 : max(2, len(accuracy) // 3)].min()
     late = accuracy.iloc[-measure.WINDOW :].mean()
     return all_of(
-        [above("dip of the accuracy", accuracy.iloc[0] - lowest, DIP), above("rise since", late - lowest, DIP)]
+        [above("dip of the accuracy", accuracy.iloc[0] - lowest, dip, 2), above("rise since", late - lowest, dip, 2)]
     )
 
 
@@ -123,7 +119,7 @@ def cnn_overfits_less(runs: Cells, where: Where) -> Verdict:
     parts = []
     for pruner in (RANDOM, MAGNITUDE):
         cnn, fcn = (measure.overfitting(runs, where.cell(pruner, model=model)) for model in ("cnn", "fcn"))
-        parts.append(below(f"overfitting of {pruner}, CNN minus FCN", measure.paired(cnn, fcn), 0))
+        parts.append(below(f"overfitting of {pruner}, CNN minus FCN", measure.paired(cnn, fcn), 0, 2))
     return all_of(parts)
 
 
@@ -134,7 +130,7 @@ def cifar_overfits_later(runs: Cells, where: Where) -> Verdict:
     for other in ("mnist", "fashion_mnist"):
         cells = where.cell(BASELINE), Cell(other, where.model, BASELINE)
         later = measure.paired(*(measure.lowest_epoch(runs, cell) for cell in cells))
-        parts.append(above(f"epoch of the lowest test loss, minus that of {other}", later, 0))
+        parts.append(above(f"epoch of the lowest test loss, minus that of {other}", later, 0, 2))
     return all_of(parts)
 
 
@@ -146,5 +142,5 @@ def cifar_overfits_more(runs: Cells, where: Where) -> Verdict:
     for other in ("mnist", "fashion_mnist"):
         cells = where.cell(BASELINE), Cell(other, where.model, BASELINE)
         more = measure.paired(*(measure.overfitting(runs, cell) for cell in cells))
-        parts.append(above(f"overfitting, minus that of {other}", more, 0))
+        parts.append(above(f"overfitting, minus that of {other}", more, 0, 2))
     return all_of(parts)

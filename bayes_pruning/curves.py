@@ -8,7 +8,7 @@ import pandas as pd
 
 from bayes_pruning.columns import COLUMNS
 from bayes_pruning.errors import UserError
-from bayes_pruning.logged import UNPRUNED
+from bayes_pruning.logged import UNPRUNED, ratio_of
 from bayes_pruning.readings import protocols
 
 
@@ -56,6 +56,10 @@ class Cells:
         groups: Any = frame.groupby(keys)  # with tuples of three strings and a float as keys
         self._rows: dict[Cell, pd.DataFrame] = {Cell(*key): rows for key, rows in groups}
         self._tables: dict[Cell, pd.DataFrame] = {}
+
+    def ratio(self, cell: Cell) -> str:
+        """What the Bayes factor of a cell's runs is a ratio of (decisions.RATIOS)."""
+        return ratio_of(str(self._rows[cell]["protocol"].iloc[0]))
 
     def curves(self, cell: Cell, metric: str) -> pd.DataFrame:
         """As the function of this name, of the frame."""

@@ -73,6 +73,12 @@ def protocol_text(protocol: Mapping[str, Any]) -> str:
     )
 
 
+def ratio_of(protocol: str) -> str:
+    """The ratio (decisions.RATIOS) that a protocol's text names."""
+    _, _, ratio = protocol.split(", ")[2].partition(" ")
+    return ratio or PRINTED
+
+
 def decision_text(protocol: Mapping[str, Any]) -> str:
     """Which Bayes factor decides, with the gate's state before there is one where that is asked and closed."""
     closed = protocol["decision"] == "previous" and protocol.get("first_gate", OPEN) != OPEN

@@ -17,9 +17,11 @@ from bayes_pruning import claims, figures, ranking_formats, replay, results, tab
 from bayes_pruning.claim_rules import UNDECIDED
 from bayes_pruning.decisions import Decision
 from bayes_pruning.errors import UserError
+from bayes_pruning.logged import UNPRUNED
 from bayes_pruning.plot_style import STYLES
 from bayes_pruning.ranking_formats import Ranking
 from bayes_pruning.readings import choose
+from bayes_pruning.tables import METHODS
 
 PROTOCOL = "paper"  # the preset that table, figures and claims are of
 CHANGES = (
@@ -32,14 +34,25 @@ CHANGES = (
 
 @dataclass(frozen=True)
 class Publication:
-    """The runs of an archive, and what is made of them."""
+    """The runs of an archive, and what is made of them.
+
+    Attributes:
+        archive: of the paper's methods under all readings.
+        beside: further archives, of which those runs are taken that are of the paper's methods and not in `archive`.
+    """
 
     archive: Path
+    beside: tuple[Path, ...] = ()
 
     @cached_property
     def all_runs(self) -> pd.DataFrame:
         """Of all readings."""
-        return results.load(self.archive).frame
+        parts = [results.load(self.archive).frame]
+        for path in self.beside:
+            runs = results.load(path).frame
+            known = {run for part in parts for run in part["hash"]}
+            parts.append(runs[runs["pruner"].isin((UNPRUNED, *METHODS)) & ~runs["hash"].isin(known)])
+        return pd.concat(parts, ignore_index=True)
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -59,13 +72,15 @@ class Publication:
     @cached_property
     def summaries(self) -> Mapping[str, Any]:
         """Each run's summary.json, by its name."""
-        return results.load_summaries(self.archive)
+        return {
+            run: made for path in (self.archive, *self.beside) for run, made in results.load_summaries(path).items()
+        }
 
     @cached_property
     def ledgers(self) -> Mapping[str, list[Decision]]:
         """The decisions of the runs whose gate is the paper's, by run name."""
-        found = results.load_ledgers(self.archive)
-        return {run: ledger for run, ledger in found.items() if self.summaries[run]["pruner"].startswith("bayes_")}
+        found = {run: rows for path in (self.archive, *self.beside) for run, rows in results.load_ledgers(path).items()}
+        return {run: rows for run, rows in found.items() if self.summaries[run]["pruner"] in METHODS}
 
     def texts(self) -> dict[str, str]:
         """The text files beside the archive, by name."""
@@ -109,6 +124,7 @@ class Publication:
             "simulation": lambda: ranking_formats.simulation_table(self.ranking),
             "gates": lambda: ranking_formats.gates_table(self.ranking),
             "claim-counts": lambda: ranking_formats.claims_table(self.ranking),
+            "claims-mixed": lambda: ranking_formats.mixed_claims_table(self.ranking),
             "claims": self.decided,
             "coincidences": self.coincidences,
         }

@@ -115,7 +115,10 @@ def rank(frame: pd.DataFrame) -> list[Ranked]:
     Where any reading has runs of Bayes methods, those that have none are left out: classic runs tell no readings apart.
     """
     table = _table(frame)
-    places = sorted({f"{key[0]} {key[1]}" for cells in table.values() for key in cells})
+    every = {key for cells in table.values() for key in cells}
+    places = sorted(
+        {f"{key[0]} {key[1]}" for key in every if _is_bayes(key)} or {f"{key[0]} {key[1]}" for key in every}
+    )
     return [
         row
         for where in ([EVERYWHERE, *places] if len(places) > 1 else places)

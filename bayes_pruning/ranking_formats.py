@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bayes_pruning import likelihood, plot_parts, presets, ranking
+from bayes_pruning.claim_rules import UNDECIDED
 from bayes_pruning.claims import OUTCOMES
 from bayes_pruning.plot_style import BLUE, VERMILLION, Style
 from bayes_pruning.ranking import EVERYWHERE, ClaimCount, GateUse, Ranked, Simulated
@@ -220,10 +221,11 @@ def claims_table(found: Ranking) -> str:
 
 
 def mixed_claims_table(found: Ranking) -> str:
-    """The claims that do not come out the same under all readings."""
+    """The claims that do not come out the same under all readings, of those readings that decide one of them."""
     mixed = [key for key in found.claims[0].outcomes if len({c.outcomes[key] for c in found.claims}) > 1]
-    header = ("Claim", "Where", *(presets.name_of(c.protocol) for c in found.claims))
-    return _table(header, [[*key, *(c.outcomes[key] for c in found.claims)] for key in mixed])
+    deciding = [c for c in found.claims if any(c.outcomes[key] != UNDECIDED for key in mixed)]
+    header = ("Claim", "Where", *(presets.name_of(c.protocol) for c in deciding))
+    return _table(header, [[*key, *(c.outcomes[key] for c in deciding)] for key in mixed])
 
 
 def readings_list(found: Ranking) -> str:

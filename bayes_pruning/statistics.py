@@ -54,10 +54,15 @@ def paired_difference(first: Mapping[Any, float], second: Mapping[Any, float]) -
     return Difference(found.n, found.mean, found.mean - half, found.mean + half)
 
 
-def half_width(found: Summary) -> float:
-    """Half of the 95% t interval of a mean; NaN for fewer than FEWEST numbers."""
+def half_width(found: Summary, among: int = 1) -> float:
+    """Half of the 95% t interval of a mean; NaN for fewer than FEWEST numbers.
+
+    Args:
+        found: of the numbers.
+        among: of how many intervals that are to hold together it is one (Bonferroni: each errs in 5% / `among`).
+    """
     from scipy.special import stdtrit  # Student's quantile, as scipy.stats.t.ppf, without its seconds of import
 
     if found.n < FEWEST:
         return math.nan
-    return float(stdtrit(found.n - 1, (1 + CONFIDENCE) / 2)) * found.sd / math.sqrt(found.n)
+    return float(stdtrit(found.n - 1, 1 - (1 - CONFIDENCE) / 2 / among)) * found.sd / math.sqrt(found.n)

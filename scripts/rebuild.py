@@ -22,7 +22,7 @@ from bayes_pruning.script import run, write_text
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "outputs" / "published"
 STUDIES: list[tuple[Publication | ScheduleStudy, Path]] = [  # and the page that each fills
-    (Publication(PUBLISHED / "fcn.parquet"), ROOT / "docs" / "reproduction.md"),
+    (Publication(PUBLISHED / "fcn.parquet", (PUBLISHED / "schedules.parquet",)), ROOT / "docs" / "reproduction.md"),
     (ScheduleStudy(PUBLISHED / "schedules.parquet"), ROOT / "docs" / "bayesian_schedule.md"),
 ]
 

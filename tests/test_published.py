@@ -19,7 +19,7 @@ FOLDER = ROOT / "outputs" / "published"
 
 @pytest.fixture(scope="module")
 def publication() -> Publication:
-    return Publication(FOLDER / "fcn.parquet")
+    return Publication(FOLDER / "fcn.parquet", (FOLDER / "schedules.parquet",))
 
 
 @pytest.fixture(scope="module")
