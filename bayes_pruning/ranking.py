@@ -6,9 +6,8 @@ cells themselves stand the contrasts, each Bayes cell minus its classic twin's: 
 detail of training that the paper leaves open, is not in them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,7 @@ from bayes_pruning import claims, likelihood, tables
 from bayes_pruning.likelihood import Array, Cells
 from bayes_pruning.logged import UNPRUNED
 from bayes_pruning.readings import of_protocol, protocols
-from bayes_pruning.statistics import Difference, paired_difference
+from bayes_pruning.statistics import FEWEST, Difference, paired_difference
 from bayes_pruning.tables import ACCURACIES, BEFORE, TWIN_PREFIX, Key
 
 EVERYWHERE = "all"
@@ -77,8 +76,8 @@ class GateUse:
     alternating: int  # runs that pruned in every second epoch, from the first or from the second one on
     as_twin: int  # runs with a classic twin that has the very same accuracies in every epoch
     as_unpruned: int  # the same of the unpruned network
-    over_twin: Difference | None  # accuracy before pruning minus the twin's, mean over sparsities, paired by seed
-    paper: float | None  # the same of the paper's values
+    over_twin: Sequence[Difference | None]  # at each epoch: accuracy before pruning minus the twin's, paired by seed
+    paper: float | None  # the same of the paper's values, a mean over sparsities like them
 
 
 @dataclass(frozen=True)
@@ -298,37 +297,43 @@ def _twin_of(key: Key) -> Key:
     return (*key[:2], key[2].removeprefix(TWIN_PREFIX), key[3])
 
 
-def gate_uses(frame: pd.DataFrame) -> list[GateUse]:
-    """What the gates of the methods that ask for evidence did, by reading and place."""
+def gate_uses(frame: pd.DataFrame, epochs: Sequence[int]) -> list[GateUse]:
+    """What the gates of the methods that ask for evidence did, by reading and place; accuracies at `epochs`."""
+    columns = [accuracy.column for accuracy in ACCURACIES]
+    curves = {str(name): rows[columns].to_numpy().tobytes() for name, rows in frame.groupby("hash")}
+    bayes = frame[frame["pruner"].str.startswith(GATES)]
+    alternates = {
+        str(name): bool((rows.diff().abs().iloc[1:] == 1).all()) for name, rows in bayes.groupby("hash")["pruned"]
+    }
     found = []
     for protocol in protocols(frame):
         runs = of_protocol(frame, protocol)
-        bayes = runs[runs["pruner"].str.startswith(GATES)]
-        for (dataset, model, pruner), own in bayes.groupby(["dataset", "model", "pruner"]):
-            here = runs[(runs["dataset"] == dataset) & (runs["model"] == model)]
-            found.append(_gate_use(protocol, f"{dataset} {model}", str(pruner), own, here))
+        runs = runs[runs["epoch"].isin([1, *epochs])]
+        for (dataset, model), here in runs.groupby(["dataset", "model"]):
+            first = here[here["epoch"] == 1]
+            places = zip(first["pruner"], first["target_sparsity"], first["seed"], strict=True)
+            names = dict(zip(places, first["hash"], strict=True))
+            for pruner in sorted(name for name in set(here["pruner"]) if name.startswith(GATES)):
+                own = {key[1:]: name for key, name in names.items() if key[0] == pruner}
+                found.append(
+                    GateUse(
+                        protocol,
+                        f"{dataset} {model}",
+                        pruner,
+                        len(own),
+                        float(frame.loc[frame["hash"].isin(own.values()), "pruned"].mean()),
+                        sum(alternates[name] for name in own.values()),
+                        sum(
+                            curves[name] == curves.get(names.get((_twin(pruner), *at), "")) for at, name in own.items()
+                        ),
+                        sum(
+                            curves[n] == curves.get(names.get((UNPRUNED, 0.0, seed), ""))
+                            for (_, seed), n in own.items()
+                        ),
+                        *_over_twin(here, pruner, epochs),
+                    )
+                )
     return found
-
-
-def _gate_use(protocol: str, place: str, pruner: str, own: pd.DataFrame, here: pd.DataFrame) -> GateUse:
-    twins = {(row[0], row[1]): rows for row, rows in _runs(here[here["pruner"] == _twin(pruner)])}
-    unpruned = {row[1]: rows for row, rows in _runs(here[here["pruner"] == UNPRUNED])}
-    alternating = as_twin = as_unpruned = 0
-    for (sparsity, seed), rows in _runs(own):
-        alternating += bool((rows["pruned"].diff().abs().iloc[1:] == 1).all())
-        as_twin += _same(rows, twins.get((sparsity, seed)))
-        as_unpruned += _same(rows, unpruned.get(seed))
-    return GateUse(
-        protocol,
-        place,
-        pruner,
-        own["hash"].nunique(),
-        float(own["pruned"].mean()),
-        alternating,
-        as_twin,
-        as_unpruned,
-        *_over_twin(here, pruner),
-    )
 
 
 def _twin(pruner: str) -> str:
@@ -336,39 +341,33 @@ def _twin(pruner: str) -> str:
     return pruner.partition("_")[2]
 
 
-def _runs(rows: pd.DataFrame) -> Iterable[tuple[Any, pd.DataFrame]]:
-    return rows.groupby(["target_sparsity", "seed"])
-
-
-def _same(rows: pd.DataFrame, other: pd.DataFrame | None) -> bool:
-    """Whether two runs have the same accuracies in every epoch, before and after pruning."""
-    columns = [accuracy.column for accuracy in ACCURACIES]
-    return other is not None and np.array_equal(rows[columns].to_numpy(), other[columns].to_numpy())
-
-
-def _over_twin(here: pd.DataFrame, pruner: str) -> tuple[Difference | None, float | None]:
-    """Mean over the sparsities that both have, for each seed that has them all; the same of the paper's values."""
-    final = here[here["epoch"] == here["epochs"]]
+def _over_twin(here: pd.DataFrame, pruner: str, epochs: Sequence[int]) -> tuple[list[Difference | None], float | None]:
+    """At each epoch the mean over the sparsities that both have, for each seed that has them all; that of the paper."""
     own, twin = (
-        final[final["pruner"] == name].pivot(index="seed", columns="target_sparsity", values=BEFORE.column)
-        for name in (pruner, _twin(pruner))
+        {epoch: rows.pivot(index="seed", columns="target_sparsity", values=BEFORE.column) for epoch, rows in at}
+        for at in (here[here["pruner"] == name].groupby("epoch") for name in (pruner, _twin(pruner)))
     )
-    shared = [sparsity for sparsity in own.columns if sparsity in twin.columns]
-    if not shared:
-        return None, None
-    means = (cells[shared].dropna().mean(axis=1).to_dict() for cells in (own, twin))
+    if not twin:
+        return [None for _ in epochs], None
+    shared = [sparsity for sparsity in own[epochs[0]].columns if sparsity in twin[epochs[0]].columns]
+    differences = [
+        paired_difference(*(at[epoch][shared].dropna().mean(axis=1).to_dict() for at in (own, twin)))
+        for epoch in epochs
+    ]
     place, paper = (str(here["dataset"].iloc[0]), str(here["model"].iloc[0])), tables.paper_values()
-    names = TWIN_PREFIX + _twin(pruner), _twin(pruner)
-    pairs = [[paper.get((*place, name, float(sparsity))) for name in names] for sparsity in shared]
-    known = [one - other for one, other in pairs if one is not None and other is not None]
-    return paired_difference(*means), float(np.mean(known)) if len(known) == len(shared) else None
+    keys: list[Key] = [(*place, TWIN_PREFIX + _twin(pruner), float(sparsity)) for sparsity in shared]
+    known = [paper[key] - paper[_twin_of(key)] for key in keys if key in paper]
+    return differences, float(np.mean(known)) if len(known) == len(shared) else None
 
 
 def claim_counts(frame: pd.DataFrame) -> list[ClaimCount]:
-    """The paper's claims under each reading."""
+    """The paper's claims under each reading of which some cell has the seeds that an interval takes."""
     found = []
     for protocol in protocols(frame):
-        findings = claims.check(of_protocol(frame, protocol))
-        outcomes = {(finding.claim, finding.where): finding.verdict.outcome for finding in findings}
-        found.append(ClaimCount(protocol, claims.counts(findings), outcomes))
+        runs = of_protocol(frame, protocol)
+        own = runs[runs["pruner"].str.startswith(TWIN_PREFIX) & (runs["epoch"] == 1)]
+        if own.groupby(["dataset", "model", "pruner", "target_sparsity"])["seed"].nunique().max() >= FEWEST:
+            findings = claims.check(runs)
+            outcomes = {(finding.claim, finding.where): finding.verdict.outcome for finding in findings}
+            found.append(ClaimCount(protocol, claims.counts(findings), outcomes))
     return found

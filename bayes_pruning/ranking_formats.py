@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bayes_pruning import likelihood, plot_parts, presets, ranking
-from bayes_pruning.claim_rules import UNDECIDED
 from bayes_pruning.claims import OUTCOMES
 from bayes_pruning.plot_style import BLUE, VERMILLION, Style
 from bayes_pruning.ranking import EVERYWHERE, ClaimCount, GateUse, Ranked, Simulated
@@ -66,7 +65,7 @@ class Ranking:
     """All that is said about the readings in a frame; what depends on the epoch, by it."""
 
     ranked: Mapping[int, Sequence[Ranked]]
-    gates: Mapping[int, Sequence[GateUse]]
+    gates: Sequence[GateUse]
     simulated: Sequence[Simulated]
     claims: Sequence[ClaimCount]  # at the last epoch
 
@@ -103,10 +102,8 @@ def ranking_of(frame: pd.DataFrame, epoch: int | None = None) -> Ranking:
     read = {at: read_out(frame, at) for at in ([max(1, end - 1), end] if epoch is None else [epoch])}
     last = read[max(read)]
     ranked = {at: ranking.rank(runs) for at, runs in read.items()}
-    gates = {at: ranking.gate_uses(runs) for at, runs in read.items()}
-    partial = Ranking(ranked, gates, (), ranking.claim_counts(last))
-    simulated = ranking.simulate(last, partial.fullest) if partial.claims else []
-    return Ranking(ranked, gates, simulated, partial.claims)
+    found = Ranking(ranked, ranking.gate_uses(last, sorted(read)), (), ranking.claim_counts(last))
+    return replace(found, simulated=ranking.simulate(last, found.fullest))
 
 
 def markdown(found: Ranking) -> str:
@@ -193,13 +190,12 @@ def gates_table(found: Ranking) -> str:
         "Reading", "Where", "Method", "Runs", "Opened", "Every other epoch", "As twin", "As unpruned",
         *(f"Bayes minus classic at {at}" for at in found.epochs), "The paper's",
     )  # fmt: skip
-    return _table(header, [_gate_cells(uses) for uses in zip(*found.gates.values(), strict=True)])
+    return _table(header, map(_gate_cells, found.gates))
 
 
-def _gate_cells(uses: Sequence[GateUse]) -> list[Any]:
-    use = uses[-1]
+def _gate_cells(use: GateUse) -> list[Any]:
     counts = [use.alternating, use.as_twin, use.as_unpruned]
-    differences = [_signed(each.over_twin) for each in uses]
+    differences = map(_signed, use.over_twin)
     paper = "" if use.paper is None else f"{use.paper:+.4f}"
     where = place_name(use.place)
     return [
@@ -221,16 +217,17 @@ def claims_table(found: Ranking) -> str:
 
 
 def mixed_claims_table(found: Ranking) -> str:
-    """The claims that do not come out the same under all readings, of those readings that decide one of them."""
-    mixed = [key for key in found.claims[0].outcomes if len({c.outcomes[key] for c in found.claims}) > 1]
-    deciding = [c for c in found.claims if any(c.outcomes[key] != UNDECIDED for key in mixed)]
-    header = ("Claim", "Where", *(presets.name_of(c.protocol) for c in deciding))
-    return _table(header, [[*key, *(c.outcomes[key] for c in deciding)] for key in mixed])
+    """The claims that do not come out the same under all readings that have the seeds to decide them."""
+    keys = found.claims[0].outcomes if found.claims else []
+    mixed = [key for key in keys if len({c.outcomes[key] for c in found.claims}) > 1]
+    header = ("Claim", "Where", *(presets.name_of(c.protocol) for c in found.claims))
+    return _table(header, [[*key, *(c.outcomes[key] for c in found.claims)] for key in mixed])
 
 
 def readings_list(found: Ranking) -> str:
     """Each reading's name and what it says."""
-    return "".join(f"- {presets.name_of(c.protocol)}: {c.protocol}\n" for c in found.claims)
+    known = dict.fromkeys(row.reading[0] for row in found.last)
+    return "".join(f"- {presets.name_of(protocol)}: {protocol}\n" for protocol in known)
 
 
 def csv_text(found: Ranking) -> str:

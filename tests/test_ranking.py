@@ -145,14 +145,16 @@ def test_gates(two_readings: pd.DataFrame) -> None:
             test_accuracy=lambda rows: rows["seed"].map({0: PAPER["random"], 1: PAPER["none"]})
         ),
     )
-    alternating, other = sorted(ranking.gate_uses(mixed), key=lambda use: use.protocol != PROTOCOL)
+    alternating, other = sorted(ranking.gate_uses(mixed, [7, 8]), key=lambda use: use.protocol != PROTOCOL)
+    assert len(alternating.over_twin) == 2
     assert (alternating.runs, alternating.opened, alternating.alternating) == (2, 0.5, 2)
     assert (alternating.as_twin, alternating.as_unpruned) == (0, 0)
     assert (other.opened, other.alternating, other.as_twin, other.as_unpruned) == (0.5, 0, 1, 1)
-    assert alternating.over_twin is not None
-    assert alternating.over_twin.mean == pytest.approx(PAPER["bayes_random"] + 0.01 - PAPER["random"])
-    assert alternating.over_twin.n == 2
-    assert np.isnan(alternating.over_twin.low)  # no interval of two
+    for over_twin in alternating.over_twin:
+        assert over_twin is not None
+        assert over_twin.mean == pytest.approx(PAPER["bayes_random"] + 0.01 - PAPER["random"])
+        assert over_twin.n == 2
+        assert np.isnan(over_twin.low)  # no interval of two
     assert alternating.paper == pytest.approx(PAPER["bayes_random"] - PAPER["random"])
 
 
