@@ -56,7 +56,8 @@ def learning_curves(frame: pd.DataFrame, lines: list[Line], title: str, style: S
         grid = figure.add_gridspec(3, 2, width_ratios=(1.15, 1), height_ratios=(1, 1, LEGEND_HEIGHT))
         left, factor, sparsity = (figure.add_subplot(place) for place in (grid[:2, 0], grid[0, 1], grid[1, 1]))
         _losses(left, frame, drawn, LOSSES[loss])
-        parts.signed_axis(factor, _draw(factor, frame, pruned, "log_bayes_factor"))
+        factors = _draw(factor, frame, pruned, "log_bayes_factor")
+        parts.signed_axis(factor, factors)
         _draw(sparsity, frame, pruned, "sparsity")
         factor.set_ylabel("log Bayes factor\n(nats)")
         factor.set_xlabel("")
@@ -67,7 +68,8 @@ def learning_curves(frame: pd.DataFrame, lines: list[Line], title: str, style: S
         figure.suptitle(title, x=0.01, ha="left", fontsize=style.font, fontweight="bold")
         _learning_legend(figure.add_subplot(grid[2, :]), drawn)
         training = "Training loss is the mean over the epoch's batches."
-        parts.small_print(figure, style, [*_sentences(frame, drawn, missing, loss), training])
+        unknown = parts.not_computed(dict(zip((line.label for line in pruned), factors, strict=True)))
+        parts.small_print(figure, style, [*_sentences(frame, drawn, missing, loss), training, unknown])
     return figure
 
 

@@ -75,7 +75,7 @@ def loss_axis(axes: Axes, drawn: Iterable[pd.DataFrame]) -> None:
 
 def signed_axis(axes: Axes, drawn: Iterable[pd.DataFrame]) -> None:
     """Leave the y axis linear, or if the means span many magnitudes make it logarithmic on both sides of zero."""
-    means = np.concatenate([values.mean(axis=1).to_numpy() for values in drawn])
+    means = np.concatenate([values.mean(axis=1).dropna().to_numpy() for values in drawn])
     sizes = np.abs(means[means != 0])
     if not len(sizes) or sizes.max() / sizes.min() <= SYMLOG_FROM:
         return
@@ -104,6 +104,12 @@ def seeds_sentence(counts: Mapping[str, int]) -> str:
         return f"Mean of {high} seeds, band ±1 standard deviation."
     listed = ", ".join(f"{label} {n}" for label, n in counts.items())
     return f"Mean over seeds ({listed}), band ±1 standard deviation (none for one seed)."
+
+
+def not_computed(drawn: Mapping[str, pd.DataFrame]) -> str:
+    """Whose log Bayes factors, by label, were not computed in some epoch: the runs did not ask for them."""
+    labels = [label for label, values in drawn.items() if values.isna().any(axis=None)]
+    return f"Log Bayes factors not computed in every epoch: {', '.join(labels)}." if labels else ""
 
 
 def missing_sentence(missing: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.special import chdtri
 
 from bayes_pruning import claims, likelihood, tables
+from bayes_pruning.errors import UserError
 from bayes_pruning.likelihood import Array, Cells
 from bayes_pruning.logged import UNPRUNED
 from bayes_pruning.readings import of_protocol, protocols
@@ -112,9 +113,12 @@ def rank(frame: pd.DataFrame) -> list[Ranked]:
     """Every reading in `frame` and both accuracies, best first at each place, EVERYWHERE before the single places.
 
     Where any reading has runs of Bayes methods, those that have none are left out: classic runs tell no readings apart.
+    Raises UserError if no run is of a cell of Table 1.
     """
     table = _table(frame)
     every = {key for cells in table.values() for key in cells}
+    if not every:
+        raise UserError("None of these runs is of a cell of Table 1 (bayes_pruning/paper_table1.csv): nothing to rank.")
     places = sorted(
         {f"{key[0]} {key[1]}" for key in every if _is_bayes(key)} or {f"{key[0]} {key[1]}" for key in every}
     )

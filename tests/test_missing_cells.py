@@ -1,0 +1,85 @@
+"""A run computes the posteriors that something asks for; results read an empty cell as missing, never as a number."""
+
+import math
+
+import pandas as pd
+import pytest
+from synthetic import frame, runs
+
+from bayes_pruning import claims, figures, ranking_formats, replay, report, schedule_tables, table_formats
+from bayes_pruning.claim_rules import UNDECIDED
+from bayes_pruning.decisions import Decision
+from bayes_pruning.figure_curves import learning_curves, learning_lines
+from bayes_pruning.plot_style import STYLES
+from bayes_pruning.replay import Reading
+
+EVIDENCE = ("log_likelihood_before", "log_prior_before", "log_likelihood", "log_prior", "log_bayes_factor")
+
+
+def everything(seeds: int = 3, **metrics: float) -> pd.DataFrame:
+    """All methods of a learning curve, with their twins."""
+    cells = ["none", *(f"{name} 0.75" for name in ("random", "magnitude", "bayes_random", "bayes_magnitude"))]
+    return frame(
+        *(
+            runs(f"mnist fcn {cell}", seeds, test_accuracy=lambda e, s: 0.9 + 0.001 * s + 0.01 * e, **metrics)
+            for cell in cells
+        )
+    )
+
+
+@pytest.fixture
+def found() -> pd.DataFrame:
+    return everything(**dict.fromkeys(EVIDENCE, math.nan))
+
+
+def test_ranking_and_tables_are_those_of_the_accuracies_alone(found: pd.DataFrame) -> None:
+    known = everything()
+    assert ranking_formats.csv_text(ranking_formats.ranking_of(found)) == ranking_formats.csv_text(
+        ranking_formats.ranking_of(known)
+    )
+    for _, render in table_formats.FORMATS.values():
+        assert render(found, True, None) == render(known, True, None)
+    ranked = ranking_formats.ranking_of(found)
+    assert "nan" not in ranking_formats.markdown(ranked).replace("narrow", "")
+    ranking_formats.figure(ranked, STYLES["paper"])
+    assert report.table_rows(found) == report.table_rows(known)
+    assert schedule_tables.accuracies(found) == schedule_tables.accuracies(known)
+
+
+def test_claims_about_factors_are_undecided_and_the_others_as_they_were(found: pd.DataFrame) -> None:
+    about = ("random_fits_better", "bayes_factor_falls", "bayes_factor_rises")
+    for missing, known in zip(claims.check(found), claims.check(everything()), strict=True):
+        if missing.claim in about and missing.where.startswith("Figure 4"):
+            assert missing.verdict.outcome == UNDECIDED
+            assert "were not computed" in missing.verdict.reason
+        elif missing.claim not in about:
+            assert missing == known
+    assert "NaN" not in claims.as_json(claims.check(found), found)
+
+
+def test_curves_of_factors_that_were_not_computed_are_gaps_and_said_to_be(found: pd.DataFrame) -> None:
+    half = found.assign(log_bayes_factor=found["epoch"].map(lambda epoch: -(10.0**epoch) if epoch > 4 else math.nan))
+    for runs_, first in ((found, 9), (half, 5)):
+        drawn = learning_curves(runs_, learning_lines("mnist", "fcn", 0.75), "title", STYLES["paper"], "before")
+        lines = drawn.axes[1].get_lines()[:2]
+        assert [[int(x) for x, y in zip(*line.get_data(), strict=True) if not math.isnan(y)] for line in lines] == [
+            list(range(first, 9))
+        ] * 2
+        said = drawn._supxlabel.get_text().replace("\n", " ")  # type: ignore[attr-defined]
+        assert "Log Bayes factors not computed in every epoch: Bayes random, Bayes magnitude." in said
+    whole = learning_curves(everything(), learning_lines("mnist", "fcn", 0.75), "title", STYLES["paper"], "before")
+    assert "not computed" not in whole._supxlabel.get_text()  # type: ignore[attr-defined]
+
+
+def test_every_figure_is_drawn_of_runs_without_factors(found: pd.DataFrame) -> None:
+    plates = [plate for plate in figures.catalogue() if plate.can_be_drawn(found)]
+    assert len(plates) >= 2
+    for plate in plates:
+        plate.figure(found, STYLES["paper"])
+
+
+def test_a_decision_without_terms_is_not_replayed() -> None:
+    own = Reading("sum", "sum", 0.5, 1.0)
+    row = Decision(3, 0, math.log(0.5), None, None, None, None, None, None)
+    assert replay.tested(row, own, own, 60_000, 1000) is None
+    assert replay.first_difference([row], own, Reading("mean", "mean", 2.0, 1.0), 60_000, 1000) is None
