@@ -13,9 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from bayes_pruning import claims, figures, ranking_formats, replay, results, table_formats
+from bayes_pruning import claims, details, figures, ranking_formats, replay, results, table_formats
 from bayes_pruning.claim_rules import UNDECIDED
 from bayes_pruning.decisions import Decision
+from bayes_pruning.details import Detail
 from bayes_pruning.errors import UserError
 from bayes_pruning.logged import UNPRUNED
 from bayes_pruning.plot_style import STYLES
@@ -39,10 +40,12 @@ class Publication:
     Attributes:
         archive: of the paper's methods under all readings.
         beside: further archives, of which those runs are taken that are of the paper's methods and not in `archive`.
+        details: an archive of experiment=details, if it was run.
     """
 
     archive: Path
     beside: tuple[Path, ...] = ()
+    details: Path | None = None
 
     @cached_property
     def all_runs(self) -> pd.DataFrame:
@@ -82,18 +85,27 @@ class Publication:
         found = {run: rows for path in (self.archive, *self.beside) for run, rows in results.load_ledgers(path).items()}
         return {run: rows for run, rows in found.items() if self.summaries[run]["pruner"] in METHODS}
 
+    @cached_property
+    def compared_details(self) -> list[Detail]:
+        """The details of training beside the default, none if they were not run."""
+        return [] if self.details is None else details.compare(results.load(self.details).frame, self.runs)
+
     def texts(self) -> dict[str, str]:
         """The text files beside the archive, by name."""
         rendered = {
             f"table1{suffix}": render(self.runs, True, None) for suffix, render in table_formats.FORMATS.values()
         }
-        return rendered | {
-            "claims.md": claims.as_markdown(self.findings, self.runs),
-            "claims.json": claims.as_json(self.findings, self.runs),
-            "readings.md": ranking_formats.markdown(self.ranking),
-            "readings.csv": ranking_formats.csv_text(self.ranking),
-            "coincidences.md": self.coincidences(),
-        }
+        return (
+            rendered
+            | {
+                "claims.md": claims.as_markdown(self.findings, self.runs),
+                "claims.json": claims.as_json(self.findings, self.runs),
+                "readings.md": ranking_formats.markdown(self.ranking),
+                "readings.csv": ranking_formats.csv_text(self.ranking),
+                "coincidences.md": self.coincidences(),
+            }
+            | ({"details.md": details.markdown(self.compared_details)} if self.compared_details else {})
+        )
 
     def pictures(self) -> dict[str, bytes]:
         """The figures that the runs allow, by file name."""
@@ -127,6 +139,7 @@ class Publication:
             "claims-mixed": lambda: ranking_formats.mixed_claims_table(self.ranking),
             "claims": self.decided,
             "coincidences": self.coincidences,
+            "details": lambda: details.markdown(self.compared_details) if self.compared_details else "Not run yet.\n",
         }
 
     def decided(self) -> str:
@@ -138,6 +151,15 @@ class Publication:
                 cells = (finding.where, finding.statement, verdict.outcome, "<br>".join(claims.told(verdict)))
                 lines.append(f"| {' | '.join(cells)} |")
         return f"{claims.summary(self.findings)}\n\n" + "\n".join(lines) + "\n"
+
+
+def committed(folder: Path) -> Publication:
+    """What is made of the archives in a folder; those that are not there yet are left out."""
+    beside = (folder / "schedules.parquet", folder / "first_closed.parquet")
+    more = folder / "details.parquet"
+    return Publication(
+        folder / "fcn.parquet", tuple(path for path in beside if path.exists()), more if more.exists() else None
+    )
 
 
 def origin(runs: pd.DataFrame, summaries: Mapping[str, Any]) -> str:

@@ -15,14 +15,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's p
 
 from bayes_pruning.errors import UserError
 from bayes_pruning.figures import write_bytes
-from bayes_pruning.publication import Publication, filled
+from bayes_pruning.publication import Publication, committed, filled
 from bayes_pruning.schedule_study import ScheduleStudy
 from bayes_pruning.script import run, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "outputs" / "published"
 STUDIES: list[tuple[Publication | ScheduleStudy, Path]] = [  # and the page that each fills
-    (Publication(PUBLISHED / "fcn.parquet", (PUBLISHED / "schedules.parquet",)), ROOT / "docs" / "reproduction.md"),
+    (committed(PUBLISHED), ROOT / "docs" / "reproduction.md"),
     (ScheduleStudy(PUBLISHED / "schedules.parquet"), ROOT / "docs" / "bayesian_schedule.md"),
 ]
 

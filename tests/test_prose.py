@@ -12,6 +12,8 @@ from conftest import ROOT
 from bayes_pruning import results, schedule_tables
 from bayes_pruning.readings import choose
 from bayes_pruning.schedule_study import ScheduleStudy
+from bayes_pruning.schedule_tables import CLAIMED
+from bayes_pruning.tables import paper_values
 
 PUBLISHED = ROOT / "outputs" / "published"
 MNIST, FASHION = "mnist fcn", "fashion_mnist fcn"
@@ -152,6 +154,26 @@ def test_schedules_relative_to_each_sides_unpruned_network() -> None:
     page = words((ROOT / "docs" / "bayesian_schedule.md").read_text())
     assert f"at least the paper's accuracies in {absolute} of {len(found)} cells" in page
     assert f"relative to each side's own unpruned network in {relative}" in page
+    cells = {target.place[0]: target for target in found if target.place[2] == 0.99}
+    paper = paper_values()
+
+    def gains(dataset: str) -> str:
+        """Over the unpruned network, ours and in brackets the paper's columns (one if they are the same)."""
+        columns = [paper[dataset, "fcn", name, 0.99] - paper[dataset, "fcn", "none", 0.0] for name in CLAIMED]
+        own = columns[0] + cells[dataset].relative[CLAIMED[0]]
+        theirs = " and ".join(dict.fromkeys(f"{value:+.4f}" for value in columns))
+        return f"{own:+.4f} ({{}}{theirs})"
+
+    readme = words((ROOT / "README.md").read_text())
+    assert f"has {cells['mnist'].mean:.4f} on MNIST" in readme
+    assert f"{cells['fashion_mnist'].mean:.3f} on Fashion-MNIST" in readme
+    assert f"{cells['cifar10'].mean:.3f} on CIFAR-10" in readme
+    three = [gains(dataset) for dataset in ("mnist", "fashion_mnist", "cifar10")]
+    theirs = "the paper's: "
+    said = f"{three[0].format(theirs)}, {three[1].format('')} and {three[2].format('')}"
+    assert f"Over its own unpruned network that is {said}" in readme
+    said = f"{three[0].format('the paper: ')}, {three[1].format('')} and {three[2].format('')}"
+    assert f"Over the unpruned network that is {said}" in page
 
 
 def test_the_first_part_of_the_page_says_what_the_tables_say(ranked: pd.DataFrame) -> None:

@@ -11,7 +11,7 @@ from bayes_pruning import archive, schedule_tables
 from bayes_pruning.config import run_config
 from bayes_pruning.decisions import log_ratio
 from bayes_pruning.errors import UserError
-from bayes_pruning.publication import Publication, filled
+from bayes_pruning.publication import Publication, committed, filled
 from bayes_pruning.schedule_study import ScheduleStudy
 
 FOLDER = ROOT / "outputs" / "published"
@@ -19,7 +19,7 @@ FOLDER = ROOT / "outputs" / "published"
 
 @pytest.fixture(scope="module")
 def publication() -> Publication:
-    return Publication(FOLDER / "fcn.parquet", (FOLDER / "schedules.parquet",))
+    return committed(FOLDER)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,55 @@
+"""Details of training beside the default: numbers by hand, and that the experiment names each of its settings."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import frame, runs
+
+from bayes_pruning import details
+
+PAPER = {"none": 0.8733, "random 0.99": 0.8076}  # Fashion-MNIST, FCN
+
+
+def cell(model: str, what: str, offset: float, seeds: int = 1, **more: str) -> pd.DataFrame:
+    """Runs whose accuracy is the paper's plus `offset`, seeds 0.002 apart."""
+    return runs(
+        f"fashion_mnist {model} {what}", seeds, test_accuracy=lambda e, s: PAPER[what] + offset + 0.002 * s, **more
+    )
+
+
+@pytest.fixture
+def found() -> pd.DataFrame:
+    return frame(
+        cell("fcn", "none", 0.02, 2),
+        cell("fcn", "random 0.99", 0.02),
+        cell("fcn_tanh", "none", 0.003),
+        cell("fcn_tanh", "random 0.99", -0.004),
+        cell("fcn_softmax", "none", 0.05),
+    )
+
+
+BASE = frame(cell("fcn", "none", 0.02, 5), cell("fcn", "random 0.99", 0.02, 5))
+
+
+def test_distances_by_hand(found: pd.DataFrame) -> None:
+    near, far = details.compare(found, BASE)
+    assert (near.name, far.name) == ("tanh", "softmax")
+    assert near.differences == pytest.approx({("none", 0.0): 0.003, ("random", 0.99): -0.004})
+    assert near.rms == pytest.approx(np.sqrt((0.003**2 + 0.004**2) / 2))
+    assert near.default_rms == pytest.approx(0.02)  # of the seed that both have
+    assert near.nearer > 0 > far.nearer
+    assert far.differences == pytest.approx({("none", 0.0): 0.05})  # over the cells that it has
+    assert near.seeds == 1
+
+
+def test_masks_that_are_kept_are_a_detail_of_their_own(found: pd.DataFrame) -> None:
+    kept = cell("fcn_wide", "random 0.99", 0.01, protocol="stay zero, previous, sum/sum, beta 0.5, prior N(0, 1^2)")
+    names = [detail.name for detail in details.compare(frame(found, kept, cell("fcn_wide", "none", 0.01)), BASE)]
+    assert {"wide", "wide kept"} < set(names)
+
+
+def test_the_table_has_a_line_for_each(found: pd.DataFrame) -> None:
+    text = details.markdown(details.compare(found, BASE))
+    assert "Fashion-MNIST:" in text
+    assert "| tanh | 1 | +0.0030 |  |  | -0.0040 |  |  | 0.0035 (0.0200) |" in text
+    assert text.index("tanh") < text.index("softmax")
