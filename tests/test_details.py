@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
+from omegaconf import OmegaConf
 from synthetic import frame, runs
 
 from bayes_pruning import details
@@ -29,6 +31,18 @@ def found() -> pd.DataFrame:
 
 
 BASE = frame(cell("fcn", "none", 0.02, 5), cell("fcn", "random 0.99", 0.02, 5))
+
+
+def test_the_experiment_gives_each_setting_a_name_of_its_own() -> None:
+    """So that folders and tables tell the runs apart; masks that are kept are told by the protocol."""
+    hydra = OmegaConf.load(ROOT / "conf" / "experiment" / "details.yaml").hydra
+    cells = ("model.name", "pruner", "sparsity", "protocol")
+    named = {
+        (grid["model.name"], tuple((key, str(value)) for key, value in grid.items() if key not in cells))
+        for grid in hydra.sweeper.grids
+    }
+    names, settings = zip(*named, strict=True)
+    assert len(named) == len(set(names)) == len(set(settings)) == 12
 
 
 def test_distances_by_hand(found: pd.DataFrame) -> None:

@@ -81,6 +81,7 @@ def sentences(ranked: pd.DataFrame) -> list[str]:
     )
     last = kept[kept["epoch"] == 25]
     regrown = mnist[(mnist["accuracy"] == "before") & ~mnist["name"].isin(KEPT)]
+    seldom = [gates()[name, "MNIST FCN", "bayes_random"][1] for name in CLOSED_MOSTLY]
     numbers = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     patterns = [numbers[regrown.loc[regrown["epoch"] == epoch, "pattern"].nunique()] for epoch in (25, 24)]
     paper = [at("paper", "behind", place, epoch) for epoch in (25, 24) for place in (MNIST, FASHION)]
@@ -93,10 +94,11 @@ def sentences(ranked: pd.DataFrame) -> list[str]:
     return [
         f"at least {after['behind'].min():.0f} nats less likely on MNIST, with all 99% cells left out still "
         f"{after['least'].min():.0f}",
-        f"are {span(closed['behind'])} nats behind on MNIST",
+        f"beta_one: in {min(seldom)} to {max(seldom)} of the epochs) are {span(closed['behind'])} nats behind on MNIST",
+        f"Bayes magnitude prunes in {gates()['inverse', 'MNIST FCN', 'bayes_magnitude'][1]} of the epochs) on MNIST",
         f"without them it is {span(closed['least'])}",
         f"is {paper[0]:.1f} nats behind a gate",
-        f"and {paper[1]:.1f} on Fashion-MNIST. Read at 24, it is {paper[2]:.1f} and {paper[3]:.1f} behind",
+        f"on MNIST and {paper[1]:.1f} on Fashion-MNIST. Read at 24, it is {paper[2]:.1f} and {paper[3]:.1f} behind",
         f"are {span(last['behind'])} nats behind on MNIST at epoch 25, and {span(last['least'])} without the four",
         f"make {patterns[0]} patterns at epoch 25 and {patterns[1]} at 24, not {numbers[regrown['name'].nunique()]}",
         f"is {chi[MNIST, 25, 5]} at epoch 25 and {chi[MNIST, 24, 5]} at 24 if the paper's cells are means of five, "
@@ -145,6 +147,22 @@ def test_what_the_prior_has_of_a_magnitude_pruning() -> None:
     shares = ratio.groupby([runs["dataset"], runs["target_sparsity"]]).median()
     page = words((ROOT / "docs" / "bayesian_schedule.md").read_text())
     assert f"it is 1/{shares.min():.0f} to 1/{shares.max():.0f} of the change of the log-likelihood" in page
+
+
+def test_accuracies_by_the_epochs_since_the_last_pruning() -> None:
+    """Bayes random by epoch, and matched controls by their draw, both at 99% on MNIST."""
+    runs = choose(results.load(PUBLISHED / "fcn.parquet").frame, "paper")
+    runs = runs[(runs["dataset"] == "mnist") & (runs["target_sparsity"] == 0.99)]
+    page = words((ROOT / "docs" / "reproduction.md").read_text())
+    late = runs[(runs["pruner"] == "bayes_random") & (runs["epoch"] >= 22)].groupby("epoch")["test_accuracy"].mean()
+    assert f"epochs 22 to 25: {', '.join(f'{value:.4f}' for value in late)}." in page
+    found: dict[int, list[float]] = {}
+    for _, rows in runs[runs["pruner"] == "matched_random"].groupby("seed"):
+        since = 25 - int(rows.loc[(rows["pruned"] == 1) & (rows["epoch"] < 25), "epoch"].max())
+        found.setdefault(since, []).append(float(rows.loc[rows["epoch"] == 25, "test_accuracy"].iloc[0]))
+    one, two, three = ([f"{min(found[n]):.3f}", f"{max(found[n]):.3f}"] for n in (1, 2, 3))
+    said = f"{' to '.join(one)} after one, {' to '.join(two)} after two, {three[0]} after three"
+    assert f"at 99% {said}" in page
 
 
 def test_schedules_relative_to_each_sides_unpruned_network() -> None:
