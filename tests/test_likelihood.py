@@ -78,3 +78,14 @@ def test_the_right_one_of_known_readings_is_covered(repeats: int, excess: float)
         if not excess:  # else they can not be told apart for sure
             assert (found.argmax(-1) == truth).mean() >= 0.95
             assert likelihood.not_told_apart(found)[:, 1 - truth].mean() < 0.5
+
+
+def test_simulated_tables_have_the_spread_that_was_asked_for() -> None:
+    """Two cells of one family and one of another; residuals of the right reading, against their variances by hand."""
+    means, variance, seeds = np.full((1, 3), 0.9), np.full((1, 3), 4e-4), np.full((1, 3), 2)
+    families, rng = ["a", "a", "b"], np.random.default_rng(1)
+    drawn = likelihood.simulated(means, variance, seeds, 0, 40_000, 5, 0.03, 0.05, families, rng)
+    found = np.cov(drawn.residual[:, 0].T)
+    own, shared = 4e-4 / 5 + 4e-4 / 2 + 0.03**2, 0.05**2
+    wanted = own * np.eye(3) + shared * np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]])
+    assert found == pytest.approx(wanted, abs=0.02 * (own + shared))
