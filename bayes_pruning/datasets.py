@@ -82,6 +82,13 @@ def load(config: Mapping[str, Any], data_root: str | Path, device: torch.device)
     return _load(str(config["loader"]), mean, std, str(Path(data_root).expanduser()), device)
 
 
+def forget() -> None:
+    """Give back the memory of data sets that this process has loaded."""
+    _load.cache_clear()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
 @lru_cache(maxsize=3)
 def _load(loader: str, mean: tuple[float, ...], std: tuple[float, ...], root: str, device: torch.device) -> Dataset:
     images: Images = LOADERS.find(loader)(Path(root))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from bayes_pruning import datasets, device, models, precision, pruning, runs, tracking
@@ -72,6 +73,20 @@ class Outcome:
 def skipped(folder: Path) -> Outcome:
     """The outcome of a job whose run was finished before."""
     return Outcome(SKIPPED, folder, metrics=runs.final_metrics(folder))
+
+
+def left_in(folder: Path, status: str, reason: str) -> Outcome:
+    """The outcome of a job whose process ended without a word: finished if its folder says so, else what is given."""
+    if runs.is_finished(folder):
+        return Outcome(FINISHED, folder, metrics=runs.final_metrics(folder))
+    return Outcome(status, folder, reason)
+
+
+def check_data(job: Job, place: torch.device) -> datasets.Dataset:
+    """The data set of `job`. Raises UserError if it can not be had, or if its model does not take such images."""
+    data = datasets.load(job.run.dataset, job.values["data_root"], place)
+    models.build(job.run.model, data.shape, datasets.CLASSES, seed=0)
+    return data
 
 
 class Clock:
@@ -208,8 +223,7 @@ def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Out
     settings = jobs[0].values
     place = device.pick(settings["device"])
     precision.prepare(jobs[0].run.precision, settings.get("deterministic", False), place)
-    data = datasets.load(jobs[0].run.dataset, settings["data_root"], place)
-    models.build(jobs[0].run.model, data.shape, datasets.CLASSES, seed=0)  # complains before anything is written
+    data = check_data(jobs[0], place)  # before anything is written
     with ExitStack() as folders:
         members: dict[int, _Member] = {}
         for i, job in enumerate(jobs):

@@ -1,16 +1,17 @@
-"""A sweep as a few stacks: which jobs are the same run, which can share a stack, in which order they train."""
+"""A sweep as a few stacks: which jobs are the same run, what became of each, and what the user is told at the end."""
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from bayes_pruning import capacity, datasets, device, models, precision, runs
+from bayes_pruning import runs
 from bayes_pruning.execute import FAILED, FINISHED, SKIPPED, STOPPED, Clock, Job, Outcome, skipped, train_stack
+from bayes_pruning.planning import members_that_fit, plan
 from bayes_pruning.reporting import Display, minutes
 
-SHARED_SETTINGS = ("output_dir", "data_root", "device", "deterministic", "checkpoint_seconds")
 TrainStacks = Callable[[Sequence[list[Job]], Display, Clock], dict[Path, Outcome]]  # the outcomes by folder
 
 
@@ -19,74 +20,64 @@ def distinct(jobs: Sequence[Job]) -> list[Job]:
     return list({job.folder: job for job in reversed(jobs)}.values())[::-1]
 
 
-def can_share(job: Job) -> str:
-    """Equal for jobs that can share a stack: same data, network, batches and learning rate, whatever else differs."""
-    run = job.run
-    same = [dict(run.dataset), dict(run.model), run.batch_size, run.learning_rate, run.epochs, run.precision]
-    return json.dumps([*same, *(job.values.get(name) for name in SHARED_SETTINGS)], sort_keys=True)
-
-
-def plan(jobs: Sequence[Job], most_members: Callable[[Job], int]) -> Iterator[list[Job]]:
-    """Split the unfinished of distinct `jobs` into stacks of at most `most_members`.
-
-    Runs cut short come with those cut short at the same epoch. Within a stack runs of one seed stay together, because
-    they see the same batches and share their first layer's input.
-    """
-    groups: dict[tuple[str, int], list[Job]] = {}
-    for job in jobs:
-        if not runs.is_finished(job.folder):
-            groups.setdefault((can_share(job), runs.epochs_done(job.folder)), []).append(job)
-    for group in sorted(groups.values(), key=lambda group: -runs.epochs_done(group[0].folder)):
-        most = most_members(group[0])
-        group.sort(key=lambda job: job.run.seed)
-        stacks = -(-len(group) // most)
-        size = -(-len(group) // stacks)  # even stacks rather than full ones and a rest
-        for start in range(0, len(group), size):
-            yield group[start : start + size]
-
-
-def members_that_fit(job: Job) -> int:
-    """Members for a stack of runs like `job`, from the memory at hand."""
-    place = device.pick(job.values["device"])
-    precision.prepare(job.run.precision, job.values.get("deterministic", False), place)
-    shape = datasets.load(job.run.dataset, job.values["data_root"], place).shape
-    network = models.build(job.run.model, shape, datasets.CLASSES, seed=0)
-    return capacity.most_members(capacity.footprint(network, shape), job.run.batch_size, place)
+def train_in_time(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
+    """Train a stack unless the clock allows no epoch any more."""
+    if not clock.allows_epoch():
+        reason = "max_minutes was reached before it could go on"
+        return [Outcome(STOPPED, job.folder, reason) for job in stack]
+    return train_as_fits(stack, display, clock)
 
 
 def one_after_the_other(stacks: Sequence[list[Job]], display: Display, clock: Clock) -> dict[Path, Outcome]:
     """Train stacks in this process while the clock allows it; outcomes by folder."""
     outcomes: dict[Path, Outcome] = {}
     for number, stack in enumerate(stacks, 1):
-        if not clock.allows_epoch():
-            reason = "max_minutes was reached before it could go on"
-            outcomes |= {job.folder: Outcome(STOPPED, job.folder, reason) for job in stack}
-            continue
         display.title = f"stack {number}/{len(stacks)}"
-        outcomes |= {outcome.folder: outcome for outcome in train_as_fits(stack, display, clock)}
+        outcomes |= {outcome.folder: outcome for outcome in train_in_time(stack, display, clock)}
     return outcomes
 
 
-def run_sweep(
-    jobs: Sequence[Job], max_members: int | None, train_stacks: TrainStacks = one_after_the_other
-) -> dict[Path, Outcome]:
+@dataclass(frozen=True)
+class Place:
+    """Where the stacks of a sweep train: in this process, in workers beside it, on a cluster.
+
+    Args:
+        train_stacks: trains the planned stacks.
+        workers: how many stacks at a time.
+        sharing: how many of the workers share one memory.
+        prefer_one_seed: whether members of one seed are faster in a stack of their own.
+    """
+
+    train_stacks: TrainStacks
+    workers: int = 1
+    sharing: int = 1
+    prefer_one_seed: bool = False
+
+
+HERE = Place(one_after_the_other)
+
+
+def run_sweep(jobs: Sequence[Job], max_members: int | None, place: Place = HERE) -> dict[Path, Outcome]:
     """Train every run among `jobs` that is not finished; what became of each, by folder.
 
     Args:
         jobs: at least one; settings that concern the whole sweep (device, progress, max_minutes) are the first job's.
         max_members: of a stack; None chooses by the memory at hand.
-        train_stacks: what trains the planned stacks.
+        place: where the stacks train.
     """
     todo = distinct(jobs)
     outcomes = {job.folder: skipped(job.folder) for job in todo if runs.is_finished(job.folder)}
     clock = Clock(jobs[0].values["max_minutes"])
-    stacks = list(plan(todo, members_that_fit if max_members is None else lambda job: max_members))
+    most = partial(members_that_fit, sharing=place.sharing) if max_members is None else lambda job: max_members
+    stacks = plan(todo, most, place.workers, place.prefer_one_seed)
     done = sum(runs.epochs_done(job.folder) for stack in stacks for job in stack)
     display = Display(jobs[0].values["progress"], sum(job.run.epochs for stack in stacks for job in stack), done)
     finished = f", {len(outcomes)} are finished already" if outcomes else ""
-    display.say(f"{len(todo)} runs{finished}; {sum(map(len, stacks))} to train in {len(stacks)} stacks")
+    busy = min(place.workers, len(stacks))
+    by = f" by {busy} workers" if busy > 1 else ""
+    display.say(f"{len(todo)} runs{finished}; {sum(map(len, stacks))} to train in {len(stacks)} stacks{by}")
     try:
-        return outcomes | train_stacks(stacks, display, clock)
+        return outcomes | place.train_stacks(stacks, display, clock)
     finally:
         display.close()
 

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,51 @@ def _pass_on_warnings(process: "subprocess.Popen[bytes]") -> None:
         log.warning(line.decode(errors="replace").strip())
 
 
-_HELPER = _Helper()
+class _Relay:
+    """In a worker process: hands messages to the process that started it, which has the helper."""
+
+    def __init__(self, hand_over: Callable[[Mapping[str, Any]], None]) -> None:
+        self.send = hand_over
+        self._numbers = itertools.count()
+
+    def open(self, init: Mapping[str, Any]) -> int:
+        """Open a W&B run; the worker's own number to name it by."""
+        number = next(self._numbers)
+        self.send({"run": number, "open": init})
+        return number
+
+    def close(self) -> None:
+        """Do nothing: the helper is another process's."""
+
+
+class WorkerRuns:
+    """The W&B runs of one worker process, as the process that started it hands them to the helper."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}  # the helper's numbers by the worker's
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        """Pass on what the worker's `_Relay` was given."""
+        if "open" in message:
+            self._numbers[message["run"]] = _HELPER.open(message["open"])
+            return
+        number = self._numbers.pop(message["run"]) if "finish" in message else self._numbers[message["run"]]
+        _HELPER.send({**message, "run": number})
+
+    def end(self) -> None:
+        """The worker has died: finish what it left open."""
+        for number in self._numbers.values():
+            _HELPER.send({"run": number, "finish": {"summary": None, "failed": True}})
+        self._numbers.clear()
+
+
+_HELPER: _Helper | _Relay = _Helper()
+
+
+def relay(hand_over: Callable[[Mapping[str, Any]], None]) -> None:
+    """From now on, hand all that is for W&B to `hand_over`; in a worker process, which starts no helper of its own."""
+    global _HELPER
+    _HELPER = _Relay(hand_over)
 
 
 class Tracker:

@@ -27,6 +27,7 @@ from bayes_pruning.errors import UserError
 from bayes_pruning.reporting import Display
 
 SMALL = ("dataset=mnist_5k", "sparsity=0.9", *QUIET)
+ONE_WORKER, TWO_WORKERS = "hydra.launcher.workers=1", "hydra.launcher.workers=2"
 TINY = (*SMALL, "model.hidden=[8]", "batch_size=500", "epochs=2")
 Command = Callable[..., tuple[Any, str]]
 
@@ -135,12 +136,12 @@ def test_runs_that_are_the_same_run_have_the_same_hash() -> None:
 
 @pytest.mark.slow
 def test_a_real_command_that_is_killed_ends_as_if_nothing_had_happened(command: Command, tmp_path: Path) -> None:
-    """The real `python train.py`, four in a stack, killed after its first epoch; faults/ kills at chosen moments."""
+    """The real `python train.py`, two workers, killed after its first epoch; faults/ kills at chosen moments."""
     sweep = ("-m", "pruner=random,bayes_magnitude", "protocol.regrow=true,false", *SMALL, "epochs=8", "batch_size=200")
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    arguments = [sys.executable, str(ROOT / "train.py"), *sweep, f"output_dir={killed}"]
+    arguments = [sys.executable, str(ROOT / "train.py"), *sweep, TWO_WORKERS, f"output_dir={killed}"]
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    assert not command(*sweep, f"output_dir={undisturbed}")[0]
+    assert not command(*sweep, ONE_WORKER, f"output_dir={undisturbed}")[0]
     process = subprocess.Popen(arguments, cwd=tmp_path, env=ONE_THREAD, **silent)
     while process.poll() is None and not any(killed.glob("*/checkpoint.pt")):
         time.sleep(0.01)
@@ -153,7 +154,7 @@ def test_a_real_command_that_is_killed_ends_as_if_nothing_had_happened(command: 
 
 @pytest.mark.usefixtures("digits_only")
 @pytest.mark.parametrize("place", [(training.Trainer, "run_epoch"), (files, "_write_all")])
-@pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1")])
+@pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1", ONE_WORKER), ("-m", "seed=0,1", TWO_WORKERS)])
 def test_ctrl_c_ends_it_and_the_next_start_goes_on(
     place: tuple[Any, str], sweep: tuple[str, ...], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

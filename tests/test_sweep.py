@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from test_runs import contents
 
-from bayes_pruning import capacity, sweep, training
+from bayes_pruning import capacity, planning, training
 from bayes_pruning.paths import conf_dir
 from hydra_plugins.bayes_pruning.composer import Composer
 
@@ -132,7 +132,8 @@ def test_a_stack_too_large_for_memory_is_split(
         return run_epoch(self)
 
     monkeypatch.setattr(training.Trainer, "run_epoch", limited)
-    assert not command(*SWEEP, "pruner=random", "seed=range(0,5)", f"output_dir={tmp_path}")[0]
+    arguments = ("pruner=random", "seed=range(0,5)", "hydra.launcher.workers=1", f"output_dir={tmp_path}")
+    assert not command(*SWEEP, *arguments)[0]
     assert sizes == [5, 2, 2, 3, 1, 1, 2, 2]
     assert all((folder / "summary.json").exists() for folder in folders(tmp_path))
 
@@ -154,7 +155,7 @@ def test_members_follow_the_memory_at_hand() -> None:
 @pytest.mark.usefixtures("digits_only")
 def test_max_members_bounds_a_stack(command: Command, tmp_path: Path) -> None:
     arguments = ("pruner=random", "seed=range(0,5)", "progress=lines", f"output_dir={tmp_path}")
-    code, printed = command(*SWEEP, *arguments, "hydra.launcher.max_members=2")
+    code, printed = command(*SWEEP, *arguments, "hydra.launcher.max_members=2", "hydra.launcher.workers=1")
     assert not code
     assert "5 to train in 3 stacks" in printed
     code, _ = command(*SWEEP, *arguments, "hydra.launcher.max_members=0")
@@ -166,11 +167,11 @@ def test_what_can_share_a_stack() -> None:
         settings = {"output_dir": "o", "data_root": "d", "device": "cpu"}
         return SimpleNamespace(run=run_of(*overrides), values=settings)
 
-    base = sweep.can_share(job())
+    base = planning.can_share(job())
     for same in ("seed=4", "sparsity=0.1", "pruner=none", "protocol.beta=3", "protocol.regrow=false"):
-        assert sweep.can_share(job(same)) == base, same
+        assert planning.can_share(job(same)) == base, same
     for other in ("model=cnn", "batch_size=32", "learning_rate=0.1", "epochs=3"):
-        assert sweep.can_share(job(other)) != base, other
+        assert planning.can_share(job(other)) != base, other
 
 
 def test_configs_made_from_a_template_are_hydras_own() -> None:

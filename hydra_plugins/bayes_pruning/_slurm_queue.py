@@ -13,7 +13,7 @@ from submitit.core.utils import JobPaths, pickle_load
 
 from bayes_pruning import runs
 from bayes_pruning.errors import UserError
-from bayes_pruning.execute import FAILED, FINISHED, STOPPED, Outcome
+from bayes_pruning.execute import FAILED, STOPPED, Outcome, left_in
 from bayes_pruning.files import write_atomically
 from bayes_pruning.reporting import Display
 
@@ -49,12 +49,7 @@ class SlurmTask:
                 return dict(zip(self.folders, result, strict=True))
             reason = f"Slurm's task {self.id}: {result.strip().splitlines()[-1].rstrip('.')} (log: {self.files.stderr})"
         status = STOPPED if state in RESUMABLE or "not requeued" in reason else FAILED
-        return {
-            folder: Outcome(FINISHED, folder, metrics=runs.final_metrics(folder))
-            if runs.is_finished(folder)
-            else Outcome(status, folder, reason)
-            for folder in self.folders
-        }
+        return {folder: left_in(folder, status, reason) for folder in self.folders}
 
 
 def states() -> dict[str, tuple[str, str]] | None:

@@ -17,13 +17,13 @@ import submitit
 import torch
 from submitit.core.utils import FailedJobError
 
-from bayes_pruning import datasets, models, runs, sweep
+from bayes_pruning import runs, sweep
 from bayes_pruning.errors import UserError
-from bayes_pruning.execute import Clock, Job, Outcome, skipped
+from bayes_pruning.execute import Clock, Job, Outcome, check_data, skipped
 from bayes_pruning.reporting import Display
 from hydra_plugins.bayes_pruning._slurm_queue import SlurmTask, tasks_at_work, wait, write_record
 from hydra_plugins.bayes_pruning._slurm_settings import SlurmSettings
-from hydra_plugins.bayes_pruning._slurm_task import StackTask
+from hydra_plugins.bayes_pruning._slurm_task import SlurmStackTask
 
 FILES = ".submitit"  # in output_dir: logs, pickles and records of tasks
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol")
@@ -46,7 +46,7 @@ def run_sweep(jobs: Sequence[Job], max_members: int | None, settings: SlurmSetti
             f"device={device}: the memory of this machine says how many runs share a stack, and it has no such device; "
             f"say it with hydra.launcher.max_members."
         )
-    return sweep.run_sweep(jobs, max_members, partial(_train_stacks, settings))
+    return sweep.run_sweep(jobs, max_members, sweep.Place(partial(_train_stacks, settings)))
 
 
 def _train_stacks(
@@ -85,8 +85,7 @@ def _names(tasks: Sequence[SlurmTask]) -> str:
 def submit(stacks: Sequence[list[Job]], folder: Path, settings: SlurmSettings) -> list[SlurmTask]:
     """Submit stacks as tasks of one array job. Raises UserError if data or network can not be had, or Slurm refuses."""
     for stack in stacks:  # here, because compute nodes often have no network to download from
-        data = datasets.load(stack[0].run.dataset, stack[0].values["data_root"], torch.device("cpu"))
-        models.build(stack[0].run.model, data.shape, datasets.CLASSES, seed=0)
+        check_data(stack[0], torch.device("cpu"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -98,7 +97,7 @@ def submit(stacks: Sequence[list[Job]], folder: Path, settings: SlurmSettings) -
     executor.update_parameters(name="bayes_pruning", slurm_setup=[imports], **settings.for_submitit())
     before = set(folder.iterdir())
     try:
-        array = executor.submit_array([StackTask([job.compose() for job in stack]) for stack in stacks])
+        array = executor.submit_array([SlurmStackTask(stack) for stack in stacks])
     except FailedJobError as error:
         _remove(set(folder.iterdir()) - before, folder)
         raise UserError(f"Slurm did not take the sweep: {str(error).strip().splitlines()[-1].rstrip('.')}.") from error

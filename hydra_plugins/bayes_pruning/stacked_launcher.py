@@ -17,10 +17,11 @@ from hydra_plugins.bayes_pruning.composer import Composer, without_hydra
 
 
 class StackedLauncher(Launcher):
-    """Trains a sweep in this process (bayes_pruning.sweep), many runs at a time, or each stack as a task on a cluster.
+    """Trains a sweep as stacks of many runs: in workers on this machine (bayes_pruning.workers), or on a cluster.
 
     Args:
         max_members: of a stack; None chooses by the memory at hand.
+        workers: how many stacks at a time on this machine; None for one on each core or GPU.
         cluster: "slurm", or None for this process.
         slurm: what each task asks for, see _slurm_settings.SlurmSettings.
     """
@@ -28,21 +29,24 @@ class StackedLauncher(Launcher):
     checks_jobs = True  # all of them, before the first starts; the sweeper asks (and can not ask for the class: Hydra's
     # search for plugins executes their modules anew)
 
-    def __init__(self, max_members: int | None, cluster: str | None, slurm: Mapping[str, Any]) -> None:
-        self.max_members, self.cluster, self.slurm = max_members, cluster, slurm
+    def __init__(
+        self, max_members: int | None, workers: int | None, cluster: str | None, slurm: Mapping[str, Any]
+    ) -> None:
+        self.max_members, self.workers, self.cluster, self.slurm = max_members, workers, cluster, slurm
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Raises ConfigError for a setting that is not accepted; in __init__ Hydra would wrap it in its own lines."""
         self.context, self.task_function, self.config = hydra_context, task_function, config
-        most = self.max_members
-        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
-            raise ConfigError("hydra.launcher.max_members", most, "a whole number of at least 1, or null")
+        for name, count in (("max_members", self.max_members), ("workers", self.workers)):
+            if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+                raise ConfigError(f"hydra.launcher.{name}", count, "a whole number of at least 1, or null")
         if self.cluster not in (None, "slurm"):
             raise ConfigError("hydra.launcher.cluster", self.cluster, "slurm, or null for this machine")
         self.settings = slurm_settings(self.slurm)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from bayes_pruning import sweep  # torch takes seconds to import, and Hydra imports every plugin at its start
+        # torch takes seconds to import, and Hydra imports every plugin at its start
+        from bayes_pruning import sweep, workers
         from bayes_pruning.execute import FAILED, Job
 
         setup_globals()
@@ -64,7 +68,8 @@ class StackedLauncher(Launcher):
         jobs = [Job(composer.values(job), partial(compose, number)) for number, job in enumerate(job_overrides)]
         own = HydraConfig.instance().cfg
         try:
-            run_sweep = self._on_slurm() if self.cluster == "slurm" else sweep.run_sweep
+            here = partial(workers.run_sweep, workers=self.workers)
+            run_sweep = self._on_slurm() if self.cluster == "slurm" else here
             outcomes = run_sweep(jobs, self.max_members)
             returns = []
             for number, job in enumerate(jobs):
@@ -83,7 +88,7 @@ class StackedLauncher(Launcher):
         return returns
 
     def _on_slurm(self) -> Any:
-        """What takes the place of sweep.run_sweep on a Slurm cluster."""
+        """What takes the place of workers.run_sweep on a Slurm cluster."""
         try:
             from hydra_plugins.bayes_pruning import _slurm_sweep
         except ModuleNotFoundError as error:

@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -44,18 +45,24 @@ def forked(
         kill: at a moment, or after some seconds.
         counts: a file for the number of moments that each phase passed.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
     started = time.monotonic()
-    process = os.fork()
-    if process == 0:
-        os._exit(_child(arguments, log, kill if isinstance(kill, moments.Kill) else None, counts))
+    process = start(arguments, log, kill if isinstance(kill, moments.Kill) else None, counts)
 
     def poll() -> int | None:
         found, status = os.waitpid(process, os.WNOHANG)
         return os.waitstatus_to_exitcode(status) if found else None
 
     return _wait(poll, process, started, kill)
+
+
+def start(arguments: Sequence[str], log: Path, kill: moments.Kill | None = None, counts: Path | None = None) -> int:
+    """As `forked`, but returns at once, with the child's id."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    process = os.fork()
+    if process == 0:
+        os._exit(_child(arguments, log, kill, counts))
+    return process
 
 
 def _child(arguments: Sequence[str], log: Path, kill: moments.Kill | None, counts: Path | None) -> int:
@@ -67,6 +74,7 @@ def _child(arguments: Sequence[str], log: Path, kill: moments.Kill | None, count
     try:
         from bayes_pruning import cli
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background process ignores Ctrl-C
         passed = moments.install(kill)
         sys.argv = ["train.py", *arguments]
         cli.main()
