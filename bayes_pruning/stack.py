@@ -146,11 +146,14 @@ class Stack:
                 self.optimizer.moments[moment][name][member] *= mask
 
     def state(self, member: int) -> dict[str, dict[str, Tensor]]:
-        """All that changes as one member trains, as views: parameters, Adam's moments and the mask."""
+        """All that changes as one member trains, as views: parameters, Adam's moments and the mask.
+
+        A mask that holds nothing at zero is left out: whether there is one depends on the member's company.
+        """
         tensors = {"parameters": {name: p.detach()[member] for name, p in self.parameters.items()}}
         for moment in MOMENTS:
             tensors[moment] = {n: tensor[member] for n, tensor in self.optimizer.moments[moment].items()}
-        tensors["keep"] = {name: keep[member] for name, keep in self.keep.items()}
+        tensors["keep"] = {name: keep[member] for name, keep in self.keep.items() if not keep[member].all()}
         return tensors
 
     def load_state(self, member: int, state: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:

@@ -25,7 +25,7 @@ from bayes_pruning.errors import ConfigError
 from bayes_pruning.execute import Clock, job_of
 
 RUN = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=100", *QUIET)
-SWEEP = ("-m", *RUN, "epochs=3", "pruner=random,bayes_magnitude", "seed=0,1,2", "sparsity=0.9")
+SWEEP = ("-m", *RUN, "epochs=3", "pruner=random", "protocol.regrow=true,false", "seed=0,1,2", "sparsity=0.9")
 ONE, TWO, THREE = (f"hydra.launcher.workers={count}" for count in (1, 2, 3))
 Command = Callable[..., tuple[Any, str]]
 
