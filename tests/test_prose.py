@@ -196,6 +196,9 @@ def test_schedules_relative_to_each_sides_unpruned_network() -> None:
 
 def test_the_first_part_of_the_page_says_what_the_tables_say(ranked: pd.DataFrame) -> None:
     page = words((ROOT / "docs" / "reproduction.md").read_text())
+    [cells] = set(ranked.loc[ranked["place"] == "all", "cells"])
+    assert f"Measured: {cells} of the 126 cells" in page
+    assert f"Measured are {cells} of the 126 cells" in words((ROOT / "README.md").read_text())
     for sentence in sentences(ranked):
         assert words(sentence) in page
 
