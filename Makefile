@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := dataset=mnist_5k pruner=bayes_magnitude sparsity=0.5,0.9 epochs=10
 
-.PHONY: demo test test-slow lint lock clean
+.PHONY: demo test test-slow mutants lint lock clean
 
 demo: .venv/installed
 	$(BIN)/python train.py -m $(DEMO)
@@ -20,6 +20,13 @@ test: .venv/installed
 # Twice as many processes as cores: these tests mostly wait for other processes.
 test-slow: .venv/installed
 	$(PYTEST) -m slow --numprocesses 4
+
+# Bugs put into the core one at a time; prints those that no quick test notices. Takes about half an hour.
+mutants: .venv/installed
+	$(BIN)/python -m pip install --quiet mutmut==3.8.1
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut export-cicd-stats && cat mutants/mutmut-cicd-stats.json
+	$(BIN)/mutmut results
 
 lint: .venv/installed
 	$(BIN)/ruff check .
