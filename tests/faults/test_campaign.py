@@ -12,6 +12,7 @@ KILLS = 20
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_twenty_kills_in_all_phases_leave_no_trace(tmp_path: Path) -> None:
     """Forked attempts only; tests/test_runs.py kills the real command."""
     result = tmp_path / "result.json"
