@@ -3,7 +3,8 @@
 python scripts/fault_campaign.py                      200 kills, 10 to 20 minutes on two cores
 python scripts/fault_campaign.py --kills 20 --seed 1
 
-Half of the commands are single runs, half are sweeps of two stacks. SIGKILL and SIGTERM take turns, and so do the
+A third of the commands are single runs, a third sweeps of two stacks, and a third such sweeps with two workers, which
+are killed, or the command with them. SIGKILL and SIGTERM take turns, and so do the
 phases of a run: training, evaluation, start, checkpoint, rows, weights, summary, any time. One kill in nine hits a
 real `python train.py`, the others a fork of this process, which has torch imported already.
 """

@@ -23,15 +23,19 @@ from bayes_pruning.paths import conf_dir
 from faults import attempts, moments
 from faults.contents import contents
 
+WORKERS = "workers"
 RUN = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=500", "epochs=3", "sparsity=0.9")
 QUIET = ("wandb.mode=disabled", "progress=none", "device=cpu")
+SWEEP = ("-m", *RUN, "pruner=bayes_random", "seed=0,1,2,3", "protocol.regrow=false", *QUIET)
 STACKS_OF_TWO = "hydra.launcher.max_members=2"
-COMMANDS = {  # the second: two stacks of two, so that one is finished while the other trains
+COMMANDS = {  # two stacks of two: one is finished while the other trains, or two workers train them at the same time
     "single": (*RUN, "pruner=bayes_magnitude", *QUIET),
-    "stacks": ("-m", *RUN, "pruner=bayes_random", "seed=0,1,2,3", "protocol.regrow=false", *QUIET, STACKS_OF_TWO),
+    "stacks": (*SWEEP, STACKS_OF_TWO, "hydra.launcher.workers=1"),
+    WORKERS: (*SWEEP, STACKS_OF_TWO, "hydra.launcher.workers=2"),
 }
 TIMED, REAL = "any time", "any time, train.py"
 KINDS = (*moments.PHASES, TIMED)
+WORKER_DIED = "its worker process was ended by"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 MOST_KILLS_A_CYCLE = 3
 
@@ -99,6 +103,8 @@ class Campaign:
                 raise RuntimeError(f"the undisturbed command failed: {self._log.read_text()}")
             self.wanted[name], self.moments[name] = contents(output), json.loads(counts.read_text())
             self.seconds[name, False] = ended.seconds
+        if self.wanted[WORKERS] != self.wanted["stacks"]:
+            raise RuntimeError("two workers left something else than one process")
         if self.real_every:
             self._prepare_real()
 
@@ -122,7 +128,7 @@ class Campaign:
         return self.place / "log"
 
     def _cycle(self, kills: int) -> None:
-        name = "single" if self.report.cycles % 2 else "stacks"
+        name = tuple(COMMANDS)[self.report.cycles % len(COMMANDS)]
         self.report.cycles += 1
         output = self.place / f"cycle{self.report.cycles}"
         command = [*COMMANDS[name], f"output_dir={output}"]
@@ -141,7 +147,11 @@ class Campaign:
             shutil.rmtree(output)
 
     def _kill(self, name: str, command: Sequence[str]) -> str:
-        """Start the command and kill it; what was done. Raises RuntimeError if it ended in another way."""
+        """Start the command and kill it; what was done. Raises RuntimeError if it ended in another way.
+
+        With workers a chosen moment is one of each worker, which dies there, and the command says so at its end; at
+        any time it is the command that dies.
+        """
         number = self.report.total
         kind, by = KINDS[number % len(KINDS)], SIGNALS[number // len(KINDS) % len(SIGNALS)]
         if self.real_every and number % self.real_every == self.real_every - 1:
@@ -150,9 +160,9 @@ class Campaign:
         elif kind == TIMED:
             ended = attempts.forked(command, self._log, self._any_time(name, False, by))
         else:
-            moment = self.random.randint(1, self.moments[name][kind])
-            ended = attempts.forked(command, self._log, moments.Kill(kind, moment, by))
-        if ended.code == -by:
+            passed = self.moments["stacks"][kind] // 2 if name == WORKERS else self.moments[name][kind]
+            ended = attempts.forked(command, self._log, moments.Kill(kind, self.random.randint(1, passed), by))
+        if ended.code == -by or (name == WORKERS and ended.code == 1 and WORKER_DIED in self._log.read_text()):
             self.report.kills[kind, name, by.name] += 1
         elif ended.code:
             raise RuntimeError(f"exit status {ended.code} of an attempt: {self._log.read_text()}")

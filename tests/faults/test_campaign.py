@@ -26,4 +26,4 @@ def test_twenty_kills_in_all_phases_leave_no_trace(tmp_path: Path) -> None:
     where = {phase for phase, *_ in report["by"]}
     assert where == {"training", "evaluation", "start", "checkpoint", "rows", "weights", "summary", "any time"}
     assert {signal for *_, signal, _ in report["by"]} == {"SIGKILL", "SIGTERM"}
-    assert {command for _, command, *_ in report["by"]} == {"single", "stacks"}
+    assert {command for _, command, *_ in report["by"]} == {"single", "stacks", "workers"}
