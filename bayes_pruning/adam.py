@@ -4,6 +4,7 @@
 program's start, only to keep it out of its way (torchvision imports it too, so this helps where that is not needed).
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -13,67 +14,63 @@ from torch.optim.adam import adam
 Parameters = dict[str, Tensor]  # by name, each [members, *shape]
 MOMENTS = ("exp_avg", "exp_avg_sq")  # running means of the gradient and of its square
 BETAS, EPS = (0.9, 0.999), 1e-8  # what the authors of Adam recommend
-VECTOR = 16  # float32 numbers in the widest vector register of a CPU
 
 
 class Adam:
-    """The optimiser of all members, whose learning rate and number of steps they share.
-
-    On a CPU fused where that treats a member alike whatever its place in the stack: the fused kernel rounds the last
-    few numbers of a tensor otherwise than the rest, so a member's result would depend on its place unless its numbers
-    fill whole vectors; the few small tensors that do not are not fused.
+    """The optimiser of all members, who share their learning rate.
 
     Args:
-        parameters: changed in place by `step`; each [members, *shape].
+        parameters: changed in place; each [members, *shape].
         learning_rate: of every member.
+        one_by_one: whether each member takes its steps alone, so that its numbers do not depend on its place.
 
     Attributes:
         moments: by name of MOMENTS, then as `parameters`.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], learning_rate: float) -> None:
+    def __init__(self, parameters: Mapping[str, Tensor], learning_rate: float, one_by_one: bool) -> None:
         self.parameters, self.learning_rate = parameters, learning_rate
         self.moments: dict[str, Parameters] = {
             moment: {name: torch.zeros_like(p, requires_grad=False) for name, p in parameters.items()}
             for moment in MOMENTS
         }
         self.on_cpu = all(p.device.type == "cpu" for p in parameters.values())
-        whole = [not self.on_cpu or p[0].numel() % VECTOR == 0 for p in parameters.values()]
-        self.fused = {fused: [i for i, fills in enumerate(whole) if fills is fused] for fused in (True, False)}
-        self.steps = [torch.zeros((), device=p.device) for p in parameters.values()]
+        tensors = [parameters, *(self.moments[moment] for moment in MOMENTS)]
+        # A group has lists of parameters, of means and of squares; each of its parameters counts its steps.
+        members = range(len(next(iter(parameters.values())))) if one_by_one else [slice(None)]
+        self.groups = [[[tensor.detach()[i] for tensor in kind.values()] for kind in tensors] for i in members]
+        self.steps = [[torch.zeros((), device=p.device) for p in parameters.values()] for _ in members]
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """One step of every member.
+    def step(self, gradients: Sequence[Tensor], group: int = 0) -> None:
+        """One step of one member if they are taken one by one, else of all members.
 
         Args:
-            gradients: in the order of the parameters, shaped like them, and contiguous: the fused kernel walks memory.
+            gradients: in the order of the parameters, shaped like the group's, and contiguous: the fused kernel walks
+                memory.
+            group: the member, 0 for all.
         """
-        tensors = [list(self.parameters.values()), *(list(self.moments[moment].values()) for moment in MOMENTS)]
-        for fused, places in self.fused.items():
-            if not places:
-                continue
-            parameters, means, squares = ([kind[i] for i in places] for kind in tensors)
-            adam(
-                parameters,
-                [gradients[i] for i in places],
-                means,
-                squares,
-                [],
-                [self.steps[i] for i in places],
-                fused=fused,
-                foreach=False,
-                capturable=not self.on_cpu,  # so that steps can be recorded
-                amsgrad=False,
-                beta1=BETAS[0],
-                beta2=BETAS[1],
-                lr=self.learning_rate,
-                weight_decay=0.0,
-                eps=EPS,
-                maximize=False,
-            )
+        parameters, means, squares = self.groups[group]
+        adam(
+            parameters,
+            list(gradients),
+            means,
+            squares,
+            [],
+            self.steps[group],
+            fused=True,
+            foreach=False,
+            capturable=not self.on_cpu,  # so that steps can be recorded
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=self.learning_rate,
+            weight_decay=0.0,
+            eps=EPS,
+            maximize=False,
+        )
 
     def set_steps(self, steps: int) -> None:
-        """Go on as after `steps` steps."""
-        for step in self.steps:
+        """Go on as after `steps` steps of every member."""
+        for step in itertools.chain(*self.steps):
             step.fill_(steps)

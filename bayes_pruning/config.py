@@ -22,6 +22,7 @@ DECISIONS = ("previous", "candidate")
 SCOPES = ("layer", "global")
 MASKS = ("protocol", "kept")
 PRECISIONS = FULL, TF32, BF16 = "fp32", "tf32", "bf16"
+EVIDENCE = ASKED, ALWAYS = "asked", "always"  # values of log_evidence, which changes no number and is not part of a run
 HASH_DIGITS = 10
 LARGEST = 1e37  # of a learning rate, beta or deviation: Adam divides the first by 0.1, and float32 ends at 3.4e38
 WITHOUT_EVIDENCE = ("never", "always", "alternate", "never_after", "matched_rate")  # gates that no Bayes factor moves
@@ -155,6 +156,11 @@ def _above_zero(field: str, value: Any, whole: bool = False) -> Any:
     if not 0 < _number(field, value, accepted, whole) <= (math.inf if whole else LARGEST):
         raise ConfigError(field, value, accepted)
     return value
+
+
+def check_log_evidence(value: Any) -> str:
+    """`log_evidence` if it is accepted. Raises ConfigError."""
+    return _choice("log_evidence", value, EVIDENCE)
 
 
 def _choice(field: str, value: Any, options: tuple[str, ...]) -> str:

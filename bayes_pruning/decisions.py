@@ -40,9 +40,9 @@ class Comparison:
     """A network before and after it was pruned, or would have been. Terms in nats, scaled as the protocol says."""
 
     compared_epoch: int  # the epoch whose networks these are
-    log_likelihood_before: float  # over the training images
+    log_likelihood_before: float | None  # over the training images; None if nothing was pruned and nothing asked
     log_prior_before: float  # over the prunable weights
-    log_likelihood: float  # the same two after pruning
+    log_likelihood: float | None  # the same two after pruning
     log_prior: float
     tested: float  # what a gate holds against its threshold: `log_ratio`, or its own estimate of a Bayes factor
 

@@ -1,7 +1,17 @@
-"""The device a program runs on, and what it needs to be told once."""
+"""The device a program runs on, and what it needs to be told once.
+
+On a CPU PyTorch's own threads are not used: they wait for each other by spinning, which takes several times as long as
+one thread where another program wants the cores, and the products of small networks gain little by them. What can be
+split is dealt to threads of Python's (`on_all_cores`), in parts that do not depend on how many there are, so that
+neither do the numbers.
+"""
 
 import ctypes
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TypeVar
 
 import torch
 
@@ -26,7 +36,41 @@ def pick(name: str) -> torch.device:
         raise ConfigError("device", name, f"cuda only where there is one, and this machine has {available}; use cpu")
     if device.type == "cpu":
         keep_freed_memory()
+        torch.set_num_threads(1)
     return device
+
+
+_cores: int | None = None  # what `use_cores` said
+
+
+def use_cores(number: int) -> None:
+    """Have this process use `number` cores from now on: a worker among others is told 1."""
+    global _cores
+    _cores = number
+
+
+def cores() -> int:
+    """Cores for this process to use, unless it was told: what its affinity and its container's limits leave."""
+    from joblib import cpu_count  # takes a moment to import, and results are read without it
+
+    return cpu_count() if _cores is None else _cores
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def on_all_cores(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`function` of each item, in their order, in as many threads as there are cores to use.
+
+    PyTorch leaves Python's lock while it computes, so threads run side by side if each call takes long enough.
+    """
+    return map(function, items) if cores() == 1 else _threads(cores()).map(function, items)
+
+
+@lru_cache(maxsize=1)
+def _threads(number: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(number, "core", initializer=torch.set_num_threads, initargs=(1,))
 
 
 def keep_freed_memory() -> None:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bayes_pruning import datasets, device, models, precision, pruning, runs, tracking
 from bayes_pruning.columns import Metrics
-from bayes_pruning.config import RunConfig, run_config
+from bayes_pruning.config import RunConfig, check_log_evidence, run_config
 from bayes_pruning.errors import ConfigError, UserError
 from bayes_pruning.files import most_open_folders
 from bayes_pruning.reporting import Display
@@ -44,6 +44,7 @@ class Job:
         datasets.LOADERS.find(run.dataset["loader"])
         models.BUILDERS.find(run.model["builder"])
         pruning.check(run)
+        check_log_evidence(self.values["log_evidence"])
         tracking.check_mode(self.values["wandb"]["mode"])
         Intervals(self.values.get("checkpoint_seconds", 0))
         object.__setattr__(self, "run", run)
@@ -246,7 +247,8 @@ def _train_members(members: list[_Member], data: datasets.Dataset, place: Any, d
     """Train members that have done the same number of epochs, as one stack."""
     try:
         intervals = Intervals(members[0].job.values.get("checkpoint_seconds", 0))
-        trainer = Trainer([member.job.run for member in members], data, place)
+        log_evidence = members[0].job.values["log_evidence"]
+        trainer = Trainer([member.job.run for member in members], data, place, log_evidence)
         for i, member in enumerate(members):
             member.load_into(trainer, i)
         for choice in trainer.choices:

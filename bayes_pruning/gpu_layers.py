@@ -1,19 +1,20 @@
 """The layers of a stack as a GPU takes them: batched products in the stack's precision, convolution blocks as one.
 
-The same functions as layers.py, for the same activations [members | 1, batch, ...]. They run on a CPU too (the tests
-hold them against layers.py there), only slower than what that has.
+Activations are [members, batch, ...], or [1, batch, ...] where all members see the same input; parameters are
+[members, ...]. An input that members share makes one wide layer of all their first layers. All of it runs on a CPU too
+(the tests hold it against layers.py there), only slower than what that has.
 """
 
 from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayes_pruning import layers
 from bayes_pruning.config import BF16
 from bayes_pruning.convolutions import Block
-from bayes_pruning.layers import Stage
+from bayes_pruning.layers import Stage, is_two_by_two
 from bayes_pruning.precision import rounded
 
 
@@ -64,18 +65,20 @@ def stages(model: nn.Module, precision: str) -> list[Stage]:
         names = tuple(f"{index}.{name}" for name, _ in layer.named_parameters())
         if isinstance(layer, nn.Conv2d):
             relu = bool(left) and isinstance(left[0][1], nn.ReLU)
-            pool = relu and len(left) > 1 and _is_two_by_two(left[1][1])
+            pool = relu and len(left) > 1 and is_two_by_two(left[1][1])
             left = left[relu + pool :]
             found.append(Stage(Block(layer, relu, pool, precision), names))
         elif isinstance(layer, nn.Linear):
             found.append(Stage(partial(linear, precision), names))
         else:
-            found.append(Stage(partial(layers.STACKED[type(layer)], layer), names))
+            found.append(Stage(partial(_of_each_member, layer), names))
     return found
 
 
-def _is_two_by_two(layer: nn.Module) -> bool:
-    if not isinstance(layer, nn.MaxPool2d):
-        return False
-    settings = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode)
-    return settings in ((2, 2, 0, 1, False), ((2, 2), (2, 2), 0, 1, False))
+def _of_each_member(layer: nn.Module, x: Tensor) -> Tensor:
+    """A layer without parameters, of [members, batch, ...]."""
+    if isinstance(layer, nn.Flatten):
+        return x.flatten(2)
+    if isinstance(layer, nn.ReLU):
+        return F.relu(x)
+    return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # type: ignore[no-any-return]

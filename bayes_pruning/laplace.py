@@ -111,7 +111,7 @@ def fisher_diagonal(
         for chunk, chosen in zip(images.split(rows), signs.split(rows, dim=1), strict=True):
             for name, (inputs, signals) in linear_signals(model, fixed, chunk, chosen).items():
                 if name in fast:
-                    diagonal[name] += layers.product(signals.square().sum(0).t(), inputs.square().t())
+                    diagonal[name] += signals.square().sum(0).t() @ inputs.square()
     if slow:
         rows = _rows_of_gradients(model, images, [fixed[name] for name in slow], len(signs))
         for chunk, chosen in zip(images.split(rows), signs.split(rows, dim=1), strict=True):
@@ -175,7 +175,8 @@ def linear_signals(
     x, inputs, outputs = images, [], {}
     with torch.enable_grad():
         for index, layer in enumerate(model.children()):
-            out = layers.apply(layer, layers.own_parameters(index, layer, parameters), x)
+            own = {name: parameters[f"{index}.{name}"] for name, _ in layer.named_parameters()}
+            out = torch.func.functional_call(layer, own, (x,))
             if isinstance(layer, nn.Linear) and x.ndim == 2:
                 inputs.append(x.detach())
                 # The graph starts at the first such output: nothing before it is differentiated, and no weight.

@@ -1,82 +1,84 @@
-"""Layers for many networks at once: each takes and returns activations with a leading member axis, here on a CPU.
+"""One network's forward pass, with parameters in place of the module's own, as PyTorch does it fastest on a CPU.
 
-Activations are [members, batch, ...], or [1, batch, ...] where all members see the same input. Parameters are
-[members, ...]. An input that members share makes one wide layer of all their first layers. What a GPU does in place of
-linear layers and convolutions is in gpu_layers.py.
+It differs from calling the module in two points, and only for a plain sequence of known layers:
 
-A linear layer calls oneDNN, not MKL's batched product: measured twice as fast on AMD's processors, as fast
-on Intel's, and a member's numbers are then the same to the bit whatever its company (docs/performance.md).
+- Pooling comes before the bias and ReLU. The largest of some numbers, shifted and cut off at zero, is the largest of
+  the shifted and cut ones, and there are a quarter as many to shift and cut. Images lie in memory as
+  [batch, h, w, channels], the order in which convolutions and pooling are fast.
+- Linear layers call oneDNN instead of MKL where that is faster.
+
+What a GPU does with a whole stack at a time is in gpu_layers.py.
 """
 
-from collections.abc import Callable, Mapping
+import platform
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
+
+KNOWN = (nn.Linear, nn.Conv2d, nn.MaxPool2d, nn.Flatten, nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Softmax)
 
 
-def _onednn_product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """a @ b.T + bias for a [n, k] and b [m, k], by oneDNN's inner product."""
-    return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")  # type: ignore[no-any-return]
+def prefers_onednn(vendor: str, instructions: str) -> bool:
+    """Whether oneDNN's matrix product is the faster one on a processor.
+
+    PyTorch's own products call MKL, which uses AVX-512 only on Intel's processors. On one of AMD's that has it, oneDNN
+    was 1.6 to 2.2 times as fast; on one without it, MKL was as fast for large products and up to 6 times as fast for
+    small ones (docs/performance.md).
+
+    Args:
+        vendor: as /proc/cpuinfo has it, e.g. AuthenticAMD.
+        instructions: the widest that PyTorch found, e.g. AVX2 or AVX512.
+    """
+    return vendor == "AuthenticAMD" and instructions.startswith("AVX512")
 
 
-def _plain_product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """a @ b.T + bias for a [n, k] and b [m, k]."""
-    return F.linear(a, b, bias)
+def processor_vendor() -> str:
+    """The maker of this machine's processor, as far as the system says."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
 _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-_product = _onednn_product if _HAS_ONEDNN else _plain_product
+USES_ONEDNN = _HAS_ONEDNN and prefers_onednn(processor_vendor(), torch.backends.cpu.get_cpu_capability())
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """a @ b.T for a [n, k] and b [m, k], on a CPU by what is fastest there."""
-    return _product(a, b) if _is_for_onednn(a) else _plain_product(a, b)
+def onednn_product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """a @ b.T + bias for float32 a [n, k] and b [m, k], contiguous or transposed, by oneDNN's inner product."""
+    return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")  # type: ignore[no-any-return]
 
 
-def _is_for_onednn(x: Tensor) -> bool:
-    return x.is_cpu and x.dtype == torch.float32
-
-
-def _join(members: list[Tensor]) -> Tensor:
-    """torch.stack, without a copy for a stack of one."""
-    return torch.stack(members) if len(members) > 1 else members[0].unsqueeze(0)
-
-
-class _CpuLinear(torch.autograd.Function):
-    """Linear layers of all members: one product where the input is shared, else one a member."""
+class _OneDnnLinear(torch.autograd.Function):
+    """F.linear by oneDNN."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        if len(x) == 1:
-            members, outputs, inputs = weight.shape
-            wide = _product(x[0], weight.view(members * outputs, inputs), bias.view(-1))
-            return wide.view(-1, members, outputs).transpose(0, 1).contiguous()
-        return _join([_product(*member) for member in zip(x, weight, bias, strict=True)])
+        return onednn_product(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
-        (grad,) = gradients
+        (gradient,) = gradients
         x, weight = ctx.saved_tensors
-        grad_x, grad_weight = None, None
-        if ctx.needs_input_grad[0]:
-            grad_x = _join([_product(g, w.t()) for g, w in zip(grad, weight, strict=True)])
-            grad_x = grad_x.sum(0, keepdim=True) if len(x) == 1 else grad_x
-        if ctx.needs_input_grad[1] and len(x) == 1:
-            wide = grad.transpose(0, 1).reshape(grad.shape[1], -1)
-            grad_weight = _product(wide.t(), x[0].t()).view_as(weight)
-        elif ctx.needs_input_grad[1]:
-            grad_weight = _join([_product(g.t(), a.t()) for g, a in zip(grad, x, strict=True)])
-        return grad_x, grad_weight, grad.sum(1)
+        by_x = onednn_product(gradient, weight.t()) if ctx.needs_input_grad[0] else None
+        by_weight = onednn_product(gradient.t(), x.t()) if ctx.needs_input_grad[1] else None
+        return by_x, by_weight, gradient.sum(0)
 
 
-def linear(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x [members | 1, batch, inputs], weight [members, outputs, inputs], bias [members, outputs]."""
-    return _CpuLinear.apply(x, weight, bias)  # type: ignore[no-any-return]
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x [batch, inputs], weight [outputs, inputs], bias [outputs], by what is fastest on this processor."""
+    if USES_ONEDNN and x.is_cpu and x.ndim == 2 and x.dtype == torch.float32:
+        return _OneDnnLinear.apply(x.contiguous(), weight, bias)  # type: ignore[no-any-return]
+    return F.linear(x, weight, bias)
 
 
 def _channels_last(images: Tensor) -> Tensor:
@@ -90,97 +92,86 @@ def _channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def conv2d(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x [members | 1, batch, channels, h, w], weight [members, filters, channels, k, k], bias [members, filters].
-
-    One convolution a member: a grouped one, which vmap would make of them, measured slower (docs/performance.md).
-    The result lies in memory as [members, batch, h, w, filters], the order in which pooling is fast.
-    """
-    inputs = [_channels_last(a) for a in x.expand(len(weight), *x.shape[1:])]
-    outputs = [
-        F.conv2d(a, w, b, layer.stride, layer.padding, layer.dilation, layer.groups).permute(0, 2, 3, 1).contiguous()
-        for a, w, b in zip(inputs, weight, bias, strict=True)
-    ]
-    return _join(outputs).permute(0, 1, 4, 2, 3)
-
-
 def max_pool2d(layer: nn.MaxPool2d, x: Tensor) -> Tensor:
-    """x [members, batch, channels, h, w]."""
-    return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # type: ignore[no-any-return]
+    """x [batch, channels, h, w]. In an evaluation 2 x 2 pooling is two comparisons; PyTorch's also notes the places."""
+    if torch.is_grad_enabled() or not is_two_by_two(layer):
+        return layer(x)  # type: ignore[no-any-return]
+    height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
+    rows = torch.maximum(x[:, :, 0:height:2, :width], x[:, :, 1:height:2, :width])
+    return torch.maximum(rows[..., 0::2], rows[..., 1::2])
 
 
-def flatten(layer: nn.Flatten, x: Tensor) -> Tensor:
-    """[members, batch, ...] -> [members, batch, features]."""
-    return x.flatten(2)
+def is_two_by_two(layer: nn.Module) -> bool:
+    """Whether a layer is the usual pooling, which halves height and width."""
+    if not isinstance(layer, nn.MaxPool2d):
+        return False
+    settings = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode)
+    return settings in ((2, 2, 0, 1, False), ((2, 2), (2, 2), 0, 1, False))
 
 
-def relu(layer: nn.ReLU, x: Tensor) -> Tensor:
-    """Elementwise."""
-    return F.relu(x)
+def _convolution(layer: nn.Conv2d, pool: nn.MaxPool2d | None, relu: bool) -> Callable[..., Tensor]:
+    """A convolution, pooling if there is any, then bias and ReLU."""
 
+    def call(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x = F.conv2d(_channels_last(x), weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+        x = x if pool is None else max_pool2d(pool, x)
+        x = x + bias.view(-1, 1, 1)  # here its gradient is a sum over fewer numbers too
+        return F.relu_(x) if relu else x
 
-def elementwise(layer: nn.Module, x: Tensor) -> Tensor:
-    """A layer that treats each element, or each row of the last axis, by itself."""
-    return layer(x)  # type: ignore[no-any-return]
-
-
-STACKED: dict[type[nn.Module], Callable[..., Tensor]] = {
-    nn.Linear: linear,
-    nn.Conv2d: conv2d,
-    nn.MaxPool2d: max_pool2d,
-    nn.Flatten: flatten,
-    nn.ReLU: relu,
-    nn.Tanh: elementwise,
-    nn.Sigmoid: elementwise,
-    nn.Softmax: elementwise,
-}
+    return call
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A layer of a stack, or several as one."""
+    """A layer, or several as one."""
 
     call: Callable[..., Tensor]  # (activations, own parameters) -> activations
     names: tuple[str, ...]  # of its parameters in the model
 
 
 def stages(model: nn.Module) -> list[Stage]:
-    """The layers of a stackable `model`, one a stage."""
-    return [
-        Stage(partial(STACKED[type(layer)], layer), tuple(f"{index}.{name}" for name, _ in layer.named_parameters()))
-        for index, layer in enumerate(model.children())
-    ]
-
-
-def apply(layer: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """One network's `layer` with `parameters` in place of its own, of x [batch, ...]; on a CPU as in a stack."""
-    if not _is_for_onednn(x) or type(layer) not in STACKED:
-        return torch.func.functional_call(layer, dict(parameters), (x,))  # type: ignore[no-any-return]
-    own = [parameters[name].unsqueeze(0) for name, _ in layer.named_parameters()]
-    return STACKED[type(layer)](layer, x.unsqueeze(0), *own).squeeze(0)
-
-
-def logits(model: nn.Module, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    """One network's logits [batch, classes] with `parameters` in place of its own."""
+    """What the forward pass of one network is made of, in order."""
     if not is_stackable(model):
-        return torch.func.functional_call(model, dict(parameters), (images,))  # type: ignore[no-any-return]
+        names = tuple(name for name, _ in model.named_parameters())
+        return [Stage(lambda x, *own: functional_call(model, dict(zip(names, own, strict=True)), (x,)), names)]
+    left = list(enumerate(model.children()))
+    found: list[Stage] = []
+    while left:
+        (index, layer), *left = left
+        names = tuple(f"{index}.{name}" for name, _ in layer.named_parameters())
+        if isinstance(layer, nn.Conv2d):
+            before, left = _take(left, nn.ReLU)
+            pool, left = _take(left, nn.MaxPool2d)
+            after, left = _take(left, nn.ReLU)
+            found.append(Stage(_convolution(layer, pool, before is not None or after is not None), names))
+        elif isinstance(layer, nn.Linear):
+            found.append(Stage(linear, names))
+        elif isinstance(layer, nn.MaxPool2d):
+            found.append(Stage(partial(max_pool2d, layer), names))
+        else:  # a ReLU may be set to overwrite its input, which may be the images
+            found.append(Stage(F.relu if isinstance(layer, nn.ReLU) else layer, names))
+    return found
+
+
+def _take(left: list[tuple[int, nn.Module]], kind: type[nn.Module]) -> tuple[Any, list[tuple[int, nn.Module]]]:
+    """The next layer if it is of a kind, else None, and the layers after it."""
+    return (left[0][1], left[1:]) if left and type(left[0][1]) is kind else (None, left)
+
+
+def logits(network: Sequence[Stage], parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    """Logits [batch, classes] of `images` [batch, channels, height, width], for one network's `stages`."""
     x = images
-    for index, layer in enumerate(model.children()):
-        x = apply(layer, own_parameters(index, layer, parameters), x)
+    for stage in network:
+        x = stage.call(x, *(parameters[name] for name in stage.names))
     return x
 
 
-def own_parameters(index: int, layer: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of a stackable model's `parameters` those of its layer number `index`, by the layer's own names."""
-    return {name: parameters[f"{index}.{name}"] for name, _ in layer.named_parameters()}
-
-
 def is_stackable(model: nn.Module) -> bool:
-    """Whether `model` is a sequence of layers that this module has in stacked form."""
+    """Whether `model` is a sequence of layers that this module and gpu_layers.py know."""
     if type(model) is not nn.Sequential:
         return False
     return all(
-        type(layer) in STACKED
+        type(layer) in KNOWN
         and (type(layer) is not nn.Flatten or (layer.start_dim, layer.end_dim) == (1, -1))
         and (not isinstance(layer, (nn.Linear, nn.Conv2d)) or layer.bias is not None)
         and (type(layer) is not nn.Conv2d or layer.padding_mode == "zeros")

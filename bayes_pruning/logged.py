@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bayes_pruning.columns import COLUMNS
+from bayes_pruning.columns import COLUMNS, OPTIONAL
 from bayes_pruning.decisions import OPEN, PRINTED
 from bayes_pruning.errors import UserError
 
@@ -137,7 +137,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_metrics(path: Path) -> list[list[float]]:
-    """The rows of a metrics.csv, exactly as written. Raises UserError, naming file and line, for a damaged one."""
+    """The rows of a metrics.csv, exactly as written, NaN for an empty cell (a number that was not computed).
+
+    Raises UserError, naming file and line, for a damaged file.
+    """
     try:
         with path.open(newline="") as file:
             lines = list(csv.reader(file))
@@ -152,12 +155,15 @@ def _row(cells: Sequence[str], epoch: int, where: str) -> list[float]:
     if len(cells) != len(COLUMNS):
         raise UserError(f"{where}: {len(cells)} values where {len(COLUMNS)} are expected.")
     try:
-        row = [float(cell) for cell in cells]
+        row = [
+            math.nan if cell == "" and name in OPTIONAL else float(cell)
+            for name, cell in zip(COLUMNS, cells, strict=True)
+        ]
     except ValueError as error:
         raise UserError(f"{where}: {error}.") from error
     if row[0] != epoch:
         raise UserError(f"{where}: epoch {cells[0]} where {epoch} is expected.")
-    if not all(map(math.isfinite, row)):
+    if not all(math.isfinite(value) for value, cell in zip(row, cells, strict=True) if cell != ""):
         raise UserError(f"{where}: a number that is not finite.")
     return row
 

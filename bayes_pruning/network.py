@@ -64,7 +64,7 @@ class Network:
         wanted = [leaves[name] for name in self.prunable]
         total = [torch.zeros_like(leaf) for leaf in wanted]
         for some, answers in zip(images.split(GRADIENT_ROWS), labels.split(GRADIENT_ROWS), strict=True):
-            loss = F.cross_entropy(layers.logits(self.model, leaves, some), answers, reduction="sum")
+            loss = F.cross_entropy(layers.logits(layers.stages(self.model), leaves, some), answers, reduction="sum")
             for sums, part in zip(total, torch.autograd.grad(loss, wanted), strict=True):
                 sums += part / len(images)
         return dict(zip(self.prunable, total, strict=True))

@@ -17,10 +17,11 @@ STYLES = ("auto", "bar", "lines", "none")
 def describe(row: Metrics, epochs: int) -> str:
     """One epoch of one run in a line."""
     gate = "pruned" if row.pruned else "not pruned"
+    evidence = "" if row.log_bayes_factor is None else f", log BF {row.log_bayes_factor:.1f}"
     return (
         f"epoch {row.epoch}/{epochs}  train loss {row.train_loss:.4f}  test loss {row.test_loss:.4f}  "
         f"accuracy {row.test_accuracy:.4f}  {gate}: accuracy {row.pruned_test_accuracy:.4f}, "
-        f"sparsity {row.sparsity:.4f}, log BF {row.log_bayes_factor:.1f}  {row.seconds:.1f} s"
+        f"sparsity {row.sparsity:.4f}{evidence}  {row.seconds:.1f} s"
     )
 
 

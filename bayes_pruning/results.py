@@ -8,7 +8,7 @@ The frame has one row a run and epoch, of finished runs only:
     seed
     protocol              a reading of the paper as text (logged.protocol_text)
     epochs                how many the run has
-    epoch, train_loss, ... the columns of metrics.csv unchanged (columns.COLUMNS)
+    epoch, train_loss, ... the columns of metrics.csv unchanged (columns.COLUMNS), NaN for what was not computed
 
 sorted by dataset, model, pruner, target_sparsity, seed, hash, epoch. Every table and figure is a pure function of it.
 A negative zero is read as zero, since W&B does not keep its sign.

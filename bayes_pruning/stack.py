@@ -3,6 +3,9 @@
 Members of a stack share architecture, batch size, learning rate and epoch, and nothing else: each has its own weights
 and, if it wants, its own batches. A single run is a stack of one. No operation mixes members, so one that diverges
 harms no other.
+
+On a GPU an operation is one call for all members. On a CPU each member's network fills a core by itself, so members
+take turns (docs/performance.md), and a member's numbers are those that it has alone, to the bit.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -16,6 +19,31 @@ from bayes_pruning.adam import MOMENTS, Adam, Parameters
 from bayes_pruning.config import BF16, FULL
 from bayes_pruning.convolutions import Block
 from bayes_pruning.errors import ConfigError, UserError
+
+ALIGNMENT = 16  # float32 numbers, 64 bytes: a product's last bits may depend on where its operands begin
+
+
+def joined(members: Sequence[Tensor]) -> Tensor:
+    """torch.stack; on a CPU each member begins at a multiple of 64 bytes, as a tensor of its own does."""
+    first = members[0]
+    if first.device.type != "cpu":
+        return torch.stack(list(members))
+    if len(members) == 1:
+        return first.clone().unsqueeze(0)
+    apart = -(-first.numel() // ALIGNMENT) * ALIGNMENT
+    strides = first.new_empty(first.shape).stride()
+    together = torch.zeros(len(members) * apart, dtype=first.dtype)
+    together = together.as_strided((len(members), *first.shape), (apart, *strides))
+    for place, member in zip(together, members, strict=True):
+        place.copy_(member)
+    return together
+
+
+def selected(parameters: Parameters, places: Sequence[int]) -> Parameters:
+    """Copies of some of the networks in `parameters`: each [len(places), *shape]; empty for none."""
+    if not places:
+        return {}
+    return {name: joined([p.detach()[place] for place in places]) for name, p in parameters.items()}
 
 
 class Stack:
@@ -36,21 +64,26 @@ class Stack:
             raise UserError("A model with buffers (such as BatchNorm's running mean) can not be stacked.")
         self.size = len(models)
         self.device = device
-        # On a CPU convolutions keep all cores busy by themselves: stacking their large outputs would only copy them.
-        self.one_by_one = device.type == "cpu" and any(isinstance(m, nn.Conv2d) for m in self.model.modules())
+        self.one_by_one = device.type == "cpu"
         self.stages = self._stages(precision)
         self.parameters: Parameters = {
-            name: torch.stack([model.get_parameter(name).detach() for model in models]).to(device).requires_grad_()
+            name: joined([model.get_parameter(name).detach().to(device) for model in models]).requires_grad_()
             for name, _ in self.model.named_parameters()
         }
+        # On a CPU each member's own parameters, as leaves of their own that share the stack's memory.
+        self.alone = [
+            {name: p.detach()[i].requires_grad_() for name, p in self.parameters.items()}
+            for i in range(self.size if self.one_by_one else 0)
+        ]
         self.keep: Parameters = {}  # 1 where a weight may change, 0 where it must stay zero; empty: all may change
-        self.optimizer = Adam(self.parameters, learning_rate)
+        self.optimizer = Adam(self.parameters, learning_rate, self.one_by_one)
 
     def _stages(self, precision: str) -> list[layers.Stage] | None:
-        """What the forward pass is made of, None for a model that is no sequence of known layers."""
+        """What the forward pass is made of, None on a GPU for a model that is no sequence of known layers."""
+        if self.one_by_one:
+            return layers.stages(self.model)
         if layers.is_stackable(self.model):
-            on_cpu = self.device.type == "cpu"
-            return layers.stages(self.model) if on_cpu else gpu_layers.stages(self.model, precision)
+            return gpu_layers.stages(self.model, precision)
         if precision == BF16:
             raise ConfigError(
                 "precision", precision, "fp32 or tf32 for a model with layers of kinds that can not be stacked"
@@ -60,14 +93,13 @@ class Stack:
     def forward(self, x: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """Logits [members, batch, classes] of x [members | 1, batch, ...], by default with the stack's parameters."""
         parameters = self.parameters if parameters is None else parameters
-        members = len(next(iter(parameters.values())))
-        if self.one_by_one and members > 1:
-            inputs = x.expand(members, *x.shape[1:]).split(1)
-            each = zip(*(parameter.split(1) for parameter in parameters.values()), strict=True)
-            alone = [dict(zip(parameters, member, strict=True)) for member in each]
-            return torch.cat([self.forward(a, member) for a, member in zip(inputs, alone, strict=True)])
         if self.stages is None:
             return self._vmap(x, dict(parameters))
+        if self.one_by_one:
+            members = len(next(iter(parameters.values())))
+            each = [{name: p[i] for name, p in parameters.items()} for i in range(members)]
+            inputs = x.expand(members, *x.shape[1:])
+            return torch.stack([layers.logits(self.stages, own, a) for own, a in zip(each, inputs, strict=True)])
         for stage in self.stages:
             x = stage.call(x, *(parameters[name] for name in stage.names))
         return x
@@ -107,17 +139,32 @@ class Stack:
         Returns:
             Mean cross-entropy of each member's batch before the step: float32 [members], in nats.
         """
+        if self.one_by_one:
+            own = zip(x.expand(self.size, *x.shape[1:]), labels.expand(self.size, -1), strict=True)
+            return torch.stack([self.step_of(member, *batch) for member, batch in enumerate(own)])
         logits = self.forward(x)
         targets = labels.expand(self.size, -1)
         losses = F.cross_entropy(logits.flatten(0, 1), targets.reshape(-1), reduction="none")
         losses = losses.view(self.size, -1).mean(dim=1)
-        tensors = list(self.parameters.values())
-        gradients = [gradient.contiguous() for gradient in torch.autograd.grad(losses.sum(), tensors)]
-        for name, gradient in zip(self.parameters, gradients, strict=True):
-            if name in self.keep:
-                gradient.mul_(self.keep[name])
-        self.optimizer.step(gradients)
+        self._descend(losses.sum(), list(self.parameters.values()), slice(None))
         return losses.detach()
+
+    def step_of(self, member: int, x: Tensor, labels: Tensor) -> Tensor:
+        """On a CPU: one optimiser step of one member on its batch x [batch, ...], labels [batch]; its loss before."""
+        assert self.stages is not None
+        own = self.alone[member]
+        loss = F.cross_entropy(layers.logits(self.stages, own, x), labels)
+        self._descend(loss, list(own.values()), member)
+        return loss.detach()
+
+    def _descend(self, loss: Tensor, parameters: list[Tensor], members: int | slice) -> None:
+        """Adam's step down the gradient of `loss` by some members' `parameters`."""
+        gradients = [gradient.contiguous() for gradient in torch.autograd.grad(loss, parameters)]
+        if self.keep:
+            for name, gradient in zip(self.parameters, gradients, strict=True):
+                if name in self.keep:
+                    gradient.mul_(self.keep[name][members])
+        self.optimizer.step(gradients, members if isinstance(members, int) else 0)
 
     def version(self) -> Hashable:
         """Changes when `step` starts to do more than before: when the first weights are frozen."""
@@ -125,11 +172,7 @@ class Stack:
 
     def members(self, indices: Sequence[int]) -> Parameters:
         """Copies of the parameters of some members: each [len(indices), *shape]."""
-        if len(indices) == 1:  # without sending an index to the device
-            [i] = indices
-            return {name: parameter.detach()[i : i + 1].clone() for name, parameter in self.parameters.items()}
-        index = torch.tensor(list(indices), dtype=torch.int64, device=self.device)
-        return {name: parameter.detach()[index] for name, parameter in self.parameters.items()}
+        return selected(self.parameters, indices)
 
     def replace(self, member: int, weights: Mapping[str, Tensor]) -> None:
         """Set some parameters of one member."""

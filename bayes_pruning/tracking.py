@@ -189,16 +189,21 @@ class Tracker:
 
     def log(self, row: Metrics) -> None:
         """Send one epoch; `epoch` is the step."""
-        self._send({"row": asdict(row)})
+        self._send({"row": _computed(row)})
 
     def finish(self, last: Metrics | None, failed: bool) -> None:
         """Close the W&B run, with the last metrics as its summary if the run is finished."""
-        self._send({"finish": {"summary": None if last is None else asdict(last), "failed": failed}})
+        self._send({"finish": {"summary": None if last is None else _computed(last), "failed": failed}})
         self._number = None
 
     def _send(self, message: Mapping[str, Any]) -> None:
         if self._number is not None:
             _HELPER.send({"run": self._number, **message})
+
+
+def _computed(row: Metrics) -> dict[str, Any]:
+    """The numbers of an epoch, without those that were not computed."""
+    return {name: value for name, value in asdict(row).items() if value is not None}
 
 
 def check_mode(mode: str) -> None:

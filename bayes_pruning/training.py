@@ -1,9 +1,10 @@
 """The epoch of section 1.1 of the paper, for a stack of runs: train, evaluate, decide, prune, evaluate again."""
 
+import itertools
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from bayes_pruning import models, precision, streams
 from bayes_pruning.adam import Parameters
 from bayes_pruning.columns import Metrics
-from bayes_pruning.config import RunConfig
+from bayes_pruning.config import ALWAYS, ASKED, RunConfig
 from bayes_pruning.datasets import CLASSES, Dataset
 from bayes_pruning.decisions import OPEN, Comparison, Decision, decide, log_ratio
 from bayes_pruning.evaluation import Evaluator, Score
@@ -20,8 +21,12 @@ from bayes_pruning.network import Network
 from bayes_pruning.posterior import scaled
 from bayes_pruning.pruning import ESTIMATES, GATES, Candidate, Evidence, masks
 from bayes_pruning.schedules import SCHEDULES, Plan
-from bayes_pruning.stack import Stack
+from bayes_pruning.stack import Stack, joined, selected
 from bayes_pruning.steps import ResidentEpoch
+
+TURN = 32  # steps that a member takes before the next one's turn, so that its weights stay in the cache
+
+Terms = tuple[float | None, float]  # log-likelihood and log-prior, in nats
 
 
 class Trainer:
@@ -31,6 +36,8 @@ class Trainer:
         runs: what each member is; they share dataset, model, batch size and learning rate.
         data: on `device`.
         device: where to train.
+        log_evidence: "asked": the log-likelihood of the training images is computed only where a gate or a schedule
+            reads it; "always": in every epoch, before and after pruning.
 
     Attributes:
         epoch: epochs done so far, the same for all members.
@@ -39,8 +46,11 @@ class Trainer:
         choices: how convolutions were found to be fastest, a line each; none on a CPU.
     """
 
-    def __init__(self, runs: Sequence[RunConfig], data: Dataset, device: torch.device) -> None:
+    def __init__(
+        self, runs: Sequence[RunConfig], data: Dataset, device: torch.device, log_evidence: str = ASKED
+    ) -> None:
         self.runs = list(runs)
+        self.always_computes = log_evidence == ALWAYS
         self.data = data
         self.device = device
         networks = [models.build(run.model, data.shape, CLASSES, run.seed) for run in runs]
@@ -48,6 +58,7 @@ class Trainer:
         self.evaluator = Evaluator(self.stack, networks[0], data)
         self.prunable = self.evaluator.prunable
         self.weights = sum(self.stack.parameters[name][0].numel() for name in self.prunable)
+        self.before: dict[int, Score] = {}  # of this epoch's networks before pruning, by member
         self.evidence: list[Comparison | None] = [None] * len(self.runs)
         self.decisions: dict[int, Decision] = {}
         self.epoch = 0
@@ -79,12 +90,12 @@ class Trainer:
             if not math.isfinite(loss):
                 self.failures.setdefault(member, f"the training loss became {loss} in epoch {self.epoch}")
         alive = [member for member in range(len(self.runs)) if member not in self.failures]
-        before = dict(zip(alive, self._score(self.stack.members(alive), alive), strict=True))
-        after = before | self._prune(before)
+        self.before = self._scores(self.stack.members(alive), alive, alive if self.always_computes else ())
+        after = self.before | self._prune()
         seconds = (time.perf_counter() - start) / len(self.runs)
         rows: list[Metrics | None] = [None] * len(self.runs)
         for member in alive:
-            rows[member] = self._metrics(member, train_losses[member], before[member], after[member], seconds)
+            rows[member] = self._metrics(member, train_losses[member], self.before[member], after[member], seconds)
             self._fail_unless_finite(member, rows[member])
         return [None if member in self.failures else row for member, row in enumerate(rows)]
 
@@ -94,43 +105,67 @@ class Trainer:
         orders = torch.stack([streams.data_order(seed, self.epoch, len(train)) for seed in self.seeds])
         if self.resident is not None:
             return self.resident.run(orders).tolist()  # type: ignore[no-any-return]
-        if len(self.seeds) > 1:
-            orders = orders[self.streams]
-        batches = orders.to(self.device).split(batch_size, dim=1)
-        total = torch.zeros(len(self.runs), dtype=torch.float64, device=self.device)
-        for batch in batches:
-            images = train.images.index_select(0, batch.flatten()).unflatten(0, batch.shape)
-            total += self.stack.step(images, train.labels[batch])
-        return (total / len(batches)).tolist()  # type: ignore[no-any-return]
+        total = torch.zeros(len(self.runs), dtype=torch.float64)
+        for members, order in zip(self._members_by_seed(), orders, strict=True):
+            for turn in order.split(TURN * batch_size):  # members take turns of some steps, on the same images
+                images, labels = (t.index_select(0, turn).split(batch_size) for t in (train.images, train.labels))
+                for member in members:
+                    steps = map(self.stack.step_of, itertools.repeat(member), images, labels)
+                    total[member] += torch.stack(list(steps)).double().sum()
+        return (total / math.ceil(len(train) / batch_size)).tolist()  # type: ignore[no-any-return]
 
-    def _score(self, parameters: Parameters, members: Sequence[int]) -> list[Score]:
-        """Evaluate the networks in `parameters`, which belong to `members`."""
-        return self.evaluator.score(parameters, [self.runs[member].protocol.prior for member in members])
+    def _members_by_seed(self) -> list[list[int]]:
+        """The members of each of `seeds`: they see the same batches."""
+        return [[m for m, stream in enumerate(self.streams) if stream == seed] for seed in range(len(self.seeds))]
 
-    def _prune(self, before: Mapping[int, Score]) -> dict[int, Score]:
+    def _scores(self, parameters: Parameters, members: Sequence[int], asking: Collection[int]) -> dict[int, Score]:
+        """Evaluate the networks in `parameters`, which belong to `members`; the likelihood of those that are asking."""
+        found = self.evaluator.score(parameters, [self.runs[member].protocol.prior for member in members])
+        scores = dict(zip(members, found, strict=True))
+        places = [place for place, member in enumerate(members) if member in asking]
+        if places:
+            some = parameters if len(places) == len(members) else selected(parameters, places)
+            likelihoods = self.evaluator.train_log_likelihoods(some)
+            for place, likelihood in zip(places, likelihoods, strict=True):
+                scores[members[place]] = replace(scores[members[place]], train_log_likelihood=likelihood)
+        return scores
+
+    def _ask(self, members: Sequence[int]) -> None:
+        """Have the log-likelihoods of these members before pruning computed, unless they were in this epoch."""
+        members = [member for member in members if self.before[member].train_log_likelihood is None]
+        if members:
+            likelihoods = self.evaluator.train_log_likelihoods(self.stack.members(members))
+            for member, likelihood in zip(members, likelihoods, strict=True):
+                self.before[member] = replace(self.before[member], train_log_likelihood=likelihood)
+
+    def _prune(self) -> dict[int, Score]:
         """Lines 4 to 16 of Algorithms 2 and 3: prune the members whose gates open; their scores after pruning."""
         self.decisions = {}
-        open_gates = [m for m in before if self.runs[m].tries_candidate or self._gate_opens(m, self.evidence[m])]
+        before, runs = self.before, self.runs
+        open_gates = [m for m in before if runs[m].tries_candidate or self._gate_opens(m, self.evidence[m])]
+        self._ask([member for member in open_gates if runs[member].asks_for_evidence])
         networks = {member: self.network(member) for member in open_gates}
         keeps: dict[int, Parameters] = {}
         scores: dict[int, Score] = {}
         for member, network in networks.items():
-            keep, score = self._choose(member, network, before[member])
+            keep, score = self._choose(member, network)
             keeps |= {} if keep is None else {member: keep}
             scores |= {} if score is None else {member: score}
         rest = [member for member in keeps if member not in scores]
         pruned = self._pruned([networks[member] for member in rest], [keeps[member] for member in rest])
-        scores |= dict(zip(rest, self._score(pruned, rest), strict=True))
-        for member in before:  # where nothing is pruned, the same network twice: a Bayes factor of 1
-            self.evidence[member] = self._comparison(member, before[member], before[member])
+        scores |= self._scores(pruned, rest, [m for m in rest if self.always_computes or runs[m].asks_for_evidence])
+        for member, score in before.items():  # where nothing is pruned, the same network twice: a Bayes factor of 1
+            terms = self._terms(member, score)
+            self.evidence[member] = Comparison(self.epoch, *terms, *terms, tested=0.0)
         for member, keep in keeps.items():
-            comparison = self._comparison(member, before[member], scores[member], networks[member], keep)
-            if self.runs[member].tries_candidate and not self._gate_opens(member, comparison):
-                del scores[member]
-                continue
-            self.evidence[member] = comparison
+            if runs[member].asks_for_evidence:
+                comparison = self._comparison(member, scores[member], networks[member], keep)
+                if runs[member].tries_candidate and not self._gate_opens(member, comparison):
+                    del scores[member]
+                    continue
+                self.evidence[member] = comparison
             self.stack.replace(member, {name: networks[member].parameters[name] * keep[name] for name in keep})
-            if not self.runs[member].protocol.regrow:
+            if not runs[member].protocol.regrow:
                 self.stack.freeze_zeros(member, keep)
         return scores
 
@@ -141,17 +176,19 @@ class Trainer:
         prunable = tuple(self.prunable)
         return Network(self.stack.model, parameters, prunable, train.images, train.labels, run.seed, self.epoch)
 
-    def _choose(self, member: int, network: Network, before: Score) -> tuple[Parameters | None, Score | None]:
+    def _choose(self, member: int, network: Network) -> tuple[Parameters | None, Score | None]:
         """What stays of a member under its schedule, None if it prunes nothing; its score, if that was asked for."""
         run = self.runs[member]
         scores: dict[float, Score] = {}
 
         def log_bayes_factor(sparsity: float) -> float:
             keep = masks(run, network, sparsity)
-            [scores[sparsity]] = self._score(self._pruned([network], [keep]), [member])
-            return self._comparison(member, before, scores[sparsity], network, keep).tested
+            self._ask([member])
+            scores[sparsity] = self._scores(self._pruned([network], [keep]), [member], [member])[member]
+            return self._comparison(member, scores[sparsity], network, keep).tested
 
-        plan = Plan(self.epoch, run.epochs, run.sparsity, before.zeros / self.weights, run.log_beta, log_bayes_factor)
+        zeros = self.before[member].zeros / self.weights
+        plan = Plan(self.epoch, run.epochs, run.sparsity, zeros, run.log_beta, log_bayes_factor)
         sparsity = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
         return (None, None) if sparsity is None else (masks(run, network, sparsity), scores.get(sparsity))
 
@@ -161,7 +198,7 @@ class Trainer:
         if not networks:
             return {}
         return {
-            name: torch.stack(
+            name: joined(
                 [
                     network.parameters[name] * keep[name] if name in keep else network.parameters[name]
                     for network, keep in zip(networks, keeps, strict=True)
@@ -170,21 +207,18 @@ class Trainer:
             for name in networks[0].parameters
         }
 
-    def _comparison(
-        self,
-        member: int,
-        before: Score,
-        after: Score,
-        network: Network | None = None,
-        keep: Mapping[str, Tensor] | None = None,
-    ) -> Comparison:
+    def _comparison(self, member: int, after: Score, network: Network, keep: Mapping[str, Tensor]) -> Comparison:
         """The log Bayes factor of `network` after pruning to `keep` over that before, with its terms."""
-        run, terms_before, terms_after = self.runs[member], self._terms(member, before), self._terms(member, after)
-        tested = log_ratio(sum(terms_after), sum(terms_before), run.protocol.ratio)
-        if network is not None and keep is not None and run.pruner.gate in ESTIMATES:
+        run, before = self.runs[member], self.before[member]
+        assert before.train_log_likelihood is not None
+        assert after.train_log_likelihood is not None
+        terms_before, terms_after = self._terms(member, before), self._terms(member, after)
+        if run.pruner.gate in ESTIMATES:
             likelihoods = before.train_log_likelihood, after.train_log_likelihood
             candidate = Candidate(network, keep, *likelihoods, run.protocol.prior)
             tested = ESTIMATES[run.pruner.gate](candidate, **run.pruner.gate_options)
+        else:
+            tested = log_ratio(_sum(terms_after), _sum(terms_before), run.protocol.ratio)
         return Comparison(self.epoch, *terms_before, *terms_after, tested=tested)
 
     def _gate_opens(self, member: int, evidence: Comparison | None) -> bool:
@@ -197,11 +231,11 @@ class Trainer:
             self.decisions[member] = decide(self.epoch, opens, run.log_beta, evidence)
         return opens
 
-    def _terms(self, member: int, score: Score) -> tuple[float, float]:
-        """Log-likelihood and log-prior under the member's protocol, in nats."""
-        protocol = self.runs[member].protocol
+    def _terms(self, member: int, score: Score) -> Terms:
+        """Log-likelihood (None if it was not computed) and log-prior under the member's protocol, in nats."""
+        protocol, likelihood = self.runs[member].protocol, score.train_log_likelihood
         return (
-            scaled(score.train_log_likelihood, protocol.log_likelihood, len(self.data.train)),
+            None if likelihood is None else scaled(likelihood, protocol.log_likelihood, len(self.data.train)),
             scaled(score.log_prior, protocol.log_prior, self.weights),
         )
 
@@ -222,13 +256,13 @@ class Trainer:
             log_prior_before=terms_before[1],
             log_likelihood=terms_after[0],
             log_prior=terms_after[1],
-            log_bayes_factor=sum(terms_after) - sum(terms_before),
+            log_bayes_factor=0.0 if after is before else _difference(terms_after, terms_before),
             seconds=seconds,
         )
 
     def _fail_unless_finite(self, member: int, row: Metrics | None) -> None:
         for name, value in asdict(row).items() if row else ():
-            if not math.isfinite(value):
+            if value is not None and not math.isfinite(value):
                 self.failures.setdefault(member, f"{name} became {value} in epoch {self.epoch}")
 
     def state(self, member: int) -> dict[str, Any]:
@@ -246,3 +280,15 @@ class Trainer:
         self.evidence[member] = Comparison(**state["evidence"]) if state["evidence"] else None
         steps = self.epoch * math.ceil(len(self.data.train) / self.runs[member].batch_size)
         self.stack.load_state(member, state, steps)
+
+
+def _difference(after: Terms, before: Terms) -> float | None:
+    """Log posterior after pruning minus before, in nats; None where a likelihood was not computed."""
+    return None if None in (after[0], before[0]) else _sum(after) - _sum(before)
+
+
+def _sum(terms: Terms) -> float:
+    """The log posterior, in nats, up to the constant that both networks share."""
+    likelihood, prior = terms
+    assert likelihood is not None
+    return likelihood + prior

@@ -1,12 +1,13 @@
 """A finished run's offline W&B run, made anew from the run's own folder."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from bayes_pruning import tracking
-from bayes_pruning.columns import COLUMNS, WHOLE, Metrics
+from bayes_pruning.columns import COLUMNS, OPTIONAL, WHOLE, Metrics
 from bayes_pruning.config import run_config
 from bayes_pruning.errors import UserError
 from bayes_pruning.logged import read_json, read_metrics
@@ -41,4 +42,5 @@ def _log_again(folder: Path) -> None:
 
 def _metrics(row: dict[str, float]) -> Metrics:
     whole = {name: int(row[name]) for name in WHOLE}
-    return Metrics(**{**row, **whole})  # type: ignore[arg-type]
+    missing = {name: None for name in OPTIONAL if math.isnan(row[name])}
+    return Metrics(**{**row, **whole, **missing})  # type: ignore[arg-type]

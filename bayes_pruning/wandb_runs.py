@@ -6,6 +6,7 @@ have the same epoch the later one counts.
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bayes_pruning.columns import COLUMNS
+from bayes_pruning.columns import COLUMNS, OPTIONAL
 from bayes_pruning.config import run_config
 from bayes_pruning.errors import UserError
 from bayes_pruning.logged import Incomplete, LoggedRun, counted, logged_run
@@ -103,8 +104,12 @@ def _fetch(run: Any) -> Piece:
 
 
 def _by_epoch(history: Iterable[Mapping[str, Any]]) -> dict[int, list[float]]:
-    """The rows of a history that hold all columns. JSON may show 1.0 as 1: every number is made a float again."""
-    rows = ([float(row[name]) for name in COLUMNS] for row in history if all(name in row for name in COLUMNS))
+    """The rows of a history that hold all columns, NaN for a number that was not computed and so not logged.
+
+    JSON may show 1.0 as 1: every number is made a float again.
+    """
+    whole = (row for row in history if all(name in row for name in COLUMNS if name not in OPTIONAL))
+    rows = ([math.nan if row.get(name) is None else float(row[name]) for name in COLUMNS] for row in whole)
     return {int(row[0]): row for row in rows}
 
 

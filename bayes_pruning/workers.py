@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from joblib import cpu_count
 
 from bayes_pruning import datasets, device, sweep, tracking
 from bayes_pruning.columns import Metrics
@@ -50,7 +49,7 @@ def seats(workers: int | None, name: str) -> list[Seat]:
     """
     place = device.pick(name)
     if place.type == "cpu":
-        return [None] * (workers or cpu_count())
+        return [None] * (workers or device.cores())
     if place.index is not None:
         gpus: list[Seat] = [name]
     else:
@@ -286,6 +285,7 @@ def _begin(messages: Connection, clock: Clock, parent: int, seat: Seat) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+    device.use_cores(1)
     if seat is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = seat
     tracking.relay(lambda message: messages.send(("wandb", message)))

@@ -22,7 +22,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 import torch
-import torch.nn.functional as F
 from measuring import median_seconds
 from torch import Tensor, nn
 
@@ -42,7 +41,10 @@ BATCH = 64
 
 def cpu_loop(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """A block as the engine has it on a CPU."""
-    return layers.max_pool2d(nn.MaxPool2d(2, 2), F.relu(layers.conv2d(layer, x, weight, bias)))
+    [block] = layers.stages(nn.Sequential(layer, nn.ReLU(), nn.MaxPool2d(2, 2)))
+    return torch.stack(
+        [block.call(*member) for member in zip(x.expand(len(weight), *x.shape[1:]), weight, bias, strict=True)]
+    )
 
 
 def ways(layer: nn.Conv2d, x: Tensor, kind: str) -> dict[str, Callable[..., Tensor]]:

@@ -14,6 +14,7 @@ from conftest import run_of
 from torch import Tensor, nn
 
 from bayes_pruning import capacity, convolutions, datasets, gpu_layers, graphs, models, posterior, precision
+from bayes_pruning.adam import Adam
 from bayes_pruning.config import Prior, RunConfig
 from bayes_pruning.convolutions import Block
 from bayes_pruning.datasets import Dataset
@@ -117,6 +118,8 @@ def test_a_step_with_a_gpus_layers_is_a_cpus_step(kind: str, shared: bool) -> No
 
     stacks = [Stack([network(seed) for seed in range(3)], 0.001, CPU) for _ in range(2)]
     stacks[1].stages, stacks[1].one_by_one = gpu_layers.stages(stacks[1].model, "fp32"), False
+    stacks[1].parameters = {name: p.detach().contiguous().requires_grad_() for name, p in stacks[1].parameters.items()}
+    stacks[1].optimizer = Adam(stacks[1].parameters, 0.001, one_by_one=False)
     x, labels = images(1 if shared else 3, 8, 1, 8, 8), torch.arange(8).expand(1 if shared else 3, -1)
     for _ in range(3):
         one, other = (stack.step(x, labels) for stack in stacks)

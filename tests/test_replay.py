@@ -33,7 +33,7 @@ def row(epoch: int, likelihood: float, prior: float, opened: int, beta: float = 
 
 
 def trained(run: Any, data: Dataset, epochs: int) -> tuple[list[Decision], list[int]]:
-    trainer = Trainer([run], data, torch.device("cpu"))
+    trainer = Trainer([run], data, torch.device("cpu"), "always")
     ledger, pruned = [], []
     for _ in range(epochs):
         [metrics] = trainer.run_epoch()
@@ -48,8 +48,8 @@ def test_the_ledger_says_what_was_compared_and_decided(
     decision: str, script: Any, command: Any, tmp_path: Path
 ) -> None:
     code, _ = command(
-        "dataset=mnist_5k", "pruner=bayes_magnitude", f"protocol.decision={decision}", "epochs=3", *QUIET,
-        f"output_dir={tmp_path}",
+        "dataset=mnist_5k", "pruner=bayes_magnitude", f"protocol.decision={decision}", "epochs=3",
+        "log_evidence=always", *QUIET, f"output_dir={tmp_path}",
     )  # fmt: skip
     assert not code
     [folder] = tmp_path.iterdir()

@@ -95,7 +95,7 @@ def test_a_convolution_is_the_one_that_its_module_says(options: dict[str, object
     for found, module, own in zip(stack.forward(images), modules, images, strict=True):
         torch.testing.assert_close(found, module(own))
     parameters = {name: parameter.detach() for name, parameter in modules[0].named_parameters()}
-    torch.testing.assert_close(layers.logits(modules[0], parameters, images[0]), modules[0](images[0]))
+    torch.testing.assert_close(layers.logits(layers.stages(modules[0]), parameters, images[0]), modules[0](images[0]))
 
 
 @pytest.mark.parametrize("kind", ["fcn", "cnn"])

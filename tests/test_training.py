@@ -12,6 +12,7 @@ from bayes_pruning import laplace, models, training
 from bayes_pruning.columns import Metrics
 from bayes_pruning.config import RunConfig
 from bayes_pruning.datasets import Dataset, Split
+from bayes_pruning.paths import conf_dir
 from bayes_pruning.posterior import log_likelihood, log_prior
 from bayes_pruning.pruning import GATES, Evidence, masks
 from bayes_pruning.streams import generator
@@ -21,9 +22,9 @@ PRUNERS = ("none", "random", "bayes_random", "magnitude", "bayes_magnitude")
 CPU = torch.device("cpu")
 
 
-def train(runs: Sequence[RunConfig], data: Dataset, epochs: int) -> list[list[Metrics]]:
+def train(runs: Sequence[RunConfig], data: Dataset, epochs: int, log_evidence: str = "always") -> list[list[Metrics]]:
     """Metrics of each run, epoch by epoch, the time left out."""
-    trainer = Trainer(runs, data, CPU)
+    trainer = Trainer(runs, data, CPU, log_evidence)
     epochs_rows = [trainer.run_epoch() for _ in range(epochs)]
     assert not trainer.failures
     untimed = [[Metrics(**{**vars(row), "seconds": 0.0}) for row in rows if row] for rows in epochs_rows]
@@ -71,7 +72,7 @@ def test_a_run_has_the_same_bits_in_a_stack_where_sums_are_split_between_two_thr
 
 
 def test_the_count_is_exact_in_every_layer_and_both_networks_are_scored(few_digits: Dataset) -> None:
-    trainer = Trainer([run_of("pruner=magnitude", "sparsity=0.9")], few_digits, CPU)
+    trainer = Trainer([run_of("pruner=magnitude", "sparsity=0.9")], few_digits, CPU, "always")
     row = trainer.run_epoch()[0]
     assert row is not None
     zeros = total = 0
@@ -117,29 +118,56 @@ def test_decisions_follow_a_sequence_of_bayes_factors_written_by_hand(
 ) -> None:
     """beta = 0.5: log beta = -0.69. `None` marks an epoch in which nothing is pruned, so no factor is computed."""
     trainer = Trainer([run_of("pruner=bayes_magnitude", f"protocol.decision={decision}")], few_digits, CPU)
-    scripted: dict[int, float] = {}
+    asked: list[int] = []
 
-    def terms(member: int, score: object) -> tuple[float, float]:
-        return scripted.setdefault(id(score), 0.0), 0.0
+    def likelihoods(parameters: dict[str, torch.Tensor]) -> list[float | None]:
+        """That before pruning is 0, so that the one after is the factor; the second one of an epoch is asked for."""
+        asked.append(trainer.epoch)
+        return [factors[trainer.epoch - 1] if asked.count(trainer.epoch) == 2 else 0.0]
 
     monkeypatch.setattr(trainer, "_train", lambda: [0.1])
-    monkeypatch.setattr(trainer, "_terms", terms)
-    score_of = trainer._score
-    calls: list[int] = []
-
-    def score(parameters: dict[str, torch.Tensor], members: Sequence[int]) -> list[object]:
-        found = score_of(parameters, members)
-        calls.append(len(members))
-        if members and len(calls) % 2 == 0:  # the second scoring of an epoch is the pruned network's
-            factor = factors[trainer.epoch - 1]
-            assert factor is not None
-            scripted[id(found[0])] = factor
-        kept.extend(found)
-        return list(found)
-
-    kept: list[object] = []
-    monkeypatch.setattr(trainer, "_score", score)
+    monkeypatch.setattr(trainer, "_terms", lambda _, score: (score.train_log_likelihood, 0.0))
+    monkeypatch.setattr(trainer.evaluator, "train_log_likelihoods", likelihoods)
     assert [row.pruned for _ in factors for row in trainer.run_epoch() if row] == opens
+    tried = [epoch for epoch, factor in enumerate(factors, 1) if factor is not None]
+    assert asked == [epoch for epoch in tried for _ in ("before", "after")]
+
+
+ALL_PRUNERS = sorted(path.stem for path in (conf_dir() / "pruner").glob("*.yaml"))
+EVIDENCE = ("log_likelihood_before", "log_likelihood", "log_bayes_factor")
+
+
+@pytest.mark.parametrize("decision", ["previous", "candidate"])
+def test_what_nothing_asks_for_is_not_computed_and_changes_no_bit(decision: str, few_digits: Dataset) -> None:
+    """Every pruner; weights, accuracies and decisions are the same bits as with all log-likelihoods computed."""
+    own = {name: ["+pruner.gate_options.openings=2"] for name in ("matched_random", "matched_magnitude")}
+    fewer = Dataset(few_digits.train, Split(few_digits.test.images[:50], few_digits.test.labels[:50]))
+    runs = [run_of(f"pruner={name}", f"protocol.decision={decision}", *own.get(name, ())) for name in ALL_PRUNERS]
+    trainers = [Trainer(runs, fewer, CPU, log_evidence) for log_evidence in ("asked", "always")]
+    for _ in range(3):
+        asked, always = (trainer.run_epoch() for trainer in trainers)
+        for run, one, other in zip(runs, asked, always, strict=True):
+            assert one is not None
+            assert other is not None
+            for name, value in vars(other).items():
+                if name == "seconds":
+                    continue
+                assert value is not None
+                missing = getattr(one, name) is None
+                assert missing or getattr(one, name) == value
+                assert not missing or name in EVIDENCE
+                if run.asks_for_evidence and (decision == "candidate" or one.pruned):
+                    assert not missing
+                elif run.pruner.schedule != "evidence" and name in EVIDENCE:
+                    assert missing == (name != "log_bayes_factor" or bool(one.pruned))
+    assert trainers[0].decisions
+    for name, parameter in trainers[0].stack.parameters.items():
+        assert torch.equal(parameter, trainers[1].stack.parameters[name])
+    for member, decided in trainers[0].decisions.items():
+        assert (decided.opened, decided.tested) == (
+            trainers[1].decisions[member].opened,
+            trainers[1].decisions[member].tested,
+        )
 
 
 def test_with_beta_of_one_a_gate_that_closed_never_opens_again(digits: Dataset) -> None:
@@ -211,7 +239,7 @@ def test_scales_of_the_posterior(few_digits: Dataset) -> None:
 def test_a_run_that_diverges_fails_with_a_reason_and_leaves_the_others_bits(few_digits: Dataset) -> None:
     runs = [run_of("pruner=magnitude", f"seed={seed}") for seed in range(3)]
     wanted = train([runs[0], runs[2]], few_digits, 2)
-    trainer = Trainer(runs, few_digits, CPU)
+    trainer = Trainer(runs, few_digits, CPU, "always")
     trainer.stack.parameters["1.weight"].detach()[1, 0, 0] = math.nan
     for epoch in range(2):
         first, second, third = trainer.run_epoch()

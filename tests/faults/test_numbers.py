@@ -26,7 +26,7 @@ READINGS = ("true", "false")
 
 
 def trained(data: Dataset, epochs: int, *overrides: str) -> tuple[Trainer, list[Metrics]]:
-    trainer = Trainer([run_of(*overrides)], data, CPU)
+    trainer = Trainer([run_of(*overrides)], data, CPU, "always")
     rows = [trainer.run_epoch()[0] for _ in range(epochs)]
     assert not trainer.failures
     return trainer, [row for row in rows if row is not None]
