@@ -58,8 +58,8 @@ def plan(
 
     Runs cut short come with those cut short at the same epoch, the furthest first; after that the longest stacks come
     first. All cuts into stacks of about one size are compared by when the last worker would end: stacks should be
-    large, but leave no worker alone at the end. `prefer_one_seed` compares cuts at the seeds too: on a CPU the batches are
-    gathered once for all members that see them.
+    large, but leave no worker alone at the end. `prefer_one_seed` compares cuts at the seeds too: on a CPU the batches
+    are gathered once for all members that see them.
     """
     unfinished: dict[tuple[str, int], list[Job]] = {}
     for job in jobs:
