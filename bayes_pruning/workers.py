@@ -4,8 +4,8 @@ This process plans, hands out stacks, shows progress, talks to W&B and keeps the
 next stack. Each worker is an executor of one process, because an executor whose process dies takes no more work: so a
 death costs one stack, and another worker takes the place.
 
-On a CPU workers are forked once the data is loaded, so they start at once and share its memory; this process runs one
-thread until then, because a thread does not survive a fork. On GPUs they are started anew, since CUDA survives none.
+On a CPU workers are forked once the data is loaded, so they start at once and share its memory. Threads do not survive
+a fork, and torch has started none by then (see device). On GPUs workers are started anew: CUDA survives no fork.
 """
 
 import ctypes
@@ -15,10 +15,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -76,20 +75,7 @@ def run_sweep(jobs: Sequence[Job], max_members: int | None, workers: int | None)
         sharing=len(own) if on_cpu else 1,
         prefer_one_seed=on_cpu,
     )
-    with _one_thread(len(own) > 1 and on_cpu):
-        return sweep.run_sweep(jobs, max_members, place)
-
-
-@contextmanager
-def _one_thread(wanted: bool) -> Iterator[None]:
-    """Compute on one thread meanwhile, if `wanted`."""
-    before = torch.get_num_threads()
-    if wanted:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return sweep.run_sweep(jobs, max_members, place)
 
 
 def _train_stacks(own: Sequence[Seat], stacks: Sequence[list[Job]], display: Display, clock: Clock) -> Any:

@@ -19,7 +19,7 @@ from faults.contents import contents
 from faults.wandb_troubles import descendants
 from test_sweep import Recorder
 
-from bayes_pruning import capacity, planning, reporting, runs, tracking, training, workers
+from bayes_pruning import capacity, device, planning, reporting, runs, tracking, training, workers
 from bayes_pruning.config import RunConfig
 from bayes_pruning.errors import ConfigError
 from bayes_pruning.execute import Clock, job_of
@@ -62,17 +62,15 @@ def test_each_worker_is_a_process_with_one_thread_and_none_is_left(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def note(_: training.Trainer) -> None:
-        name = f"{os.getpid()} {torch.get_num_threads()} {os.environ['OMP_NUM_THREADS']}"
+        name = f"{os.getpid()} {torch.get_num_threads()} {device.cores()} {os.environ['OMP_NUM_THREADS']}"
         (tmp_path / f"worker {name}").touch()
 
     before_epoch(note, monkeypatch)
-    threads = torch.get_num_threads()
     assert not command(*SWEEP, THREE, f"output_dir={tmp_path / 'a'}")[0]
     notes = [path.name.split()[1:] for path in tmp_path.glob("worker *")]
-    assert [note[1:] for note in notes] == [["1", "1"]] * 3
+    assert [note[1:] for note in notes] == [["1", "1", "1"]] * 3
     assert str(os.getpid()) not in [note[0] for note in notes]
     assert not any(Path(f"/proc/{note[0]}").exists() for note in notes)
-    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize("number", [ONE, TWO])
