@@ -41,9 +41,9 @@ def epoch(trainer: Trainer) -> dict[str, Any]:
     return {**vars(row), "seconds": 0.0}
 
 
-def bits(trainer: Trainer) -> dict[str, bytes]:
-    """Everything that changes as a run trains."""
-    state = trainer.state(0)
+def bits(trainer: Trainer, member: int = 0) -> dict[str, bytes]:
+    """Everything that changes as a member trains."""
+    state = trainer.state(member)
     groups = {kind: tensors for kind, tensors in state.items() if isinstance(tensors, dict) and kind != "evidence"}
     return {f"{k} {n}": t.detach().numpy().tobytes() for k, tensors in groups.items() for n, t in tensors.items()}
 
@@ -68,3 +68,22 @@ def test_a_run_stopped_after_any_epoch_ends_in_the_same_bits(name: str, data: Da
         resumed.load_state(0, progress.state)
         assert [epoch(resumed) for _ in range(done, EPOCHS)] == rows[done:], f"stopped after epoch {done}"
         assert bits(resumed) == bits(whole), f"stopped after epoch {done}"
+
+
+def test_members_of_a_stack_go_on_each_with_its_own_masks(data: Dataset, tmp_path: Path) -> None:
+    """Of two pruners, one after the other loaded into a new stack."""
+    runs = [run_of(*SMALL, f"pruner={pruner}", "protocol.regrow=false") for pruner in ("random", "magnitude")]
+    whole = Trainer(runs, data, CPU)
+    for _ in range(2):
+        whole.run_epoch()
+    for member, run in enumerate(runs):
+        checkpoint.save(tmp_path / f"{member}.pt", run.hash(), [], [], whole.state(member))
+    resumed = Trainer(runs, data, CPU)
+    for member, run in enumerate(runs):
+        progress = checkpoint.load(tmp_path / f"{member}.pt", run.hash())
+        assert progress is not None
+        resumed.load_state(member, progress.state)
+    for trainer in (whole, resumed):
+        trainer.run_epoch()
+    for member in range(2):
+        assert bits(resumed, member) == bits(whole, member)

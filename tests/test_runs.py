@@ -76,6 +76,17 @@ def test_a_run_leaves_the_files_and_columns_of_the_contract(command: Command, tm
     summary = json.loads((folder / "summary.json").read_text())
     last = {name: None if pd.isna(value) else value for name, value in rows.iloc[-1].items()}  # not computed
     assert summary["metrics"] == last
+    identity = {name: summary[name] for name in ("dataset", "model", "pruner", "sparsity", "seed", "epochs")}
+    assert identity == {
+        **{"dataset": "mnist_5k", "model": "fcn", "pruner": "bayes_magnitude"},
+        **{"sparsity": 0.9, "seed": 0, "epochs": 2},
+    }
+    assert summary["protocol"]["prior"] == {"mean": 0.0, "std": 1.0}
+    assert summary["hash"] == folder.name.rpartition("-")[2]
+    assert summary["parameters"] == summary["prunable_weights"] + 256 + 128 + 10
+    assert summary["device"] == "cpu"
+    assert summary["versions"].keys() == {"python", "torch", "bayes_pruning"}
+    assert "git_commit" in summary
     assert summary["wall_seconds"] == pytest.approx(rows.seconds.sum())
     assert rows.seconds.min() > 0
     weights = load_file(folder / "weights.safetensors")
