@@ -9,7 +9,8 @@ An epoch of `none` trains and evaluates on the test images. `random` also prunes
 methods are timed in an epoch that prunes: besides, a log posterior over the training images before pruning and one
 after. An epoch of theirs whose gate stays closed costs as much as one of `none`, unless it is logged all the same.
 
-Everything is timed in turns (racing.py), medians count, and processes that are given one core use one thread.
+Everything is timed in turns (racing.py), and medians count. Processes that are given one core use one thread, and their
+seconds are those of the processor.
 --against makes a worktree of a git revision for the time of the call and runs it with this interpreter.
 """
 

@@ -8,7 +8,6 @@ first epoch each time, open, so that every epoch does what costs most. --root ta
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def stack(config: Any, data: Any, members: int) -> Callable[[], float]:
+def stack(config: Any, data: Any, members: int) -> Callable[[], object]:
     """An epoch of a stack of networks that share their seed."""
     import torch
     from setting import part, run_values
@@ -43,17 +42,15 @@ def stack(config: Any, data: Any, members: int) -> Callable[[], float]:
     Trainer(runs, part(data, WARM), torch.device("cpu")).run_epoch()
     trainer = Trainer(runs, data, torch.device("cpu"))
 
-    def epoch() -> float:
+    def epoch() -> None:
         trainer.evidence = [None] * members
-        start = time.perf_counter()
         rows = trainer.run_epoch()
         assert None not in rows, trainer.failures
-        return time.perf_counter() - start
 
     return epoch
 
 
-def plain(config: Any, data: Any, fused: bool | None) -> Callable[[], float]:
+def plain(config: Any, data: Any, fused: bool | None) -> Callable[[], object]:
     """An epoch of the plain loop over images in memory."""
     from everyday_loop import Everyday, resident
     from setting import part
@@ -67,14 +64,14 @@ def plain(config: Any, data: Any, fused: bool | None) -> Callable[[], float]:
     Everyday(config, batches(part(data, WARM)), data.shape, fused).epoch()
     run = Everyday(config, batches(data), data.shape, fused)
 
-    def epoch() -> float:
+    def epoch() -> None:
         run.log_bayes_factor = None
-        return run.epoch()
+        run.epoch()
 
     return epoch
 
 
-def loader(config: Any, images: int, shape: tuple[int, ...]) -> Callable[[], float]:
+def loader(config: Any, images: int, shape: tuple[int, ...]) -> Callable[[], object]:
     """An epoch of the loop over a DataLoader in this process; its gate is open in the first."""
     from everyday_loop import Everyday, loaders
 
@@ -102,6 +99,7 @@ def main() -> None:
     arguments = parser().parse_args()
     sys.path.insert(0, arguments.root)
     import torch
+    from racing import say, serve
     from setting import compose_config, part
 
     from bayes_pruning import datasets, device
@@ -111,16 +109,14 @@ def main() -> None:
     place = device.pick("cpu") if arguments.kind == "stack" else torch.device("cpu")
     device.keep_freed_memory()  # it helps a plain loop as well
     data = part(datasets.load(config.dataset, config.data_root, place), arguments.images)
-    epochs: dict[str, Callable[[], Callable[[], float]]] = {
-        "stack": lambda: stack(config, data, arguments.members),
-        "plain": lambda: plain(config, data, None),
-        "plain_fused": lambda: plain(config, data, True),
-        "loader": lambda: loader(config, arguments.images, data.shape),
-        "floor": lambda: floor(config, data),
-    }
-    from racing import serve
-
-    serve(epochs[arguments.kind]())
+    if arguments.kind == "floor":
+        say(floor(config, data))
+    elif arguments.kind == "stack":
+        serve(stack(config, data, arguments.members))
+    elif arguments.kind == "loader":
+        serve(loader(config, arguments.images, data.shape))
+    else:
+        serve(plain(config, data, True if arguments.kind == "plain_fused" else None))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Processes that are timed in turns: each waits, does one epoch when it is told to, and says how long that took.
 
 A slow moment of a shared machine then hits all of them. Each process may use only the cores that it is given, so one
-that is given a single core computes with one thread, whatever library it uses.
+that is given a single core computes with one thread, whatever library it uses. Its seconds are those of the processor,
+which on a quiet machine are those of the wall, so that a neighbour who takes the core away for a while does not count.
 """
 
 import json
@@ -9,16 +10,31 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 
-def serve(epoch: Callable[[], float], **facts: object) -> None:
+def clock() -> float:
+    """Seconds for differences: of the processor where this process has one core, else of the wall."""
+    return time.process_time() if len(cores()) == 1 else time.perf_counter()
+
+
+def serve(epoch: Callable[[], object], **facts: object) -> None:
     """In a process that is timed: say `facts`, then the seconds of one `epoch` for each line that comes in."""
     print(json.dumps(facts), flush=True)
     for _ in sys.stdin:
-        print(epoch(), flush=True)
+        start = clock()
+        epoch()
+        print(clock() - start, flush=True)
+
+
+def say(answer: Callable[[], float]) -> None:
+    """In a process that is asked for seconds of its own finding: say them for each line that comes in."""
+    print(json.dumps({}), flush=True)
+    for _ in sys.stdin:
+        print(answer(), flush=True)
 
 
 def cores() -> list[int]:
