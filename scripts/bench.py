@@ -82,7 +82,7 @@ def racers(arguments: argparse.Namespace, method: str, old: Path | None) -> dict
         for on in (one, whole, each):
             add(f"JAX, {arguments.members} networks", "bench_jax.py", on, arguments.members)
     add("floor", "bench_epoch.py", one, 1, "--kind", "floor")
-    return {name: racer for name, racer in found.items() if arguments.only in name}
+    return {name: racer for name, racer in found.items() if any(text in name for text in arguments.only)}
 
 
 def bench_epochs(arguments: argparse.Namespace, old: Path | None) -> None:
@@ -123,7 +123,7 @@ def sweeps(arguments: argparse.Namespace, old: Path | None, folder: str) -> dict
         joblib = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={len(cores())}")
         name = f"DataLoader loop, joblib with {len(cores())} processes"
         found[name] = (command("everyday", SCRIPTS / "everyday_loop.py", *joblib), {"OMP_NUM_THREADS": "1"})
-    return {name: run for name, run in found.items() if arguments.only in name}
+    return {name: run for name, run in found.items() if any(text in name for text in arguments.only)}
 
 
 def bench_sweep(arguments: argparse.Namespace, old: Path | None) -> None:
@@ -152,7 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--members", type=int, default=16, help="networks in a stack (default: %(default)s)")
     parser.add_argument("--images", type=int, default=0, help="training images, 0: all")
     parser.add_argument("--turns", type=int, default=3, help="how often each is timed (default: %(default)s)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only rows whose name contains it")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], metavar="TEXT", help="only rows whose names contain one of these"
+    )
     parser.add_argument("--everyday", action="store_true", help="also the loop over a DataLoader")
     parser.add_argument("--peer", choices=["jax"], help="also the same stack as a JAX program")
     parser.add_argument("--against", metavar="REVISION", help="also this git revision")
