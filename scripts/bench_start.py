@@ -5,6 +5,7 @@
 Starts `train.py -m` with these overrides in a process of its own, which ends at its first training step.
 """
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,9 +13,9 @@ import time
 from pathlib import Path
 
 PROGRAM = """
-import os, runpy, sys
+import os, runpy, signal, sys
 from bayes_pruning import stack
-stack.Stack.step = lambda *_: os._exit(77)
+stack.Stack._descend = lambda *_: os.killpg(0, signal.SIGKILL)  # this process and its workers
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -27,8 +28,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             command = [sys.executable, "-c", PROGRAM, str(train), "-m", *sys.argv[1:], f"output_dir={folder}"]
             start = time.perf_counter()
-            done = subprocess.run(command, cwd=train.parent, capture_output=True, text=True, check=False)
-            if done.returncode != 77:
+            # In a session of its own, so that no other process is in its group.
+            done = subprocess.run(
+                command, cwd=train.parent, capture_output=True, text=True, check=False, start_new_session=True
+            )
+            if done.returncode != -signal.SIGKILL:
                 sys.exit(done.stderr)
             print(f"{time.perf_counter() - start:.1f} seconds to the first training step", flush=True)
 

@@ -1,5 +1,6 @@
 """W&B's server, played by a stub on loopback: what is uploaded, and that it is read back as it is on disk."""
 
+import math
 import os
 import subprocess
 import sys
@@ -37,8 +38,8 @@ def logged(output_dir: Path, name: str, epochs: range, *overrides: str) -> None:
 
 
 def rows(stub: Stub, name: str) -> list[dict[str, Any]]:
-    """The rows that the server has of a run, without W&B's own columns."""
-    return [{field.name: row[field.name] for field in fields(Metrics)} for row in stub.runs[name].rows()]
+    """The rows that the server has of a run, without W&B's own columns; NaN for what was not computed."""
+    return [{field.name: row.get(field.name, math.nan) for field in fields(Metrics)} for row in stub.runs[name].rows()]
 
 
 def write_run(output_dir: Path, *overrides: str) -> str:
