@@ -137,9 +137,15 @@ def test_ctrl_c_ends_the_workers_in_order_and_the_next_start_goes_on(
         raise KeyboardInterrupt
 
     note = tmp_path / "process"
+
+    def slow_after_one(trainer: training.Trainer) -> None:
+        note.write_text(str(os.getpid()))
+        if trainer.epoch:
+            time.sleep(60)  # the signal ends it
+
     with monkeypatch.context() as patch:
         patch.setattr(reporting.Display, "epoch", interrupt)
-        before_epoch(lambda _: note.write_text(str(os.getpid())), patch)
+        before_epoch(slow_after_one, patch)
         assert command(*SWEEP, TWO, f"output_dir={tmp_path / 'a'}")[0] == 130
     assert not Path(f"/proc/{note.read_text()}").exists()
     assert not list(tmp_path.glob("a/*/summary.json"))
