@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bayes_pruning import results
-from bayes_pruning.errors import UserError
-from bayes_pruning.readings import choose, read_out
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.results import frame
+from bayes_pruning.results.selection import choose, read_out
 
 
 def add_source_arguments(parser: argparse.ArgumentParser, one_protocol: bool = True) -> None:
@@ -51,19 +51,19 @@ def add_source_arguments(parser: argparse.ArgumentParser, one_protocol: bool = T
     group.add_argument("--epoch", type=int, help="read the runs as they were after this epoch (default: the last)")
 
 
-def load_source(args: argparse.Namespace) -> results.Results:
+def load_source(args: argparse.Namespace) -> frame.Results:
     """The finished runs that the arguments ask for, all of one protocol and length, one run a cell and seed.
 
     Runs that are left out because they are not finished are named on standard error. Raises UserError if the source
     can not be read, has no finished run, or has runs that must not be mixed and no argument says which to take.
     """
     found = load_all(args)
-    return results.Results(read_out(choose(found.frame, args.protocol, args.epochs), args.epoch), found.incomplete)
+    return frame.Results(read_out(choose(found.frame, args.protocol, args.epochs), args.epoch), found.incomplete)
 
 
-def load_all(args: argparse.Namespace) -> results.Results:
+def load_all(args: argparse.Namespace) -> frame.Results:
     """As `load_source`, but with every protocol and length that there is."""
-    found = results.load(args.source, wandb=args.wandb, filters=_filters(args))
+    found = frame.load(args.source, wandb=args.wandb, filters=_filters(args))
     report_incomplete(found)
     if found.frame.empty:
         raise UserError(
@@ -72,7 +72,7 @@ def load_all(args: argparse.Namespace) -> results.Results:
     return found
 
 
-def report_incomplete(found: results.Results) -> None:
+def report_incomplete(found: frame.Results) -> None:
     """Name on standard error the runs that are left out because they are not finished."""
     for name, reason in found.incomplete:
         print(f"left out: {name} ({reason})", file=sys.stderr)

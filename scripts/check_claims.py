@@ -11,10 +11,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
-from bayes_pruning import claims
 from bayes_pruning.script import add_source_arguments, load_source, run, write_text
+from bayes_pruning.studies.claims import verdicts
 
-FORMATS = {"markdown": (".md", claims.as_markdown), "json": (".json", claims.as_json)}
+FORMATS = {"markdown": (".md", verdicts.as_markdown), "json": (".json", verdicts.as_json)}
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="write claims.* there instead of printing")
     args = parser.parse_args()
     frame = load_source(args).frame
-    findings = claims.check(frame)
+    findings = verdicts.check(frame)
     if args.out is None:
         print(FORMATS[args.format or "markdown"][1](findings, frame), end="")
         return
@@ -34,7 +34,7 @@ def main() -> None:
         path = args.out / f"claims{suffix}"
         write_text(path, render(findings, frame))
         print(path)
-    print(claims.summary(findings))
+    print(verdicts.summary(findings))
 
 
 if __name__ == "__main__":

@@ -28,12 +28,15 @@ from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
-from bayes_pruning import datasets, device, models, runs
-from bayes_pruning.compact import compact, multiply_adds, save, sparse_bytes
-from bayes_pruning.config import run_config
-from bayes_pruning.errors import UserError
-from bayes_pruning.logged import is_run_folder
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.schema import run_config
+from bayes_pruning.data import datasets
+from bayes_pruning.engine import device
+from bayes_pruning.models import networks
+from bayes_pruning.results.run_records import is_run_folder
+from bayes_pruning.runs import run_folder
 from bayes_pruning.script import run
+from bayes_pruning.studies.compact import compact, multiply_adds, save, sparse_bytes
 
 BATCHES = (1, 1000)
 LEAST_SECONDS = 0.005  # of one variant in one round
@@ -50,7 +53,7 @@ def read_run(folder: Path, data_root: str | None) -> tuple[nn.Module, nn.Module,
     """
     if not is_run_folder(folder):
         raise UserError(f"{folder} is not a run's folder: name one that train.py made, under its output_dir.")
-    if not runs.is_finished(folder):
+    if not run_folder.is_finished(folder):
         raise UserError(f"{folder} is not finished: train it to its end with the command that began it.")
     try:
         config: Any = OmegaConf.load(folder / ".hydra" / "config.yaml")
@@ -60,7 +63,7 @@ def read_run(folder: Path, data_root: str | None) -> tuple[nn.Module, nn.Module,
         reason = " ".join(str(error).split()).rstrip(".")
         raise UserError(f"{folder} is not a run as train.py leaves it ({type(error).__name__}: {reason}).") from error
     data = datasets.load(found.dataset, root, device.pick("cpu"))
-    dense = models.build(found.model, data.shape, datasets.CLASSES, found.seed)
+    dense = networks.build(found.model, data.shape, datasets.CLASSES, found.seed)
     pruned = deepcopy(dense)
     try:
         pruned.load_state_dict(weights)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
-from bayes_pruning.figures import catalogue, chosen, write
-from bayes_pruning.plot_style import STYLES
+from bayes_pruning.figures.catalogue import catalogue, chosen, write
+from bayes_pruning.figures.style import STYLES
 from bayes_pruning.script import add_source_arguments, load_source, run
 
 

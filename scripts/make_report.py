@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
-from bayes_pruning import report
-from bayes_pruning.figures import catalogue
+from bayes_pruning.figures.catalogue import catalogue
 from bayes_pruning.script import add_source_arguments, load_source, run, write_text
+from bayes_pruning.studies import report
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 from bayes_pruning.script import add_source_arguments, load_source, run, write_text
-from bayes_pruning.table_formats import FORMATS
+from bayes_pruning.studies.formats import FORMATS
 
 
 def main() -> None:

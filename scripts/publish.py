@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
-from bayes_pruning.results import publish
+from bayes_pruning.results.frame import publish
 from bayes_pruning.script import report_incomplete, run
 
 

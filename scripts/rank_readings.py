@@ -10,11 +10,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
-from bayes_pruning import ranking_formats
-from bayes_pruning.figures import render, write_bytes
-from bayes_pruning.plot_style import STYLES
-from bayes_pruning.readings import of_length
+from bayes_pruning.figures.catalogue import render, write_bytes
+from bayes_pruning.figures.style import STYLES
+from bayes_pruning.results.selection import of_length
 from bayes_pruning.script import add_source_arguments, load_all, run, write_text
+from bayes_pruning.studies import ranking_formats
 
 
 def main() -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
-from bayes_pruning.errors import UserError
-from bayes_pruning.figures import write_bytes
-from bayes_pruning.publication import Publication, committed, filled
-from bayes_pruning.schedule_study import ScheduleStudy
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.figures.catalogue import write_bytes
 from bayes_pruning.script import run, write_text
+from bayes_pruning.studies.exact_sparsity import ScheduleStudy
+from bayes_pruning.studies.publication import Publication, committed, filled
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "outputs" / "published"

@@ -13,10 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
-from bayes_pruning import sweep
-from bayes_pruning.controls import matched_job
-from bayes_pruning.errors import RunFailed, UserError
+from bayes_pruning.config.errors import RunFailed, UserError
+from bayes_pruning.runs import sweep
 from bayes_pruning.script import run
+from bayes_pruning.studies.controls import matched_job
 
 
 def main() -> None:

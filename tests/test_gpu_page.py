@@ -20,9 +20,9 @@ def test_a_call_is_a_command_of_at_most_2000_characters(call: str) -> None:
 def test_there_are_four_calls_and_what_they_name_is_there(script: Any) -> None:
     assert len(CALLS) == 4
     text = "\n".join(CALLS)
-    for name in set(re.findall(r"(?:scripts|tests)/\w+\.py", text)):
+    for name in set(re.findall(r"(?:scripts|benchmarks|tests)/\w+\.py", text)):
         assert (ROOT / name).is_file(), name
-    for option in set(re.findall(r"scripts/(\w+\.py) ([^\n|]+)", text)):
+    for option in set(re.findall(r"(?:scripts|benchmarks)/(\w+\.py) ([^\n|]+)", text)):
         name, arguments = option
         code, known = script(name, "--help")
         assert code == 0

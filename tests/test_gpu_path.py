@@ -13,16 +13,19 @@ import torch.nn.functional as F
 from conftest import run_of
 from torch import Tensor, nn
 
-from bayes_pruning import capacity, convolutions, datasets, gpu_layers, graphs, models, posterior, precision
-from bayes_pruning.adam import Adam
-from bayes_pruning.config import Prior, RunConfig
-from bayes_pruning.convolutions import Block
-from bayes_pruning.datasets import Dataset
-from bayes_pruning.errors import ConfigError
-from bayes_pruning.pruning import Layer
-from bayes_pruning.stack import Stack
-from bayes_pruning.steps import ResidentEpoch
-from bayes_pruning.training import Trainer
+from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.schema import Prior, RunConfig
+from bayes_pruning.data import datasets
+from bayes_pruning.data.datasets import Dataset
+from bayes_pruning.engine import capacity, convolutions, gpu_layers, graphs, precision
+from bayes_pruning.engine.adam import Adam
+from bayes_pruning.engine.convolutions import Block
+from bayes_pruning.engine.resident_epoch import ResidentEpoch
+from bayes_pruning.engine.stack import Stack
+from bayes_pruning.models import networks
+from bayes_pruning.pruning import posterior
+from bayes_pruning.pruning.masks import Layer
+from bayes_pruning.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 WAYS = ("loop", "grouped", "unfold", "triton, 64 rows", "triton, 128 rows")
@@ -114,7 +117,7 @@ def test_a_step_with_a_gpus_layers_is_a_cpus_step(kind: str, shared: bool) -> No
         if kind == "unpooled":
             convolutions = [nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 2, 3, stride=2)]
             return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(18, 10))
-        return models.fcn((1, 8, 8), 10, [32, 17]) if kind == "fcn" else models.cnn((1, 8, 8), 10, [16, 16], 3, 12)
+        return networks.fcn((1, 8, 8), 10, [32, 17]) if kind == "fcn" else networks.cnn((1, 8, 8), 10, [16, 16], 3, 12)
 
     stacks = [Stack([network(seed) for seed in range(3)], 0.001, CPU) for _ in range(2)]
     stacks[1].stages, stacks[1].one_by_one = gpu_layers.stages(stacks[1].model, "fp32"), False
@@ -242,7 +245,7 @@ def test_precision_is_part_of_what_a_run_is_unless_it_is_full() -> None:
 @pytest.mark.parametrize("model", ["fcn", "cnn"])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)])
 def test_table_1s_stacks_fit_into_139_gib_each_as_one(model: str, shape: tuple[int, ...]) -> None:
-    network = models.build(run_of(f"model={model}").model, shape, datasets.CLASSES, 0)
+    network = networks.build(run_of(f"model={model}").model, shape, datasets.CLASSES, 0)
     size, cuda = capacity.footprint(network, shape), torch.device("cuda")
     assert capacity.most_members(size, 64, cuda, free=139 * 2**30) >= 105
     rows = capacity.evaluation_rows(size, cuda, 105)

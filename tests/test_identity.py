@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import run_of
 
-from bayes_pruning.config import RunConfig
+from bayes_pruning.config.schema import RunConfig
 
 # A reading in which nothing is idle: the gate reads a Bayes factor, the schedule and the selector have options.
 BASE = (

@@ -12,13 +12,15 @@ from conftest import QUIET
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
-from synthetic import SCRIPTS, assert_one_sentence_each
+from synthetic import assert_one_sentence_each, script_path
 from torch import Tensor, nn
 
-from bayes_pruning import capacity, laplace, models
-from bayes_pruning.config import Prior
-from bayes_pruning.errors import ConfigError
-from bayes_pruning.laplace import bic_ratio, fisher_diagonal, log_evidence_ratio
+from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.schema import Prior
+from bayes_pruning.engine import capacity
+from bayes_pruning.models import networks
+from bayes_pruning.pruning import laplace
+from bayes_pruning.pruning.laplace import bic_ratio, fisher_diagonal, log_evidence_ratio
 
 NOISE = 0.7  # standard deviation of the regressions' noise, known to both models
 SHAPE = (1, 6, 6)
@@ -195,7 +197,7 @@ class Wrapped(nn.Module):
 
 def network(kind: str) -> nn.Module:
     torch.manual_seed(0)
-    inner = models.cnn(SHAPE, 4, [3, 5], 3, 7) if "cnn" in kind else models.fcn(SHAPE, 4, [9, 8])
+    inner = networks.cnn(SHAPE, 4, [3, 5], 3, 7) if "cnn" in kind else networks.fcn(SHAPE, 4, [9, 8])
     return Wrapped(inner) if "wrapped" in kind else inner
 
 
@@ -209,7 +211,7 @@ def test_fisher_diagonal_is_the_expected_squared_gradient(kind: str, monkeypatch
     monkeypatch.setattr(capacity, "MOST_EVALUATION_ROWS", 3)  # several passes, by layers and by gradients
     monkeypatch.setattr(laplace, "LARGEST_REUSED_BLOCK", 20_000)
     model, images = network(kind), pixels(7)
-    parameters, names = dict(model.named_parameters()), models.prunable(model)
+    parameters, names = dict(model.named_parameters()), networks.prunable(model)
     wanted = {name: torch.zeros_like(parameters[name], dtype=torch.float64) for name in names}
     for image in images:
         for label in range(4):
@@ -250,7 +252,7 @@ def test_certain_predictions_keep_their_information() -> None:
 def test_an_image_many_times_over_needs_only_some_of_them() -> None:
     model = network("fcn")
     images = pixels(1).expand(50, *SHAPE)
-    parameters, names = dict(model.named_parameters()), models.prunable(model)
+    parameters, names = dict(model.named_parameters()), networks.prunable(model)
     whole = fisher_diagonal(model, parameters, images, names)
     some = fisher_diagonal(model, parameters, images, names, examples=10, generator=torch.Generator())
     for name in names:
@@ -261,7 +263,7 @@ def test_an_image_many_times_over_needs_only_some_of_them() -> None:
 def test_random_signs_have_the_exact_diagonal_as_their_mean(kind: str) -> None:
     """3000 draws: a standard error of at most sqrt(2 / 3000), 2.6%, of each entry; five of them are allowed."""
     model, images = network(kind), pixels(3)
-    parameters, names = dict(model.named_parameters()), models.prunable(model)
+    parameters, names = dict(model.named_parameters()), networks.prunable(model)
     exact = fisher_diagonal(model, parameters, images, names)
     generator = torch.Generator().manual_seed(3)
     drawn = fisher_diagonal(model, parameters, images, names, draws=3000, generator=generator)
@@ -273,7 +275,7 @@ def test_random_signs_have_the_exact_diagonal_as_their_mean(kind: str) -> None:
 
 def test_the_same_stream_gives_the_same_estimate() -> None:
     model, images = network("cnn"), pixels(20)
-    parameters, names = dict(model.named_parameters()), models.prunable(model)
+    parameters, names = dict(model.named_parameters()), networks.prunable(model)
 
     def estimate(seed: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(seed)
@@ -287,10 +289,10 @@ def test_the_same_stream_gives_the_same_estimate() -> None:
 
 def test_the_scripts_bounds_of_the_full_matrix_hold() -> None:
     """log det(I + std^2 G) / 2 from the derivatives of all logits; all columns give it, fewer bracket it."""
-    script = SimpleNamespace(**runpy.run_path(str(SCRIPTS / "compare_evidence.py")))
-    model, images = models.fcn(SHAPE, 10, [5]), pixels(12)
+    script = SimpleNamespace(**runpy.run_path(str(script_path("compare_evidence.py"))))
+    model, images = networks.fcn(SHAPE, 10, [5]), pixels(12)
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    names = models.prunable(model)
+    names = networks.prunable(model)
 
     def logits_of(weights: dict[str, Tensor]) -> Tensor:
         return torch.func.functional_call(model, {**parameters, **weights}, (images,))

@@ -5,8 +5,8 @@ import pytest
 import scipy.integrate
 import scipy.stats
 
-from bayes_pruning import likelihood
-from bayes_pruning.likelihood import EXCESS, REPEATS, Cells
+from bayes_pruning.studies import likelihood
+from bayes_pruning.studies.likelihood import EXCESS, REPEATS, Cells
 
 RNG = np.random.default_rng(5)
 CELLS = Cells(RNG.normal(0, 0.01, 6), RNG.uniform(1e-5, 4e-5, 6), RNG.uniform(1e-6, 4e-6, 6))

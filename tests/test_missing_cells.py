@@ -6,12 +6,14 @@ import pandas as pd
 import pytest
 from synthetic import frame, runs
 
-from bayes_pruning import claims, figures, ranking_formats, replay, report, schedule_tables, table_formats
-from bayes_pruning.claim_rules import UNDECIDED
-from bayes_pruning.decisions import Decision
-from bayes_pruning.figure_curves import learning_curves, learning_lines
-from bayes_pruning.plot_style import STYLES
-from bayes_pruning.replay import Reading
+from bayes_pruning.figures import catalogue
+from bayes_pruning.figures.learning_curves import learning_curves, learning_lines
+from bayes_pruning.figures.style import STYLES
+from bayes_pruning.pruning.decision import Decision
+from bayes_pruning.studies import exact_sparsity_tables, formats, ranking_formats, replay, report
+from bayes_pruning.studies.claims import verdicts
+from bayes_pruning.studies.claims.rules import UNDECIDED
+from bayes_pruning.studies.replay import Reading
 
 EVIDENCE = ("log_likelihood_before", "log_prior_before", "log_likelihood", "log_prior", "log_bayes_factor")
 
@@ -37,24 +39,24 @@ def test_ranking_and_tables_are_those_of_the_accuracies_alone(found: pd.DataFram
     assert ranking_formats.csv_text(ranking_formats.ranking_of(found)) == ranking_formats.csv_text(
         ranking_formats.ranking_of(known)
     )
-    for _, render in table_formats.FORMATS.values():
+    for _, render in formats.FORMATS.values():
         assert render(found, True, None) == render(known, True, None)
     ranked = ranking_formats.ranking_of(found)
     assert "nan" not in ranking_formats.markdown(ranked).replace("narrow", "")
     ranking_formats.figure(ranked, STYLES["paper"])
     assert report.table_rows(found) == report.table_rows(known)
-    assert schedule_tables.accuracies(found) == schedule_tables.accuracies(known)
+    assert exact_sparsity_tables.accuracies(found) == exact_sparsity_tables.accuracies(known)
 
 
 def test_claims_about_factors_are_undecided_and_the_others_as_they_were(found: pd.DataFrame) -> None:
     about = ("random_fits_better", "bayes_factor_falls", "bayes_factor_rises")
-    for missing, known in zip(claims.check(found), claims.check(everything()), strict=True):
+    for missing, known in zip(verdicts.check(found), verdicts.check(everything()), strict=True):
         if missing.claim in about and missing.where.startswith("Figure 4"):
             assert missing.verdict.outcome == UNDECIDED
             assert "were not computed" in missing.verdict.reason
         elif missing.claim not in about:
             assert missing == known
-    assert "NaN" not in claims.as_json(claims.check(found), found)
+    assert "NaN" not in verdicts.as_json(verdicts.check(found), found)
 
 
 def test_curves_of_factors_that_were_not_computed_are_gaps_and_said_to_be(found: pd.DataFrame) -> None:
@@ -72,7 +74,7 @@ def test_curves_of_factors_that_were_not_computed_are_gaps_and_said_to_be(found:
 
 
 def test_every_figure_is_drawn_of_runs_without_factors(found: pd.DataFrame) -> None:
-    plates = [plate for plate in figures.catalogue() if plate.can_be_drawn(found)]
+    plates = [plate for plate in catalogue.catalogue() if plate.can_be_drawn(found)]
     assert len(plates) >= 2
     for plate in plates:
         plate.figure(found, STYLES["paper"])

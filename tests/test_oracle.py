@@ -18,9 +18,9 @@ from conftest import run_of
 from fixtures import raw_rows
 from omegaconf import OmegaConf
 
-from bayes_pruning.config import RunConfig, run_config
-from bayes_pruning.datasets import Dataset, Split
-from bayes_pruning.training import Trainer
+from bayes_pruning.config.schema import RunConfig, run_config
+from bayes_pruning.data.datasets import Dataset, Split
+from bayes_pruning.training.trainer import Trainer
 
 RETOLD, REAL = (5e-6, 1e-9, 1), (5e-3, 1e-6, 5)  # of a loss, of a log-prior, images
 RECORDED = json.loads(oracle.RECORDED.read_text())["runs"]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import log_loss
 
-from bayes_pruning.config import Prior
-from bayes_pruning.posterior import log_likelihood, log_prior, scaled
+from bayes_pruning.config.schema import Prior
+from bayes_pruning.pruning.posterior import log_likelihood, log_prior, scaled
 
 
 @given(members=st.integers(1, 3), examples=st.integers(1, 50), seed=st.integers(0, 2**31), size=st.floats(0.1, 30))

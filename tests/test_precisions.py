@@ -8,8 +8,8 @@ import pytest
 import scipy.stats
 from synthetic import frame, runs
 
-from bayes_pruning.errors import UserError
-from bayes_pruning.precisions import at_least, compare, markdown
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.studies.precisions import at_least, compare, markdown
 
 CELLS = [f"mnist fcn {pruner} {sparsity}" for pruner in ("random", "magnitude") for sparsity in (0.5, 0.9)]
 

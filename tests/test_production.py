@@ -20,10 +20,16 @@ import pytest
 from conftest import ONE_THREAD, QUIET, ROOT
 from faults.contents import contents
 
-from bayes_pruning import results, runs
+from bayes_pruning.results import frame
+from bayes_pruning.runs import run_folder
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SCRIPTS = [path.name for path in sorted((ROOT / "scripts").glob("*.py")) if "__main__" in path.read_text()]
+SCRIPTS = [
+    path.name
+    for folder in ("scripts", "benchmarks")
+    for path in sorted((ROOT / folder).glob("*.py"))
+    if "__main__" in path.read_text()
+]
 USED = [name for name in SCRIPTS if not name.startswith("bench")]  # what measures may need packages of its own
 WITH_TORCH = {"triton"}  # torch brings it where it can be used, and the package does without it elsewhere
 OWN = {"bayes_pruning", "hydra_plugins"}
@@ -61,7 +67,7 @@ def test_the_wheel_declares_what_it_imports_and_nothing_else() -> None:
 def test_a_script_explains_itself(name: str, script: Any) -> None:
     code, printed = script(name, "--help")
     assert code == 0
-    assert f"scripts/{name}" in printed or "is powered by Hydra" in printed
+    assert f"scripts/{name}" in printed or f"benchmarks/{name}" in printed or "is powered by Hydra" in printed
 
 
 def test_operations_of_the_grid_are_printed_for_other_rates(script: Any) -> None:
@@ -81,7 +87,7 @@ def test_published_runs_are_the_runs_of_the_folder(script: Any, folder: Path, tm
     assert code == 0
     assert printed.startswith(f"{archive}: 18 runs, ")
     columns = ["run", "epoch"]
-    packed, loose = (results.load(source).frame.sort_values(columns) for source in (archive, folder))
+    packed, loose = (frame.load(source).frame.sort_values(columns) for source in (archive, folder))
     assert packed.reset_index(drop=True).equals(loose.reset_index(drop=True)[packed.columns])
 
 
@@ -141,4 +147,4 @@ def test_two_sweeps_that_overlap_both_finish(command: Command, tmp_path: Path) -
     assert "3 skipped" in printed
     assert not command(*common, "seed=range(0,4)", f"output_dir={tmp_path / 'one'}")[0]
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
-    assert all(runs.is_finished(path) for path in tmp_path.glob("one/mnist_5k-*"))
+    assert all(run_folder.is_finished(path) for path in tmp_path.glob("one/mnist_5k-*"))

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from bayes_pruning import results, schedule_tables
-from bayes_pruning.readings import choose
-from bayes_pruning.schedule_study import ScheduleStudy
-from bayes_pruning.schedule_tables import CLAIMED
-from bayes_pruning.tables import paper_values
+from bayes_pruning.results import frame
+from bayes_pruning.results.selection import choose
+from bayes_pruning.studies import exact_sparsity_tables
+from bayes_pruning.studies.exact_sparsity import ScheduleStudy
+from bayes_pruning.studies.exact_sparsity_tables import CLAIMED
+from bayes_pruning.studies.table1 import paper_values
 
 PUBLISHED = ROOT / "outputs" / "published"
 MNIST, FASHION = "mnist fcn", "fashion_mnist fcn"
@@ -140,7 +141,7 @@ def test_the_page_says_what_pruning_costs() -> None:
 
 def test_what_the_prior_has_of_a_magnitude_pruning() -> None:
     """Median over epochs and runs of the change of the log-likelihood over that of the log prior, by sparsity."""
-    runs = choose(results.load(PUBLISHED / "fcn.parquet").frame, "paper")
+    runs = choose(frame.load(PUBLISHED / "fcn.parquet").frame, "paper")
     runs = runs[(runs["pruner"] == "magnitude") & (runs["target_sparsity"] <= 0.9)]
     changes = {name: (runs[name] - runs[f"{name}_before"]).abs() for name in ("log_likelihood", "log_prior")}
     ratio = changes["log_likelihood"] / changes["log_prior"]
@@ -151,7 +152,7 @@ def test_what_the_prior_has_of_a_magnitude_pruning() -> None:
 
 def test_accuracies_by_the_epochs_since_the_last_pruning() -> None:
     """Bayes random by epoch, and matched controls by their draw, both at 99% on MNIST."""
-    runs = choose(results.load(PUBLISHED / "fcn.parquet").frame, "paper")
+    runs = choose(frame.load(PUBLISHED / "fcn.parquet").frame, "paper")
     runs = runs[(runs["dataset"] == "mnist") & (runs["target_sparsity"] == 0.99)]
     page = words((ROOT / "docs" / "reproduction.md").read_text())
     late = runs[(runs["pruner"] == "bayes_random") & (runs["epoch"] >= 22)].groupby("epoch")["test_accuracy"].mean()
@@ -166,7 +167,7 @@ def test_accuracies_by_the_epochs_since_the_last_pruning() -> None:
 
 
 def test_schedules_relative_to_each_sides_unpruned_network() -> None:
-    found = schedule_tables.targets(ScheduleStudy(PUBLISHED / "schedules.parquet").runs)
+    found = exact_sparsity_tables.targets(ScheduleStudy(PUBLISHED / "schedules.parquet").runs)
     absolute = sum(min(target.over_paper.values()) >= 0 for target in found)
     relative = sum(min(target.relative.values()) >= 0 for target in found)
     page = words((ROOT / "docs" / "bayesian_schedule.md").read_text())

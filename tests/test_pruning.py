@@ -11,7 +11,7 @@ from scipy import stats
 from torch import nn
 from torch.nn.utils import prune
 
-from bayes_pruning.pruning import (
+from bayes_pruning.pruning.masks import (
     Evidence,
     Layer,
     always,

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from bayes_pruning import archive, schedule_tables
-from bayes_pruning.config import run_config
-from bayes_pruning.decisions import log_ratio
-from bayes_pruning.errors import UserError
-from bayes_pruning.publication import Publication, committed, filled
-from bayes_pruning.schedule_study import ScheduleStudy
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.schema import run_config
+from bayes_pruning.pruning.decision import log_ratio
+from bayes_pruning.results import archive
+from bayes_pruning.studies import exact_sparsity_tables
+from bayes_pruning.studies.exact_sparsity import ScheduleStudy
+from bayes_pruning.studies.publication import Publication, committed, filled
 
 FOLDER = ROOT / "outputs" / "published"
 
@@ -58,7 +59,7 @@ def test_every_published_schedule_ends_exactly_as_sparse_as_asked(schedules: Sch
     last = pruned[pruned["epoch"] == pruned["epochs"]]
     gap = (last["sparsity"] - last["target_sparsity"]).abs() * last["prunable_weights"]
     assert len(last) >= 7 * 5
-    assert gap.max() <= schedule_tables.ROUNDING
+    assert gap.max() <= exact_sparsity_tables.ROUNDING
     for _, run in pruned.groupby("run"):
         assert (run["sparsity_before"].to_numpy()[1:] >= run["sparsity"].to_numpy()[:-1]).all()
 

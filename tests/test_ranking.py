@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from synthetic import PROTOCOL, assert_one_sentence_each, call_script, frame, runs
 
-from bayes_pruning import presets, ranking, ranking_formats, readings
-from bayes_pruning.plot_style import STYLES
-from bayes_pruning.ranking import EVERYWHERE
+from bayes_pruning.config import presets
+from bayes_pruning.figures.style import STYLES
+from bayes_pruning.results import selection
+from bayes_pruning.studies import ranking, ranking_formats
+from bayes_pruning.studies.ranking import EVERYWHERE
 
 MEAN = "regrow, previous, mean/mean, beta 0.5, prior N(0, 1^2)"
 KEPT = "stay zero, previous, sum/sum, beta 0.5, prior N(0, 1^2)"
@@ -195,8 +197,8 @@ def test_every_preset_has_a_name_and_a_reading_of_its_own() -> None:
 
 
 def test_a_reading_is_chosen_by_its_preset(two_readings: pd.DataFrame) -> None:
-    assert set(readings.choose(two_readings, "mean")["protocol"]) == {PROTOCOL, MEAN}  # with its twin and baseline
-    assert set(readings.choose(two_readings, "paper")["protocol"]) == {PROTOCOL}
+    assert set(selection.choose(two_readings, "mean")["protocol"]) == {PROTOCOL, MEAN}  # with its twin and baseline
+    assert set(selection.choose(two_readings, "paper")["protocol"]) == {PROTOCOL}
 
 
 def test_bad_sources_end_in_a_sentence(script: Any, tmp_path: Any) -> None:

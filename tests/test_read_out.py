@@ -5,10 +5,10 @@ import argparse
 import pytest
 from synthetic import call_script, frame, runs
 
-from bayes_pruning import tables
-from bayes_pruning.errors import UserError
-from bayes_pruning.readings import read_out
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.results.selection import read_out
 from bayes_pruning.script import add_source_arguments, load_source
+from bayes_pruning.studies import table1
 
 script = pytest.fixture(call_script)
 
@@ -16,7 +16,7 @@ script = pytest.fixture(call_script)
 def test_a_run_that_is_read_early_is_one_that_ended_then() -> None:
     whole, short = (runs("mnist fcn none", epochs=n, test_accuracy=lambda e, s: 0.1 * e) for n in (8, 5))
     read = read_out(whole, 5)
-    [(_, final)] = tables.final_by_seed(read).items()
+    [(_, final)] = table1.final_by_seed(read).items()
     assert list(final["test_accuracy"]) == pytest.approx([0.5, 0.5])
     columns = [name for name in whole.columns if name not in ("run", "hash")]
     assert read[columns].reset_index(drop=True).equals(short[columns])

@@ -11,15 +11,17 @@ import torch
 from conftest import QUIET, run_of
 from synthetic import call_script
 
-from bayes_pruning import decisions, replay, results
-from bayes_pruning.columns import COLUMNS
-from bayes_pruning.datasets import Dataset
-from bayes_pruning.decisions import Comparison, Decision, decide
-from bayes_pruning.errors import UserError
-from bayes_pruning.logged import read_metrics
-from bayes_pruning.pruning import Evidence, alternate, matched_rate, never_after
-from bayes_pruning.replay import Reading
-from bayes_pruning.training import Trainer
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.data.datasets import Dataset
+from bayes_pruning.pruning import decision as decisions
+from bayes_pruning.pruning.decision import Comparison, Decision, decide
+from bayes_pruning.pruning.masks import Evidence, alternate, matched_rate, never_after
+from bayes_pruning.results import frame
+from bayes_pruning.results.run_records import read_metrics
+from bayes_pruning.studies import replay
+from bayes_pruning.studies.replay import Reading
+from bayes_pruning.training.metrics import COLUMNS
+from bayes_pruning.training.trainer import Trainer
 
 PAPER = Reading("sum", "sum", 0.5, 1.0)
 script = pytest.fixture(call_script)
@@ -72,8 +74,8 @@ def test_the_ledger_says_what_was_compared_and_decided(
             terms = entry.log_likelihood_before, entry.log_prior_before, entry.log_likelihood, entry.log_prior
             assert None not in terms
             assert entry.tested == pytest.approx(terms[2] + terms[3] - terms[0] - terms[1], abs=1e-6)  # type: ignore[operator]
-    results.publish(tmp_path, tmp_path / "archive.parquet")
-    assert results.load_ledgers(tmp_path / "archive.parquet") == results.load_ledgers(tmp_path) == {folder.name: ledger}
+    frame.publish(tmp_path, tmp_path / "archive.parquet")
+    assert frame.load_ledgers(tmp_path / "archive.parquet") == frame.load_ledgers(tmp_path) == {folder.name: ledger}
     code, printed = script("replay_decisions.py", tmp_path, "--beta", "0.1,0.5")
     assert code == 0
     assert printed.count("1 of 1") >= 1

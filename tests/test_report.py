@@ -10,8 +10,10 @@ from fixtures import raw_rows, rewrite_summary, summary
 from needs import CHROMIUM
 from synthetic import PROTOCOL, assert_one_sentence_each, frame, runs
 
-from bayes_pruning import claims, report, results
-from bayes_pruning.figures import catalogue
+from bayes_pruning.figures.catalogue import catalogue
+from bayes_pruning.results import frame as results
+from bayes_pruning.studies import report
+from bayes_pruning.studies.claims import verdicts
 
 FLAGS = (
     "--headless",
@@ -191,12 +193,12 @@ def test_what_made_it_is_there_and_escaped(text, as_mnist):
     assert PROTOCOL in text
     assert "bayes_pruning 0." in text
     assert "matplotlib 3." in text
-    assert claims.summary(claims.check(as_mnist)) in text
+    assert verdicts.summary(verdicts.check(as_mnist)) in text
 
 
 def test_every_finding_is_in_the_page(text, as_mnist):
     told = [attributes["data-verdict"] for attributes in Page(text).of("tr") if "data-verdict" in attributes]
-    assert told == [finding.verdict.outcome for finding in claims.check(as_mnist)]
+    assert told == [finding.verdict.outcome for finding in verdicts.check(as_mnist)]
 
 
 def test_sweep_command_names_what_the_runs_are():
@@ -252,7 +254,7 @@ def test_the_page_works_offline_in_a_browser(text, as_mnist, tmp_path, width):
     assert len(found["filtered"]) == 6 * 2
     assert all("Bayes" in row and "90%" in row for row in found["filtered"])
     assert found["present"] == 9
-    outcomes = [finding.verdict.outcome for finding in claims.check(as_mnist)]
+    outcomes = [finding.verdict.outcome for finding in verdicts.check(as_mnist)]
     for outcome, shown in found["verdicts"].items():
         assert 0 < len(shown) < len(outcomes)  # some are shown, and not all
         assert shown == [outcome] * outcomes.count(outcome)

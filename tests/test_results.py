@@ -11,11 +11,12 @@ import pytest
 from fixtures import raw_rows, rewrite_summary, summary, unpack
 from omegaconf import OmegaConf
 
-from bayes_pruning import archive, results
-from bayes_pruning.columns import COLUMNS, WHOLE
-from bayes_pruning.errors import UserError
-from bayes_pruning.logged import protocol_text
-from bayes_pruning.readings import choose, protocols
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.results import archive
+from bayes_pruning.results import frame as results
+from bayes_pruning.results.run_records import protocol_text
+from bayes_pruning.results.selection import choose, protocols
+from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
 IDENTITY = ["run", "hash", "dataset", "model", "pruner", "target_sparsity", "seed", "protocol", "epochs"]
 FIXTURE_PROTOCOL = "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)"
@@ -79,7 +80,9 @@ def test_frame_is_sorted_by_identity_then_epoch(runs):
 
 
 def test_reading_results_does_not_import_torch_or_wandb():
-    code = "import sys, bayes_pruning.script, bayes_pruning.table_formats; print({'torch', 'wandb'} & set(sys.modules))"
+    code = (
+        "import sys, bayes_pruning.script, bayes_pruning.studies.formats; print({'torch', 'wandb'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 

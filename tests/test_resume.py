@@ -7,10 +7,10 @@ import pytest
 import torch
 from conftest import run_of
 
-from bayes_pruning import checkpoint
-from bayes_pruning.config import RunConfig
-from bayes_pruning.datasets import Dataset, Split
-from bayes_pruning.training import Trainer
+from bayes_pruning.config.schema import RunConfig
+from bayes_pruning.data.datasets import Dataset, Split
+from bayes_pruning.runs import checkpoint
+from bayes_pruning.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 EPOCHS = 5

@@ -20,11 +20,12 @@ from conftest import ONE_THREAD, QUIET, ROOT, composed, run_of
 from faults.contents import contents
 from safetensors.torch import load_file
 
-from bayes_pruning import checkpoint, execute, files, runs, training
-from bayes_pruning.columns import COLUMNS, Metrics
-from bayes_pruning.config import run_config
-from bayes_pruning.errors import UserError
-from bayes_pruning.reporting import Display
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.schema import run_config
+from bayes_pruning.runs import checkpoint, files, run_folder, train
+from bayes_pruning.runs.progress import Display
+from bayes_pruning.training import trainer as training
+from bayes_pruning.training.metrics import COLUMNS, Metrics
 
 SMALL = ("dataset=mnist_5k", "sparsity=0.9", *QUIET)
 ONE_WORKER, TWO_WORKERS = "hydra.launcher.workers=1", "hydra.launcher.workers=2"
@@ -42,11 +43,11 @@ def finished(few_digits: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An output_dir with the finished run TINY; not to be written to."""
     output = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bayes_pruning.datasets.load", lambda *_: few_digits)
-        [outcome] = execute.train_stack(
-            [execute.job_of(composed(*TINY, f"output_dir={output}"))], Display("none", 2), execute.Clock(None)
+        patch.setattr("bayes_pruning.data.datasets.load", lambda *_: few_digits)
+        [outcome] = train.train_stack(
+            [train.job_of(composed(*TINY, f"output_dir={output}"))], Display("none", 2), train.Clock(None)
         )
-    assert outcome.status == execute.FINISHED
+    assert outcome.status == train.FINISHED
     return output
 
 
@@ -203,13 +204,13 @@ def test_max_minutes_ends_at_an_epoch_and_the_next_start_goes_on(
 
     run = (*TINY[:-1], "epochs=4")
     with monkeypatch.context() as patch:
-        patch.setattr(execute.time, "monotonic", lambda: now[0])
+        patch.setattr(train.time, "monotonic", lambda: now[0])
         patch.setattr(training.Trainer, "run_epoch", slowly)
         code, printed = command(*run, f"output_dir={tmp_path / 'a'}", "max_minutes=1")
     assert not code
     assert "max_minutes was reached after epoch 2" in printed
     folder = only_folder(tmp_path / "a")
-    assert not runs.is_finished(folder)
+    assert not run_folder.is_finished(folder)
     assert len(pd.read_csv(folder / "metrics.csv")) == 2
     code, printed = command(*run, f"output_dir={tmp_path / 'a'}")
     assert not code
@@ -264,7 +265,7 @@ def test_a_checkpoint_that_can_not_be_used_is_refused_and_left_as_it_is(
     assert sentence in code
     assert f"remove {path} to start the run anew" in code
     assert path.read_bytes() == damaged
-    assert not runs.is_finished(path.parent)
+    assert not run_folder.is_finished(path.parent)
 
 
 @pytest.mark.usefixtures("digits_only")
@@ -316,7 +317,7 @@ def test_a_damaged_summary_is_one_sentence(damaged: bytes, output: Path) -> None
     summary = only_folder(output) / "summary.json"
     summary.write_bytes(damaged)
     with pytest.raises(UserError) as caught:
-        runs.final_metrics(summary.parent)
+        run_folder.final_metrics(summary.parent)
     assert str(caught.value).startswith(f"{summary} can not be read")
     assert str(caught.value).endswith("remove it, and the same command writes it anew.")
 
@@ -350,10 +351,10 @@ def test_a_folder_whose_config_does_not_match_its_hash_is_refused(command: Comma
 def test_two_processes_can_not_write_one_folder(tmp_path: Path) -> None:
     config = composed("dataset=mnist_5k", "epochs=1")
     with (
-        runs.RunFolder(run_config(config), tmp_path, config, None),
+        run_folder.RunFolder(run_config(config), tmp_path, config, None),
         pytest.raises(Exception, match="being written by another process"),
     ):
-        runs.RunFolder(run_config(config), tmp_path, config, None)
+        run_folder.RunFolder(run_config(config), tmp_path, config, None)
 
 
 def test_numbers_read_back_exactly(tmp_path: Path) -> None:
@@ -361,7 +362,7 @@ def test_numbers_read_back_exactly(tmp_path: Path) -> None:
     awkward = [0.1 + 0.2, 1e-300, -123456.78901234567, 5e-324, 2**53 + 1.0, 1 / 3]
     values = dict(zip(COLUMNS[1:], [*awkward, *awkward, *awkward], strict=False)) | {"epoch": 1, "pruned": 1}
     config = composed(*TINY)
-    with runs.RunFolder(run_config(config), tmp_path, config, None) as folder:
+    with run_folder.RunFolder(run_config(config), tmp_path, config, None) as folder:
         folder.progress()
         folder.save_epoch([Metrics(**values)], [], None)
     with (folder.path / "metrics.csv").open(newline="") as file:

@@ -10,16 +10,17 @@ from conftest import composed, run_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayes_pruning import laplace, models
-from bayes_pruning.config import run_config
-from bayes_pruning.datasets import Dataset
-from bayes_pruning.errors import ConfigError
-from bayes_pruning.network import Network
-from bayes_pruning.pruning import Layer, masks, snip
-from bayes_pruning.pruning import evidence as evidence_saliency
-from bayes_pruning.schedules import Plan, evidence, gradual, iterative, one_shot
-from bayes_pruning.streams import generator
-from bayes_pruning.training import Trainer
+from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.random_streams import generator
+from bayes_pruning.config.schema import run_config
+from bayes_pruning.data.datasets import Dataset
+from bayes_pruning.models import networks
+from bayes_pruning.pruning import laplace
+from bayes_pruning.pruning.masks import Layer, masks, snip
+from bayes_pruning.pruning.masks import evidence as evidence_saliency
+from bayes_pruning.pruning.network import Network
+from bayes_pruning.pruning.schedules import Plan, evidence, gradual, iterative, one_shot
+from bayes_pruning.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 SCHEDULED = ("gradual", "gradual_global", "gradual_snip", "gradual_evidence", "one_shot", "iterative", "bayes_schedule")
@@ -34,9 +35,9 @@ def plan(epoch: int, sparsity: float = 0.9, current: float = 0.0, factor: Any = 
 
 
 def network_of(data: Dataset, seed: int = 0) -> Network:
-    model = models.build(run_of().model, data.shape, 10, seed)
+    model = networks.build(run_of().model, data.shape, 10, seed)
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    return Network(model, parameters, tuple(models.prunable(model)), data.train.images, data.train.labels, seed, 1)
+    return Network(model, parameters, tuple(networks.prunable(model)), data.train.images, data.train.labels, seed, 1)
 
 
 @pytest.mark.parametrize("pruner", SCHEDULED)

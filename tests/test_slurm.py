@@ -21,9 +21,11 @@ from submitit.core.utils import JobPaths, UncompletedJobError
 from test_sweep import SWEEP, Recorder
 
 import hydra_plugins.bayes_pruning
-from bayes_pruning import datasets, logged, runs
-from bayes_pruning.errors import ConfigError
-from bayes_pruning.paths import conf_dir
+from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.paths import conf_dir
+from bayes_pruning.data import datasets
+from bayes_pruning.results import run_records
+from bayes_pruning.runs import run_folder
 from hydra_plugins.bayes_pruning import _slurm_queue
 from hydra_plugins.bayes_pruning._slurm_settings import slurm_settings
 
@@ -119,7 +121,7 @@ def test_a_cancelled_task_of_an_array_job_is_resumed_by_the_same_command(sweep: 
     assert not code
     assert "2 finished, 2 stopped" in printed
     assert "ended in state CANCELLED" in printed
-    _, incomplete = logged.read_folders(sweep.folder / "there")
+    _, incomplete = run_records.read_folders(sweep.folder / "there")
     assert [reason for _, reason in incomplete] == ["not finished: 1 epoch so far"] * 2
     code, printed = sweep.on_slurm()
     assert not code
@@ -188,7 +190,7 @@ def test_hydras_submitit_launcher_trains_one_run_a_task(command: Command, tmp_pa
     arguments = ("hydra/launcher=submitit_slurm", "pruner=random", "sparsity=0.73,0.31", f"output_dir={tmp_path}")
     code, _ = command(*SWEEP, *arguments)
     assert not code
-    found, incomplete = logged.read_folders(tmp_path)
+    found, incomplete = run_records.read_folders(tmp_path)
     assert sorted(run.target_sparsity for run in found) == [0.31, 0.73]
     assert not incomplete
 
@@ -258,7 +260,7 @@ def test_without_a_gpu_here_the_size_of_its_stacks_has_to_be_said(
 
 def task_of(folder: Path, tmp_path: Path) -> tuple[_slurm_queue.SlurmTask, Path, Path]:
     """A task that trained a finished run and one that has not begun."""
-    [finished, *_] = [path for path in folder.iterdir() if runs.is_finished(path)]
+    [finished, *_] = [path for path in folder.iterdir() if run_folder.is_finished(path)]
     unfinished = tmp_path / "unfinished"
     return _slurm_queue.SlurmTask("7_0", (finished, unfinished), JobPaths(tmp_path, "7_0")), finished, unfinished
 

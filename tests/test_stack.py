@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bayes_pruning import layers, models
-from bayes_pruning.errors import UserError
-from bayes_pruning.stack import Stack
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.engine import layers
+from bayes_pruning.engine.stack import Stack
+from bayes_pruning.models import networks as models
 
 CPU = torch.device("cpu")
 SHAPE = (1, 8, 8)

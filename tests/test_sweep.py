@@ -20,8 +20,10 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from test_runs import contents
 
-from bayes_pruning import capacity, planning, training
-from bayes_pruning.paths import conf_dir
+from bayes_pruning.config.paths import conf_dir
+from bayes_pruning.engine import capacity
+from bayes_pruning.runs import planning
+from bayes_pruning.training import trainer
 from hydra_plugins.bayes_pruning.composer import Composer
 
 SWEEP = ("-m", "dataset=mnist_5k", "epochs=2", *QUIET)
@@ -93,9 +95,9 @@ def test_a_member_that_fails_is_named_and_the_others_finish(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One member's weights become NaN, another's folder vanishes."""
-    run_epoch = training.Trainer.run_epoch
+    run_epoch = trainer.Trainer.run_epoch
 
-    def sabotage(self: training.Trainer) -> Any:
+    def sabotage(self: trainer.Trainer) -> Any:
         if self.epoch == 1:
             for member, run in enumerate(self.runs):
                 if run.seed == 1:
@@ -105,7 +107,7 @@ def test_a_member_that_fails_is_named_and_the_others_finish(
                     shutil.rmtree(gone)
         return run_epoch(self)
 
-    monkeypatch.setattr(training.Trainer, "run_epoch", sabotage)
+    monkeypatch.setattr(trainer.Trainer, "run_epoch", sabotage)
     code, _ = command(*SWEEP, "pruner=random", "seed=range(0,4)", f"output_dir={tmp_path}")
     assert "2 of 4 jobs failed" in code
     assert "the training loss became nan in epoch 2" in code
@@ -122,16 +124,16 @@ def test_a_member_that_fails_is_named_and_the_others_finish(
 def test_a_stack_too_large_for_memory_is_split(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_epoch = training.Trainer.run_epoch
+    run_epoch = trainer.Trainer.run_epoch
     sizes = []
 
-    def limited(self: training.Trainer) -> Any:
+    def limited(self: trainer.Trainer) -> Any:
         sizes.append(len(self.runs))
         if len(self.runs) > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
         return run_epoch(self)
 
-    monkeypatch.setattr(training.Trainer, "run_epoch", limited)
+    monkeypatch.setattr(trainer.Trainer, "run_epoch", limited)
     arguments = ("pruner=random", "seed=range(0,5)", "hydra.launcher.workers=1", f"output_dir={tmp_path}")
     assert not command(*SWEEP, *arguments)[0]
     assert sizes == [5, 2, 2, 3, 1, 1, 2, 2]
@@ -141,9 +143,9 @@ def test_a_stack_too_large_for_memory_is_split(
 def test_members_follow_the_memory_at_hand() -> None:
     import torch
 
-    from bayes_pruning import models
+    from bayes_pruning.models import networks
 
-    size = capacity.footprint(models.fcn((1, 28, 28), 10, [256, 128]), (1, 28, 28))
+    size = capacity.footprint(networks.fcn((1, 28, 28), 10, [256, 128]), (1, 28, 28))
     assert size.parameters == 784 * 256 + 256 + 256 * 128 + 128 + 1280 + 10
     assert (size.largest_parameter, size.largest_activation) == (784 * 256, 784)
     cpu = torch.device("cpu")
@@ -208,7 +210,7 @@ def _choices(text: str) -> list[str]:
 
 
 def _hash(values: dict[str, Any]) -> str:
-    from bayes_pruning.config import run_config
+    from bayes_pruning.config.schema import run_config
 
     return run_config(values).hash()
 

@@ -6,18 +6,19 @@ import random
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import scipy.stats
 from fixtures import raw_rows, rewrite_summary, unpack
+from synthetic import script_path
 
-from bayes_pruning import results, script, tables
-from bayes_pruning.readings import choose
-from bayes_pruning.statistics import paired_difference, summarise
-from bayes_pruning.table_formats import FORMATS, csv_text, latex, markdown, percent
+from bayes_pruning import script
+from bayes_pruning.results import frame as results
+from bayes_pruning.results.selection import choose
+from bayes_pruning.results.statistics import paired_difference, summarise
+from bayes_pruning.studies import table1
+from bayes_pruning.studies.formats import FORMATS, csv_text, latex, markdown, percent
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 METHODS = ("random", "bayes_random", "magnitude", "bayes_magnitude")
 
 
@@ -91,12 +92,12 @@ def test_pairs_are_matched_by_seed_and_only_shared_seeds_count():
 @pytest.mark.parametrize(
     ("accuracy", "column", "measured"),
     [
-        (tables.BEFORE, "test_accuracy", "sparsity_before"),
-        (tables.AFTER, "pruned_test_accuracy", "sparsity"),
+        (table1.BEFORE, "test_accuracy", "sparsity_before"),
+        (table1.AFTER, "pruned_test_accuracy", "sparsity"),
     ],
 )
 def test_every_cell_is_mean_sd_and_n_of_the_last_epoch(runs, frame, accuracy, column, measured):
-    found = cells(tables.build(frame, accuracy))
+    found = cells(table1.build(frame, accuracy))
     assert set(found) == {("none", 0.0)} | {(method, sparsity) for method in METHODS for sparsity in (0.5, 0.9)}
     for (pruner, sparsity), cell in found.items():
         a, b = last_values(runs, pruner, sparsity, column)
@@ -109,7 +110,7 @@ def test_every_cell_is_mean_sd_and_n_of_the_last_epoch(runs, frame, accuracy, co
 
 
 def test_comparison_is_the_paired_difference_to_the_twin(runs, frame):
-    found = tables.compare(frame, tables.twins(frame))
+    found = table1.compare(frame, table1.twins(frame))
     assert [(c.sparsity, c.method, c.twin) for c in found] == [
         (sparsity, f"bayes_{twin}", twin) for sparsity in (0.5, 0.9) for twin in ("random", "magnitude")
     ]
@@ -126,7 +127,7 @@ def test_comparison_is_the_paired_difference_to_the_twin(runs, frame):
 
 
 def test_paper_table_is_complete_and_as_printed():
-    paper = tables.paper_values()
+    paper = table1.paper_values()
     assert len(paper) == 126
     assert paper["mnist", "fcn", "none", 0.0] == 0.9782
     assert paper["mnist", "fcn", "bayes_magnitude", 0.75] == 0.9812
@@ -136,7 +137,7 @@ def test_paper_table_is_complete_and_as_printed():
 
 
 def test_rows_are_those_of_the_paper_with_its_values_and_our_difference(as_mnist):
-    rows = tables.build(as_mnist, tables.BEFORE)
+    rows = table1.build(as_mnist, table1.BEFORE)
     assert [(row.dataset, row.model, row.sparsity) for row in rows] == [
         (dataset, model, sparsity)
         for dataset in ("mnist", "fashion_mnist", "cifar10")
@@ -153,10 +154,10 @@ def test_missing_runs_are_missing_not_filled_in(frame):
     gone = (frame["pruner"] == "magnitude") & (frame["target_sparsity"] == 0.9)
     gone |= (frame["pruner"] == "bayes_random") & (frame["target_sparsity"] == 0.5) & (frame["seed"] == 1)
     less = frame[~gone]
-    found = cells(tables.build(less, tables.BEFORE))
+    found = cells(table1.build(less, table1.BEFORE))
     assert found["magnitude", 0.9].ours is found["magnitude", 0.9].sparsity is None
     assert found["bayes_random", 0.5].ours.n == 1
-    compared = {(c.method, c.sparsity): c.differences["after"] for c in tables.compare(less, tables.twins(less))}
+    compared = {(c.method, c.sparsity): c.differences["after"] for c in table1.compare(less, table1.twins(less))}
     assert compared["bayes_magnitude", 0.9] is None
     assert compared["bayes_random", 0.5].n == 1
     text = markdown(less, True)
@@ -167,7 +168,7 @@ def test_missing_runs_are_missing_not_filled_in(frame):
 
 def test_a_researchers_own_pruner_gets_a_column(frame):
     own = frame[frame["pruner"] == "random"].assign(pruner="bayes_own")
-    rows = tables.build(own, tables.BEFORE)
+    rows = table1.build(own, table1.BEFORE)
     assert list(rows[0].methods) == [*METHODS, "bayes_own"]
     assert rows[0].methods["bayes_own"].ours.n == 2
     assert rows[0].unpruned.ours is None
@@ -246,7 +247,7 @@ def test_csv_has_every_cell_in_full(runs, as_mnist):
 
 def call(name, monkeypatch, *arguments):
     """Run a script as `python scripts/NAME ARGUMENTS` would, in this process."""
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, script_path(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
@@ -329,7 +330,7 @@ def test_filters_need_the_server_and_json(runs, monkeypatch):
 
 
 def test_an_error_leaves_with_status_1_and_no_stack_trace(tmp_path):
-    command = [sys.executable, str(SCRIPTS / "make_table.py"), "nowhere"]
+    command = [sys.executable, str(script_path("make_table.py")), "nowhere"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout == ""

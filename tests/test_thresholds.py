@@ -8,10 +8,10 @@ from synthetic import PROTOCOL, frame
 from test_ranking import cell as ranked
 from test_ranking import two_readings  # noqa: F401
 
-from bayes_pruning import ranking
-from bayes_pruning.claim_rules import CLAIMS, FAILS, HOLDS, UNDECIDED
-from bayes_pruning.claims import OUTCOMES
-from bayes_pruning.curves import Cells
+from bayes_pruning.results.cells import Cells
+from bayes_pruning.studies import ranking
+from bayes_pruning.studies.claims.rules import CLAIMS, FAILS, HOLDS, UNDECIDED
+from bayes_pruning.studies.claims.verdicts import OUTCOMES
 
 
 def runs(cell: str, **options: Any) -> Any:

@@ -18,11 +18,11 @@ from conftest import ROOT, composed
 from faults.wandb_troubles import NOBODY, RefusingStub
 from omegaconf import OmegaConf
 
-from bayes_pruning import mirror, tracking
-from bayes_pruning.columns import Metrics
-from bayes_pruning.config import run_config
-from bayes_pruning.errors import ConfigError
-from bayes_pruning.runs import git_commit
+from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.schema import run_config
+from bayes_pruning.runs import tracking, wandb_process
+from bayes_pruning.runs.run_folder import git_commit
+from bayes_pruning.training.metrics import Metrics
 
 AWKWARD = (1 / 3, 0.1 + 0.2, 5e-324, 1.7976931348623157e308, -1848.1415166644438, 1e-7, 2.0, 123456789.12345679)
 
@@ -147,7 +147,7 @@ def script(tmp_path: Path, mode: str, body: str) -> list[str]:
     lines = [
         "import os, signal, sys; from pathlib import Path",
         f"sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]",
-        "from omegaconf import OmegaConf; from bayes_pruning import execute, tracking",
+        "from omegaconf import OmegaConf; from bayes_pruning.runs import train, tracking",
         "from test_tracking import metrics, opened",
         f"before = dict(os.environ); config = OmegaConf.load({str(config)!r})",
         "tracker = opened(config, 'a'); tracker.log(metrics(1)); tracker.log(metrics(2))",
@@ -230,7 +230,7 @@ def test_a_server_that_can_not_be_used_is_asked_once_however_many_runs_there_are
 ) -> None:
     asked: list[object] = []
     monkeypatch.setattr("wandb.login", lambda **options: asked.append(options))
-    runs = mirror.Mirror()
+    runs = wandb_process.Mirror()
     assert [runs._server_answers() for _ in range(100)] == [False] * 100
     assert asked == [{"prompt": False, "verify": True}]
     assert capsys.readouterr().out.count("\n") == 1

@@ -8,15 +8,17 @@ import pytest
 import torch
 from conftest import run_of
 
-from bayes_pruning import laplace, models, training
-from bayes_pruning.columns import Metrics
-from bayes_pruning.config import RunConfig
-from bayes_pruning.datasets import Dataset, Split
-from bayes_pruning.paths import conf_dir
-from bayes_pruning.posterior import log_likelihood, log_prior
-from bayes_pruning.pruning import GATES, Evidence, masks
-from bayes_pruning.streams import generator
-from bayes_pruning.training import Trainer
+from bayes_pruning.config.paths import conf_dir
+from bayes_pruning.config.random_streams import generator
+from bayes_pruning.config.schema import RunConfig
+from bayes_pruning.data.datasets import Dataset, Split
+from bayes_pruning.models import networks
+from bayes_pruning.pruning import laplace
+from bayes_pruning.pruning.masks import GATES, Evidence, masks
+from bayes_pruning.pruning.posterior import log_likelihood, log_prior
+from bayes_pruning.training import trainer as training
+from bayes_pruning.training.metrics import Metrics
+from bayes_pruning.training.trainer import Trainer
 
 PRUNERS = ("none", "random", "bayes_random", "magnitude", "bayes_magnitude")
 CPU = torch.device("cpu")
@@ -206,12 +208,12 @@ def test_runs_of_one_seed_share_initial_weights_and_batches_whatever_their_prune
 def test_initial_weights_depend_on_the_seed_alone() -> None:
     config = dict(run_of().model)
     torch.manual_seed(5)
-    first = models.build(config, (1, 28, 28), 10, seed=3)
+    first = networks.build(config, (1, 28, 28), 10, seed=3)
     state = torch.get_rng_state()
-    second = models.build(config, (1, 28, 28), 10, seed=3)
+    second = networks.build(config, (1, 28, 28), 10, seed=3)
     assert torch.equal(state, torch.get_rng_state())  # and they leave PyTorch's own stream alone
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
-    other = models.build(config, (1, 28, 28), 10, seed=4)
+    other = networks.build(config, (1, 28, 28), 10, seed=4)
     assert not any(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 

@@ -15,10 +15,11 @@ from conftest import ROOT
 from test_tracking import job, metrics, opened
 from wandb_stub import ENTITY, Stub
 
-from bayes_pruning import results, tracking
-from bayes_pruning.columns import Metrics
-from bayes_pruning.config import run_config
-from bayes_pruning.runs import RunFolder
+from bayes_pruning.config.schema import run_config
+from bayes_pruning.results import frame
+from bayes_pruning.runs import tracking
+from bayes_pruning.runs.run_folder import RunFolder
+from bayes_pruning.training.metrics import Metrics
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +65,7 @@ def test_uploaded_runs_are_read_back_as_they_are_on_disk(tmp_path: Path, monkeyp
     write_run(tmp_path, "pruner=magnitude", "sparsity=0.9", "seed=2")
     write_run(tmp_path, "pruner=none", "model=cnn")
     tracking.close()
-    disk = results.load(tmp_path).frame
+    disk = frame.load(tmp_path).frame
     assert len(disk) == 9
     with Stub() as stub:
         stub.refuse = {bad}
@@ -80,8 +81,8 @@ def test_uploaded_runs_are_read_back_as_they_are_on_disk(tmp_path: Path, monkeyp
         import wandb
 
         wandb.teardown()  # this process may have used it with another server
-        server = results.load_wandb(f"{ENTITY}/bayes_pruning", {"group": "trio"})
-        one = results.load_wandb(f"{ENTITY}/bayes_pruning", {"config.pruner.name": "magnitude"})
+        server = frame.load_wandb(f"{ENTITY}/bayes_pruning", {"group": "trio"})
+        one = frame.load_wandb(f"{ENTITY}/bayes_pruning", {"config.pruner.name": "magnitude"})
     assert server.incomplete == []
     pd.testing.assert_frame_equal(server.frame, disk, check_exact=True)
     pd.testing.assert_frame_equal(

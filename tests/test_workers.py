@@ -19,10 +19,12 @@ from faults.contents import contents
 from faults.wandb_troubles import descendants
 from test_sweep import Recorder
 
-from bayes_pruning import capacity, device, planning, reporting, runs, tracking, training, workers
-from bayes_pruning.config import RunConfig
-from bayes_pruning.errors import ConfigError
-from bayes_pruning.execute import Clock, job_of
+from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.schema import RunConfig
+from bayes_pruning.engine import capacity, device
+from bayes_pruning.runs import planning, progress, run_folder, tracking, workers
+from bayes_pruning.runs.train import Clock, job_of
+from bayes_pruning.training import trainer as training
 
 RUN = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=100", *QUIET)
 SWEEP = ("-m", *RUN, "epochs=3", "pruner=random", "protocol.regrow=true,false", "seed=0,1,2", "sparsity=0.9")
@@ -33,7 +35,7 @@ Command = Callable[..., tuple[Any, str]]
 @pytest.fixture(autouse=True)
 def _few_digits(few_digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few hundred digits instead of 5,000; workers are forked and see what a test has replaced."""
-    monkeypatch.setattr("bayes_pruning.datasets.load", lambda *_: few_digits)
+    monkeypatch.setattr("bayes_pruning.data.datasets.load", lambda *_: few_digits)
 
 
 def before_epoch(act: Callable[[training.Trainer], Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +110,7 @@ def test_a_worker_that_dies_fails_its_own_members_and_the_same_command_goes_on(
     assert line.endswith(reason)
     assert "3 finished, 1 failed" in printed
     [died] = tmp_path.glob("a/*seed1*")
-    assert runs.epochs_done(died) == 1
+    assert run_folder.epochs_done(died) == 1
     assert "1 finished, 3 skipped" in command(*stacks, f"output_dir={tmp_path / 'a'}")[1]
     assert not command(*stacks[:-1], ONE, f"output_dir={tmp_path / 'b'}")[0]
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
@@ -144,7 +146,7 @@ def test_ctrl_c_ends_the_workers_in_order_and_the_next_start_goes_on(
             time.sleep(60)  # the signal ends it
 
     with monkeypatch.context() as patch:
-        patch.setattr(reporting.Display, "epoch", interrupt)
+        patch.setattr(progress.Display, "epoch", interrupt)
         before_epoch(slow_after_one, patch)
         assert command(*SWEEP, TWO, f"output_dir={tmp_path / 'a'}")[0] == 130
     assert not Path(f"/proc/{note.read_text()}").exists()
@@ -184,7 +186,7 @@ def test_there_is_one_clock(command: Command, tmp_path: Path, monkeypatch: pytes
         code, printed = command(*stacks, f"max_minutes={1.5 / 60}")
     assert not code
     assert "4 stopped" in printed
-    assert sorted(runs.epochs_done(folder) for folder in tmp_path.iterdir()) == [1, 1]
+    assert sorted(run_folder.epochs_done(folder) for folder in tmp_path.iterdir()) == [1, 1]
     assert "4 finished" in command(*stacks)[1]
 
 
@@ -239,7 +241,7 @@ def test_callbacks_fire_in_this_process(command: Command, tmp_path: Path) -> Non
 
 def test_a_worker_takes_the_cores_that_its_process_may_use() -> None:
     program = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-    program += "from bayes_pruning.workers import seats; print(seats(None, 'cpu'), seats(3, 'cpu'))"
+    program += "from bayes_pruning.runs.workers import seats; print(seats(None, 'cpu'), seats(3, 'cpu'))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[None] [None, None, None]\n"
 

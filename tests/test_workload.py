@@ -9,12 +9,13 @@ from conftest import composed
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bayes_pruning import models, workload
-from bayes_pruning.workload import Cost
+from bayes_pruning.engine import workload
+from bayes_pruning.engine.workload import Cost
+from bayes_pruning.models import networks
 
 
 def network(model: str, dataset: str) -> nn.Module:
-    return models.build(composed(f"model={model}").model, workload.DATA[dataset][0], 10, seed=0)
+    return networks.build(composed(f"model={model}").model, workload.DATA[dataset][0], 10, seed=0)
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
@@ -54,7 +55,7 @@ def test_bytes_by_hand() -> None:
 
 
 def test_an_epoch_counts_the_smaller_last_batch_and_both_scores() -> None:
-    shape, module = (1, 8, 8), models.fcn((1, 8, 8), 10, [5])
+    shape, module = (1, 8, 8), networks.fcn((1, 8, 8), 10, [5])
     step = [workload.training_step(module, shape, size) for size in (4, 2)]
     scores = workload.evaluation(module, shape, 10 + 3, passes=2 + 1)
     cost: Any = workload.epoch(module, shape, 10, 3, batch_size=4, rows=8)

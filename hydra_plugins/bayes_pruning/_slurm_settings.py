@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from bayes_pruning.errors import ConfigError, one_of
+from bayes_pruning.config.errors import ConfigError, one_of
 
 SHORTEST_MINUTES = 5  # submitit has Slurm warn a task 90 s before its time is up, and Slurm may do so 60 s too early
 WHOLE = {"timeout_min": SHORTEST_MINUTES, "max_timeouts": 0, "array_parallelism": 1}  # field: least value

@@ -11,7 +11,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 
-from bayes_pruning.errors import RunFailed, UserError
+from bayes_pruning.config.errors import RunFailed, UserError
 from hydra_plugins.bayes_pruning.composer import Composer
 
 
@@ -56,7 +56,7 @@ class GridSweeper(BasicSweeper):
         return results
 
     def _check(self, jobs: Sequence[Sequence[str]]) -> None:
-        from bayes_pruning.config import run_config
+        from bayes_pruning.config.schema import run_config
 
         assert self.hydra_context is not None
         assert self.config is not None

@@ -23,7 +23,7 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
-from bayes_pruning.errors import ConfigError, UserError, one_of
+from bayes_pruning.config.errors import ConfigError, UserError, one_of
 
 NUMBER_GROUPS = {"sparsity": "a number from 0 to 1", "seed": "a whole number of at least 0"}
 OWN_GROUPS = ("dataset", "model", "pruner", "protocol", "experiment")

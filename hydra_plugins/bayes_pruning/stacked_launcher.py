@@ -11,7 +11,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from bayes_pruning.errors import ConfigError, RunFailed, UserError
+from bayes_pruning.config.errors import ConfigError, RunFailed, UserError
 from hydra_plugins.bayes_pruning._slurm_settings import slurm_settings
 from hydra_plugins.bayes_pruning.composer import Composer, without_hydra
 
@@ -46,8 +46,8 @@ class StackedLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         # torch takes seconds to import, and Hydra imports every plugin at its start
-        from bayes_pruning import sweep, workers
-        from bayes_pruning.execute import FAILED, Job
+        from bayes_pruning.runs import sweep, workers
+        from bayes_pruning.runs.train import FAILED, Job
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)

@@ -18,23 +18,25 @@ class StatusLauncher(Launcher):
         self.context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from bayes_pruning import runs  # torch takes seconds to import, and Hydra imports every plugin at its start
-        from bayes_pruning.config import run_config
+        from bayes_pruning.config.schema import run_config
+        from bayes_pruning.runs import run_folder
 
         composer = Composer(self.context.config_loader, self.config)
         configs = [composer.values(overrides) for overrides in job_overrides]
-        folders = {runs.folder_of(run_config(values), values["output_dir"]): run_config(values) for values in configs}
+        folders = {
+            run_folder.folder_of(run_config(values), values["output_dir"]): run_config(values) for values in configs
+        }
         states: dict[str, int] = dict.fromkeys(("finished", "cut short", "failed", "missing"), 0)
         for folder, run in folders.items():
             failure = folder / "failure.json"
-            if runs.is_finished(folder):
+            if run_folder.is_finished(folder):
                 states["finished"] += 1
             elif failure.exists():
                 states["failed"] += 1
                 print(f"{folder} failed: {json.loads(failure.read_text())['reason']}")
             elif folder.exists():
                 states["cut short"] += 1
-                print(f"{folder} was cut short after epoch {runs.epochs_done(folder)} of {run.epochs}")
+                print(f"{folder} was cut short after epoch {run_folder.epochs_done(folder)} of {run.epochs}")
             else:
                 states["missing"] += 1
         print(f"{len(folders)} runs: " + ", ".join(f"{count} {state}" for state, count in states.items()))

@@ -18,8 +18,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from bayes_pruning import datasets
-from bayes_pruning.paths import conf_dir
+from bayes_pruning.config.paths import conf_dir
+from bayes_pruning.data import datasets
 from faults import attempts, moments
 from faults.contents import contents
 

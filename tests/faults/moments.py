@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bayes_pruning import files
-from bayes_pruning.evaluation import Evaluator
-from bayes_pruning.stack import Stack
+from bayes_pruning.engine.stack import Stack
+from bayes_pruning.runs import files
+from bayes_pruning.training.evaluation import Evaluator
 
 PHASE_OF_FILE = {
     "config.yaml": "start",

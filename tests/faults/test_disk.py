@@ -11,9 +11,11 @@ import pytest
 from conftest import QUIET, composed
 from needs import need
 
-from bayes_pruning import checkpoint, files, logged, runs, training
-from bayes_pruning.config import run_config
-from bayes_pruning.errors import UserError
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.schema import run_config
+from bayes_pruning.results import run_records
+from bayes_pruning.runs import checkpoint, files, run_folder
+from bayes_pruning.training import trainer
 from faults.contents import contents
 from faults.small_disk import SmallDisk
 
@@ -36,7 +38,7 @@ def only_folder(output: Path) -> Path:
 
 def assert_readable(folder: Path, epochs: int) -> None:
     """Each file of rows has this many whole ones, and nothing temporary lies about."""
-    assert len(logged.read_metrics(folder / "metrics.csv")) == epochs
+    assert len(run_records.read_metrics(folder / "metrics.csv")) == epochs
     for name in ("decisions.csv", "train.log"):
         assert (folder / name).read_text().endswith("\n")
     assert not list(folder.rglob("*.part"))
@@ -52,14 +54,14 @@ def assert_recovers(command: Command, output: Path, undisturbed: Path, *argument
 
 def before_epoch(number: int, act: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let something happen while a run trains, once."""
-    run_epoch, left = training.Trainer.run_epoch, [act]
+    run_epoch, left = trainer.Trainer.run_epoch, [act]
 
-    def hooked(self: training.Trainer) -> Any:
+    def hooked(self: trainer.Trainer) -> Any:
         if self.epoch + 1 == number and left:
             left.pop()()
         return run_epoch(self)
 
-    monkeypatch.setattr(training.Trainer, "run_epoch", hooked)
+    monkeypatch.setattr(trainer.Trainer, "run_epoch", hooked)
 
 
 def test_a_full_disk_ends_the_run_with_a_sentence(
@@ -89,7 +91,7 @@ def test_rows_that_can_not_be_mended_for_want_of_space_end_the_start_with_a_sent
     disk.fill()
     code, _ = command(*RUN, "epochs=4", f"output_dir={output}")
     assert code.startswith(f"output_dir={output} can not be written (No space left on device: {ledger.parent}")
-    assert len(logged.read_metrics(ledger.with_name("metrics.csv"))) == 2
+    assert len(run_records.read_metrics(ledger.with_name("metrics.csv"))) == 2
     disk.free()
     assert_recovers(command, output, tmp_path, "epochs=4")
 
@@ -98,7 +100,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_row_leaves_whole_rows(
     disk: SmallDisk, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the second checkpoint on the disk has no page left, so the first row that outgrows its page is cut off."""
-    save, save_epoch = checkpoint.save, runs.RunFolder.save_epoch
+    save, save_epoch = checkpoint.save, run_folder.RunFolder.save_epoch
 
     def save_and_fill(*arguments: Any) -> None:
         save(*arguments)
@@ -111,12 +113,12 @@ def test_a_disk_that_is_full_in_the_middle_of_a_row_leaves_whole_rows(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", save_and_fill)
-        patch.setattr(runs.RunFolder, "save_epoch", save_epoch_and_free)
+        patch.setattr(run_folder.RunFolder, "save_epoch", save_epoch_and_free)
         code, _ = command(*RUN, "epochs=24", f"output_dir={disk.path / 'runs'}")
     folder = only_folder(disk.path / "runs")
     epoch = json.loads((folder / "failure.json").read_text())["epoch"] if (folder / "failure.json").exists() else None
     assert "No space left on device" in code
-    done = len(logged.read_metrics(folder / "metrics.csv"))
+    done = len(run_records.read_metrics(folder / "metrics.csv"))
     assert 10 < done < 24
     assert epoch in (None, done + 1)  # a full disk may have no room for the reason
     assert_readable(folder, done)
@@ -148,7 +150,7 @@ def test_a_write_that_breaks_off_ends_that_run_alone_and_the_next_start_recovers
     assert "can not be written in epoch 3 (Disk quota exceeded)" in code
     [whole] = tmp_path.glob("a/*seed0*")
     [broken] = tmp_path.glob("a/*seed1*")
-    assert runs.is_finished(whole)
+    assert run_folder.is_finished(whole)
     assert json.loads((broken / "failure.json").read_text())["epoch"] == 3
     assert_readable(broken, epochs=3 if name in ("decisions.csv", "train.log") else 2)
     assert_recovers(command, tmp_path / "a", tmp_path / "b", *sweep)
@@ -202,9 +204,9 @@ def test_a_damaged_checkpoint_stops_its_own_run_alone(command: Command, tmp_path
 def test_a_folder_deleted_and_made_anew_belongs_to_its_new_process(tmp_path: Path) -> None:
     config = composed(*RUN)
     run = run_config(config)
-    with runs.RunFolder(run, tmp_path, config, None) as first:
+    with run_folder.RunFolder(run, tmp_path, config, None) as first:
         shutil.rmtree(first.path)
-        with runs.RunFolder(run, tmp_path, config, None) as second:
+        with run_folder.RunFolder(run, tmp_path, config, None) as second:
             second.progress()
             before = contents(tmp_path)
             for write in (lambda: first.save_epoch([], [], {}), lambda: first.fail("too late", 1)):
@@ -216,12 +218,12 @@ def test_a_folder_deleted_and_made_anew_belongs_to_its_new_process(tmp_path: Pat
 def test_a_folder_that_is_refused_is_not_kept_locked(tmp_path: Path) -> None:
     config = composed(*RUN)
     run = run_config(config)
-    with runs.RunFolder(run, tmp_path, config, None) as folder:
+    with run_folder.RunFolder(run, tmp_path, config, None) as folder:
         stored = folder.path / ".hydra" / "config.yaml"
     whole = stored.read_bytes()
     stored.write_bytes(b"")
     with pytest.raises(UserError, match="does not match its folder") as refused:
-        runs.RunFolder(run, tmp_path, config, None)
+        run_folder.RunFolder(run, tmp_path, config, None)
     stored.write_bytes(whole)
-    runs.RunFolder(run, tmp_path, config, None)
+    run_folder.RunFolder(run, tmp_path, config, None)
     assert refused.traceback  # which would keep the open file alive

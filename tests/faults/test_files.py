@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from conftest import ONE_THREAD, QUIET, ROOT
 
-from bayes_pruning import files
-from bayes_pruning.files import LineFile, write_atomically
+from bayes_pruning.runs import files
+from bayes_pruning.runs.files import LineFile, write_atomically
 
 
 def test_a_new_file_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
 sys.path.insert(0, {root!r})
 """
-MOST = "from bayes_pruning.files import most_open_folders as most; print(most(), resource.getrlimit(7)[0])"
+MOST = "from bayes_pruning.runs.files import most_open_folders as most; print(most(), resource.getrlimit(7)[0])"
 TRAIN = "from bayes_pruning.cli import main; main()"
 
 

@@ -12,13 +12,13 @@ import torch
 from conftest import QUIET, run_of
 from scipy.special import log_softmax
 
-from bayes_pruning import logged
-from bayes_pruning.columns import Metrics
-from bayes_pruning.config import Prior
-from bayes_pruning.datasets import Dataset, Split
-from bayes_pruning.errors import ConfigError
-from bayes_pruning.posterior import log_prior
-from bayes_pruning.training import Trainer
+from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.schema import Prior
+from bayes_pruning.data.datasets import Dataset, Split
+from bayes_pruning.pruning.posterior import log_prior
+from bayes_pruning.results import run_records
+from bayes_pruning.training.metrics import Metrics
+from bayes_pruning.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 SMALL = ("model.hidden=[8]", "batch_size=100")
@@ -57,7 +57,7 @@ def test_numbers_that_are_not_finite_end_the_run_with_a_reason(
         [folder] = tmp_path.glob("mnist_5k-*")
         assert code == f"{folder} failed: {reason}."
         assert json.loads((folder / "failure.json").read_text()) == {"epoch": 1, "reason": reason}
-        assert logged.read_metrics(folder / "metrics.csv") == []
+        assert run_records.read_metrics(folder / "metrics.csv") == []
         assert not (folder / "summary.json").exists()
 
 

@@ -15,7 +15,9 @@ from conftest import QUIET, ROOT
 from test_wandb_server import rows, sync
 from wandb_stub import Stub
 
-from bayes_pruning import logged, tracking, training
+from bayes_pruning.results import run_records
+from bayes_pruning.runs import tracking
+from bayes_pruning.training import trainer
 from faults.contents import contents
 from faults.wandb_troubles import TROUBLES, descendants
 
@@ -42,13 +44,13 @@ def test_results_are_those_without_wandb_and_its_data_can_be_uploaded_later(
 ) -> None:
     """The trouble comes once W&B has started, after the second epoch."""
     monkeypatch.setitem(tracking.END_PATIENCE, "online", 1.0)
-    run_epoch, epochs = training.Trainer.run_epoch, []
+    run_epoch, epochs = trainer.Trainer.run_epoch, []
 
     with TROUBLES[trouble]() as (overrides, environment, act):
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
 
-        def watched(self: training.Trainer) -> Any:
+        def watched(self: trainer.Trainer) -> Any:
             if self.epoch == 2:
                 deadline = time.monotonic() + 60
                 while not list(tmp_path.glob("a/wandb/*run-*/run-*.wandb")) and time.monotonic() < deadline:
@@ -58,7 +60,7 @@ def test_results_are_those_without_wandb_and_its_data_can_be_uploaded_later(
             return run_epoch(self)
 
         with monkeypatch.context() as patch:
-            patch.setattr(training.Trainer, "run_epoch", watched)
+            patch.setattr(trainer.Trainer, "run_epoch", watched)
             code, _ = command(*RUN, *overrides, f"output_dir={tmp_path / 'a'}")
         assert not code
         assert time.monotonic() - epochs[2] < 2 * SLOWEST
@@ -66,7 +68,7 @@ def test_results_are_those_without_wandb_and_its_data_can_be_uploaded_later(
     command(*RUN, *QUIET, f"output_dir={tmp_path / 'b'}")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     [folder] = tmp_path.glob("b/mnist_5k-*")
-    epochs_on_disk = logged.read_metrics(tmp_path / "a" / folder.name / "metrics.csv")
+    epochs_on_disk = run_records.read_metrics(tmp_path / "a" / folder.name / "metrics.csv")
     with Stub() as server:
         done = sync(server, tmp_path / "a")
         assert (done.returncode, done.stdout) == (0, "1 uploaded\n"), done.stderr
@@ -82,7 +84,10 @@ def test_the_helper_of_a_killed_process_ends_by_itself_and_leaves_no_other(tmp_p
     while not list(tmp_path.glob("wandb/*run-*/run-*.wandb")) and time.monotonic() < deadline:
         time.sleep(0.05)
     helpers = descendants(process.pid)
-    assert any("mirror.py" in line for line in helpers.values())
+    while not any("wandb-core" in line for line in helpers.values()) and time.monotonic() < deadline:
+        time.sleep(0.05)  # W&B's own process starts after its file does
+        helpers = descendants(process.pid)
+    assert any("wandb_process.py" in line for line in helpers.values())
     assert any("wandb-core" in line for line in helpers.values())
     process.kill()
     process.wait()

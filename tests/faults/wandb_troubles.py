@@ -102,8 +102,8 @@ TROUBLES: dict[str, Trouble] = {
     "bad key": lambda: stub(RefusingStub),
     "server that never answers": silent_server,
     "server that hangs later": lambda: stub(HangingStub),
-    "helper killed": lambda: mode("offline", hit("mirror.py", signal.SIGKILL)),
-    "helper stopped": lambda: mode("offline", hit("mirror.py", signal.SIGSTOP)),
+    "helper killed": lambda: mode("offline", hit("wandb_process.py", signal.SIGKILL)),
+    "helper stopped": lambda: mode("offline", hit("wandb_process.py", signal.SIGSTOP)),
     "wandb-core killed": lambda: mode("offline", hit("wandb-core", signal.SIGKILL)),
     "wandb-core stopped": lambda: mode("offline", hit("wandb-core", signal.SIGSTOP)),
 }

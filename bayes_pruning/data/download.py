@@ -1,0 +1,82 @@
+"""The original files of a data set: checked against their checksums, downloaded where they are missing.
+
+They are checked before anything is unpickled, because unpickling runs whatever code the file holds.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bayes_pruning.config.errors import UserError
+
+
+def fetch(dataset: Callable[..., Any], name: str, root: Path, folder: Path, checksums: Mapping[str, str]) -> None:
+    """Make sure that the original files are in `folder`, by a download if they are not, one process at a time.
+
+    Args:
+        dataset: torchvision's class, which downloads into the folder that it is given.
+        name: of the data set, for people.
+        root: data_root.
+        folder: where below `root` the files belong.
+        checksums: MD5 by file name.
+
+    Raises UserError if a file is altered, or files are missing and can not be downloaded.
+    """
+    if _complete(folder, checksums):
+        return
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with (root / "download.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _complete(folder, checksums):
+                _download(dataset, root / f"{name}.part", folder.relative_to(root), checksums)
+    except UserError:
+        raise
+    except Exception as error:  # urllib, sockets, torchvision and the file system each raise their own
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"{name} is not complete in data_root={root} and could not be downloaded ({reason}): "
+            f"put torchvision's files into data_root, get network, or use dataset=mnist_5k, which needs neither."
+        ) from error
+    _complete(folder, checksums)
+
+
+def _download(dataset: Callable[..., Any], part: Path, place: Path, checksums: Mapping[str, str]) -> None:
+    """Unpack beside the data's `place` below the root, then move: whenever it is killed, a file in place is whole."""
+    root = part.parent
+    shutil.rmtree(part, ignore_errors=True)
+    (part / place).mkdir(parents=True)
+    try:
+        for archive in (*root.glob("*.tar.gz"), *(root / place).glob("*.gz")):  # those that are there already
+            (part / archive.relative_to(root)).symlink_to(archive.resolve())
+        dataset(part, download=True)
+        (root / place).mkdir(parents=True, exist_ok=True)
+        for file in checksums:
+            os.replace(part / place / file, root / place / file)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _check(path: Path, md5: str) -> bool:
+    """Whether `path` exists; raises UserError if it does but is not the original file."""
+    if not path.exists():
+        return False
+    try:
+        found = hashlib.md5(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"Data file {path} can not be read: {error.strerror}.") from error
+    if found != md5:
+        raise UserError(
+            f"Data file {path} is truncated or altered (MD5 {found}, the original has {md5}): "
+            f"remove it to have it downloaded again, or put the original in its place."
+        )
+    return True
+
+
+def _complete(folder: Path, checksums: Mapping[str, str]) -> bool:
+    """Whether every file is there; raises UserError if one of those that are there is not the original."""
+    return all([_check(folder / name, md5) for name, md5 in checksums.items()])

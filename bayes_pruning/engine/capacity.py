@@ -1,0 +1,78 @@
+"""How many members a stack takes, and how many examples an evaluation pass, before memory gets in the way.
+
+On a CPU the limit is speed: blocks over 32 MiB go back to the operating system after each step and every page of them
+is faulted in again (device.keep_freed_memory), so no tensor of a step should be larger. On a GPU it is the free memory,
+and a pass should be large enough that its few dozen launches do not count, and small enough that all ways to convolve
+fit (patches take ten times as much as the activations).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from bayes_pruning.engine.device import LARGEST_REUSED_BLOCK
+
+FLOAT_BYTES = 4
+MOST_MEMBERS_ON_CPU = 16  # more brought nothing in measurement
+MOST_EVALUATION_ROWS = 1000
+LARGEST_ON_GPU = 2**31  # bytes of the largest activations of an evaluation pass, all members together
+MOST_ROWS_ON_GPU = 10_000
+ACTIVATION_COPIES, ACTIVATION_COPIES_ON_GPU = 2, 12  # of a step; on a GPU patches may be among them
+TRAINING_COPIES = 8  # parameters, gradients, two moments, mask, and three copies while a member is pruned and scored
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Sizes of one network, in numbers (not bytes); activations are those of one example."""
+
+    parameters: int
+    largest_parameter: int
+    activations: int
+    largest_activation: int
+
+
+def footprint(model: nn.Module, shape: tuple[int, ...]) -> Footprint:
+    """Measure `model` by sending one example of `shape` through it."""
+    sizes = [torch.Size(shape).numel()]
+    leaves = [module for module in model.modules() if next(module.children(), None) is None]
+    handles = [leaf.register_forward_hook(lambda _, __, out: sizes.append(out.numel())) for leaf in leaves]
+    with torch.no_grad():
+        model(torch.zeros(1, *shape))
+    for handle in handles:
+        handle.remove()
+    parameters = [parameter.numel() for parameter in model.parameters()]
+    return Footprint(sum(parameters), max(parameters), sum(sizes), max(sizes))
+
+
+def evaluation_rows(size: Footprint, device: torch.device | None = None, members: int = 1) -> int:
+    """Examples an evaluation pass of `members` networks at once, by default of one on a CPU.
+
+    On a CPU a function of the network alone, so that sums are always added in one order.
+    """
+    if device is not None and device.type != "cpu":
+        return max(1, min(MOST_ROWS_ON_GPU, LARGEST_ON_GPU // FLOAT_BYTES // size.largest_activation // members))
+    return max(1, min(MOST_EVALUATION_ROWS, LARGEST_REUSED_BLOCK // FLOAT_BYTES // size.largest_activation))
+
+
+def most_members(size: Footprint, batch_size: int, device: torch.device, free: int | None = None) -> int:
+    """Members that a stack takes on `device`, at least 1; `free` bytes of memory, by default what the device has."""
+    free = free_memory(device) if free is None else free
+    on_cpu = device.type == "cpu"
+    copies = ACTIVATION_COPIES if on_cpu else ACTIVATION_COPIES_ON_GPU
+    per_member = size.parameters * TRAINING_COPIES + copies * batch_size * size.activations
+    evaluating = 0 if on_cpu else ACTIVATION_COPIES_ON_GPU * LARGEST_ON_GPU
+    members = int((0.8 * free - evaluating) / FLOAT_BYTES / per_member)
+    if on_cpu:
+        largest = max(size.largest_parameter, batch_size * size.largest_activation)
+        members = min(members, LARGEST_REUSED_BLOCK // FLOAT_BYTES // largest, MOST_MEMBERS_ON_CPU)
+    return max(1, members)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that this process may still take on `device`."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    with open("/proc/meminfo") as lines:
+        [available] = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(available) * 1024

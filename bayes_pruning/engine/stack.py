@@ -1,0 +1,210 @@
+"""Many networks as one program: parameters with a leading member axis, one forward pass, one optimiser step.
+
+Members of a stack share architecture, batch size, learning rate and epoch, and nothing else: each has its own weights
+and, if it wants, its own batches. A single run is a stack of one. No operation mixes members, so one that diverges
+harms no other.
+
+On a GPU an operation is one call for all members. On a CPU each member's network fills a core by itself, so members
+take turns (docs/performance.md), and a member's numbers are those that it has alone, to the bit.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bayes_pruning.config.errors import ConfigError, UserError
+from bayes_pruning.config.schema import BF16, FULL
+from bayes_pruning.engine import gpu_layers, layers
+from bayes_pruning.engine.adam import MOMENTS, Adam, Parameters
+from bayes_pruning.engine.convolutions import Block
+
+ALIGNMENT = 16  # float32 numbers, 64 bytes: a product's last bits may depend on where its operands begin
+
+
+def joined(members: Sequence[Tensor]) -> Tensor:
+    """torch.stack; on a CPU each member begins at a multiple of 64 bytes, as a tensor of its own does."""
+    first = members[0]
+    if first.device.type != "cpu":
+        return torch.stack(list(members))
+    if len(members) == 1:
+        return first.clone().unsqueeze(0)
+    apart = -(-first.numel() // ALIGNMENT) * ALIGNMENT
+    strides = first.new_empty(first.shape).stride()
+    together = torch.zeros(len(members) * apart, dtype=first.dtype)
+    together = together.as_strided((len(members), *first.shape), (apart, *strides))
+    for place, member in zip(together, members, strict=True):
+        place.copy_(member)
+    return together
+
+
+def selected(parameters: Parameters, places: Sequence[int]) -> Parameters:
+    """Copies of some of the networks in `parameters`: each [len(places), *shape]; empty for none."""
+    if not places:
+        return {}
+    return {name: joined([p.detach()[place] for place in places]) for name, p in parameters.items()}
+
+
+class Stack:
+    """Networks of one architecture, their Adam optimiser, and masks for weights that may not grow back.
+
+    Args:
+        models: one module a member, all built alike; their parameters are copied.
+        learning_rate: of Adam.
+        device: where the parameters live.
+        precision: of the products, see precision.py.
+    """
+
+    def __init__(
+        self, models: Sequence[nn.Module], learning_rate: float, device: torch.device, precision: str = FULL
+    ) -> None:
+        self.model = models[0]
+        if next(self.model.buffers(), None) is not None:
+            raise UserError("A model with buffers (such as BatchNorm's running mean) can not be stacked.")
+        self.size = len(models)
+        self.device = device
+        self.one_by_one = device.type == "cpu"
+        self.stages = self._stages(precision)
+        self.parameters: Parameters = {
+            name: joined([model.get_parameter(name).detach().to(device) for model in models]).requires_grad_()
+            for name, _ in self.model.named_parameters()
+        }
+        # On a CPU each member's own parameters, as leaves of their own that share the stack's memory.
+        self.alone = [
+            {name: p.detach()[i].requires_grad_() for name, p in self.parameters.items()}
+            for i in range(self.size if self.one_by_one else 0)
+        ]
+        self.keep: Parameters = {}  # 1 where a weight may change, 0 where it must stay zero; empty: all may change
+        self.optimizer = Adam(self.parameters, learning_rate, self.one_by_one)
+
+    def _stages(self, precision: str) -> list[layers.Stage] | None:
+        """What the forward pass is made of, None on a GPU for a model that is no sequence of known layers."""
+        if self.one_by_one:
+            return layers.stages(self.model)
+        if layers.is_stackable(self.model):
+            return gpu_layers.stages(self.model, precision)
+        if precision == BF16:
+            raise ConfigError(
+                "precision", precision, "fp32 or tf32 for a model with layers of kinds that can not be stacked"
+            )
+        return None
+
+    def forward(self, x: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Logits [members, batch, classes] of x [members | 1, batch, ...], by default with the stack's parameters."""
+        parameters = self.parameters if parameters is None else parameters
+        if self.stages is None:
+            return self._vmap(x, dict(parameters))
+        if self.one_by_one:
+            members = len(next(iter(parameters.values())))
+            each = [{name: p[i] for name, p in parameters.items()} for i in range(members)]
+            inputs = x.expand(members, *x.shape[1:])
+            return torch.stack([layers.logits(self.stages, own, a) for own, a in zip(each, inputs, strict=True)])
+        for stage in self.stages:
+            x = stage.call(x, *(parameters[name] for name in stage.names))
+        return x
+
+    def choose_convolutions(self, x: Tensor) -> list[str]:
+        """Time each way to convolve inputs like x [members | 1, batch, ...] and keep to the fastest, on a GPU.
+
+        For training if gradients are enabled, else for evaluation.
+
+        Returns:
+            What was found, a line a convolution.
+        """
+        found, first = [], True
+        for stage in self.stages or ():
+            own = [self.parameters[name] for name in stage.names]
+            if isinstance(stage.call, Block):
+                times = stage.call.choose((x, *own), images_need_gradient=not first)
+                listed = ", ".join(f"{name} {1e6 * seconds:.0f}" for name, seconds in times.items())
+                found.append(f"{stage.names[0]} {tuple(x.shape)}, microseconds: {listed}")
+            x, first = stage.call(x, *own).detach(), False
+        return found
+
+    def _vmap(self, x: Tensor, parameters: Parameters) -> Tensor:
+        def call(member: Parameters, inputs: Tensor) -> Tensor:
+            return torch.func.functional_call(self.model, member, (inputs,))
+
+        shared = len(x) == 1
+        return torch.func.vmap(call, in_dims=(0, None if shared else 0))(parameters, x[0] if shared else x)
+
+    def step(self, x: Tensor, labels: Tensor) -> Tensor:
+        """One optimiser step of every member on its batch.
+
+        Args:
+            x: float32 [members | 1, batch, ...].
+            labels: int64 [members | 1, batch].
+
+        Returns:
+            Mean cross-entropy of each member's batch before the step: float32 [members], in nats.
+        """
+        if self.one_by_one:
+            own = zip(x.expand(self.size, *x.shape[1:]), labels.expand(self.size, -1), strict=True)
+            return torch.stack([self.step_of(member, *batch) for member, batch in enumerate(own)])
+        logits = self.forward(x)
+        targets = labels.expand(self.size, -1)
+        losses = F.cross_entropy(logits.flatten(0, 1), targets.reshape(-1), reduction="none")
+        losses = losses.view(self.size, -1).mean(dim=1)
+        self._descend(losses.sum(), list(self.parameters.values()), slice(None))
+        return losses.detach()
+
+    def step_of(self, member: int, x: Tensor, labels: Tensor) -> Tensor:
+        """On a CPU: one optimiser step of one member on its batch x [batch, ...], labels [batch]; its loss before."""
+        assert self.stages is not None
+        own = self.alone[member]
+        loss = F.cross_entropy(layers.logits(self.stages, own, x), labels)
+        self._descend(loss, list(own.values()), member)
+        return loss.detach()
+
+    def _descend(self, loss: Tensor, parameters: list[Tensor], members: int | slice) -> None:
+        """Adam's step down the gradient of `loss` by some members' `parameters`."""
+        gradients = [gradient.contiguous() for gradient in torch.autograd.grad(loss, parameters)]
+        if self.keep:
+            for name, gradient in zip(self.parameters, gradients, strict=True):
+                if name in self.keep:
+                    gradient.mul_(self.keep[name][members])
+        self.optimizer.step(gradients, members if isinstance(members, int) else 0)
+
+    def version(self) -> Hashable:
+        """Changes when `step` starts to do more than before: when the first weights are frozen."""
+        return tuple(self.keep)
+
+    def members(self, indices: Sequence[int]) -> Parameters:
+        """Copies of the parameters of some members: each [len(indices), *shape]."""
+        return selected(self.parameters, indices)
+
+    def replace(self, member: int, weights: Mapping[str, Tensor]) -> None:
+        """Set some parameters of one member."""
+        for name, weight in weights.items():
+            self.parameters[name].detach()[member] = weight
+
+    def freeze_zeros(self, member: int, keep: Mapping[str, Tensor]) -> None:
+        """Hold the weights where `keep` is False at zero from now on: no gradient, and no memory of one in Adam."""
+        for name, mask in keep.items():
+            if name not in self.keep:
+                self.keep[name] = torch.ones_like(self.parameters[name], requires_grad=False)
+            self.keep[name][member] = mask.to(self.keep[name].dtype)
+            for moment in MOMENTS:
+                self.optimizer.moments[moment][name][member] *= mask
+
+    def state(self, member: int) -> dict[str, dict[str, Tensor]]:
+        """All that changes as one member trains, as views: parameters, Adam's moments and the mask.
+
+        A mask that holds nothing at zero is left out: whether there is one depends on the member's company.
+        """
+        tensors = {"parameters": {name: p.detach()[member] for name, p in self.parameters.items()}}
+        for moment in MOMENTS:
+            tensors[moment] = {n: tensor[member] for n, tensor in self.optimizer.moments[moment].items()}
+        tensors["keep"] = {name: keep[member] for name, keep in self.keep.items() if not keep[member].all()}
+        return tensors
+
+    def load_state(self, member: int, state: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
+        """Continue a member from `state`, after `steps` optimiser steps (the same for all members)."""
+        self.replace(member, state["parameters"])
+        for moment in MOMENTS:
+            for name, tensor in self.optimizer.moments[moment].items():
+                tensor[member] = state[moment][name]
+        self.optimizer.set_steps(steps)
+        if state["keep"]:
+            self.freeze_zeros(member, {name: mask != 0 for name, mask in state["keep"].items()})

@@ -1,0 +1,98 @@
+"""The paper's two networks (Figures 2 and 3) as plain modules.
+
+A builder takes the image's shape and the number of classes, and its own settings from conf/model, and returns an
+`nn.Module` that maps [batch, channels, height, width] to logits [batch, classes]. An `nn.Sequential` of the layers
+that bayes_pruning/engine/stack.py knows trains fastest; any other module trains too.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+
+from bayes_pruning.config.errors import ConfigError, one_of
+from bayes_pruning.config.random_streams import generator
+from bayes_pruning.config.registry import Registry
+
+BUILDERS = Registry("model.builder")
+ACTIVATIONS: Mapping[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+@BUILDERS.register
+def fcn(
+    shape: tuple[int, ...],
+    classes: int,
+    hidden: Sequence[int],
+    activation: str = "relu",
+    initial_scale: float = 1.0,
+    softmax: bool = False,
+) -> nn.Module:
+    """Fully connected network: hidden layers of `hidden` units with an activation, then a linear layer to the logits.
+
+    Args:
+        shape: of an image.
+        classes: logits.
+        hidden: units of each hidden layer.
+        activation: one of ACTIVATIONS.
+        initial_scale: factor of the initial weights and biases.
+        softmax: whether a softmax follows, whose probabilities the cross-entropy then takes for logits, as it does in
+            code that has a softmax layer (experimental setup of the paper) and PyTorch's cross-entropy too.
+    """
+    _widths("model.hidden", hidden)
+    if activation not in ACTIVATIONS:
+        raise ConfigError("model.activation", activation, one_of(sorted(ACTIVATIONS)))
+    widths = [torch.Size(shape).numel(), *hidden]
+    layers: list[nn.Module] = [nn.Flatten()]
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
+    layers += [nn.Linear(widths[-1], classes), *([nn.Softmax(dim=-1)] if softmax else [])]
+    network = nn.Sequential(*layers)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(initial_scale)
+    return network
+
+
+@BUILDERS.register
+def cnn(shape: tuple[int, ...], classes: int, filters: Sequence[int], kernel_size: int, hidden: int) -> nn.Module:
+    """Convolutions of `filters` filters, each with ReLU and 2 x 2 max pooling, then two fully connected layers."""
+    _widths("model.filters", filters)
+    _widths("model.hidden", [hidden])
+    if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
+        raise ConfigError("model.kernel_size", kernel_size, "an odd whole number of at least 1")
+    channels, height, width = shape
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip([channels, *filters[:-1]], filters, strict=True):
+        layers += [nn.Conv2d(inputs, outputs, kernel_size, padding=kernel_size // 2), nn.ReLU(), nn.MaxPool2d(2, 2)]
+        height, width = height // 2, width // 2
+    features = filters[-1] * height * width
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+
+
+def _widths(field: str, widths: Sequence[int]) -> None:
+    listed = isinstance(widths, Sequence) and not isinstance(widths, str) and len(widths) > 0
+    if not listed or any(not isinstance(width, int) or width < 1 for width in widths):
+        raise ConfigError(field, widths, "whole numbers of at least 1")
+
+
+def build(config: Mapping[str, Any], shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
+    """The network of `config` (a file of conf/model) with the initial weights of `seed`, on the CPU.
+
+    PyTorch's own initialisation, drawn from the seed's stream "initial weights": runs that share a seed start from
+    the same weights. Raises ConfigError for an unknown builder or settings that it does not take.
+    """
+    builder = BUILDERS.find(config["builder"])
+    settings = {key: value for key, value in config.items() if key not in ("name", "builder")}
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator(seed, "initial weights").get_state())
+        try:
+            return builder(shape, classes, **settings)
+        except TypeError as error:
+            raise ConfigError("model", dict(config), f"the settings of {config['builder']} ({error})") from error
+
+
+def prunable(model: nn.Module) -> list[str]:
+    """Names of the parameters that are pruned: every weight with two or more dimensions, no bias."""
+    return [name for name, parameter in model.named_parameters() if parameter.ndim >= 2]

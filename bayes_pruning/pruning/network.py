@@ -1,0 +1,71 @@
+"""One network after an epoch, as selectors and estimates of the Bayes factor see it: weights, gradient, curvature."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bayes_pruning.config.random_streams import generator
+from bayes_pruning.engine import layers
+from bayes_pruning.pruning import laplace
+
+GRADIENT_ROWS = 2000  # images at a time
+
+
+@dataclass(frozen=True)
+class Network:
+    """One run's network, no member axes. What is derived from it is computed when first asked for, then kept."""
+
+    model: nn.Module  # called with `parameters`; its own are not used
+    parameters: Mapping[str, Tensor]
+    prunable: tuple[str, ...]
+    images: Tensor  # of the training set: [n, channels, height, width]
+    labels: Tensor  # int64 [n]
+    seed: int
+    epoch: int  # from 1
+    _kept: dict[tuple[object, ...], dict[str, Tensor]] = field(default_factory=dict)
+
+    def gradient(self, examples: int | None = None) -> Mapping[str, Tensor]:
+        """Gradient of the mean training loss in nats, by prunable parameter.
+
+        Args:
+            examples: over at most so many images, drawn from the run's stream; None for all.
+        """
+        key = ("gradient", examples)
+        if key not in self._kept:
+            self._kept[key] = self._gradient(examples)
+        return self._kept[key]
+
+    def fisher(self, examples: int | None = None, draws: int | None = None) -> Mapping[str, Tensor]:
+        """Diagonal of the Fisher information of the whole training set, by prunable parameter.
+
+        Arguments as laplace.fisher_diagonal takes them, but `examples` may be more than there are; random draws are
+        from the run's stream.
+        """
+        key = ("fisher", examples, draws)
+        if key not in self._kept:
+            stream = generator(self.seed, "Fisher information", self.epoch)
+            self._kept[key] = laplace.fisher_diagonal(
+                self.model, self.parameters, self.images, self.prunable, self._at_most(examples), draws, stream
+            )
+        return self._kept[key]
+
+    def _at_most(self, examples: int | None) -> int | None:
+        return None if examples is None or examples >= len(self.images) else examples
+
+    def _gradient(self, examples: int | None) -> dict[str, Tensor]:
+        images, labels, examples = self.images, self.labels, self._at_most(examples)
+        if examples is not None:
+            stream = generator(self.seed, "gradient of the loss", self.epoch)
+            chosen = torch.randperm(len(images), generator=stream)[:examples].to(images.device)
+            images, labels = images[chosen], labels[chosen]
+        leaves = {name: parameter.detach().clone().requires_grad_() for name, parameter in self.parameters.items()}
+        wanted = [leaves[name] for name in self.prunable]
+        total = [torch.zeros_like(leaf) for leaf in wanted]
+        for some, answers in zip(images.split(GRADIENT_ROWS), labels.split(GRADIENT_ROWS), strict=True):
+            loss = F.cross_entropy(layers.logits(layers.stages(self.model), leaves, some), answers, reduction="sum")
+            for sums, part in zip(total, torch.autograd.grad(loss, wanted), strict=True):
+                sums += part / len(images)
+        return dict(zip(self.prunable, total, strict=True))

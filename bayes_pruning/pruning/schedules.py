@@ -1,0 +1,98 @@
+"""How sparse a network is to be after each epoch, on its way to the sparsity asked for.
+
+A schedule is called once an epoch, after training, and says the fraction of zeros to prune to now, or None to leave the
+network as it is. Only `constant` is the paper's; the others are for networks whose masks are kept. To add your own,
+write the function and name it in a file of conf/pruner.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.registry import Registry
+
+SCHEDULES = Registry("pruner.schedule")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a schedule sees: one run at the end of one epoch."""
+
+    epoch: int  # from 1
+    epochs: int  # that the run has in all
+    sparsity: float  # asked for at the end
+    current: float  # fraction of zeros among the prunable weights, as trained
+    log_beta: float  # threshold of the log Bayes factor, in nats
+    log_bayes_factor: Callable[[float], float]  # of pruning to a sparsity now, in nats; costs a pass over the images
+
+
+Schedule = Callable[..., float | None]  # (plan, **schedule_options)
+
+
+@SCHEDULES.register
+def constant(plan: Plan) -> float:
+    """The paper's: the full sparsity, in every epoch whose gate is open."""
+    return plan.sparsity
+
+
+@SCHEDULES.register
+def one_shot(plan: Plan, epoch: int) -> float | None:
+    """All at once after `epoch`; the rest of the epochs is fine-tuning."""
+    _between("epoch", epoch, 1, plan.epochs)
+    return plan.sparsity if plan.epoch == epoch else None
+
+
+@SCHEDULES.register
+def gradual(plan: Plan, start: int, end: int, power: float = 3.0) -> float | None:
+    """Gradual pruning (Zhu and Gupta, 2017, equation 1): s_t = s_f - s_f (1 - (t - t_0) / (t_n - t_0))^3.
+
+    Prunes after each epoch t from `start` to `end`; `start` is the first that prunes, so t_0 is the epoch before it.
+    """
+    _between("start", start, 1, plan.epochs)
+    _between("end", end, start, plan.epochs)
+    if not start <= plan.epoch <= end:
+        return None
+    left = (end - plan.epoch) / (end - start + 1)
+    return plan.sparsity * (1 - left**power)
+
+
+@SCHEDULES.register
+def iterative(plan: Plan, start: int, every: int, steps: int) -> float | None:
+    """Iterative pruning: `steps` prunings, `every` epochs apart, that each remove the same fraction of what is left."""
+    _between("start", start, 1, plan.epochs)
+    _between("every", every, 1, plan.epochs)
+    _between("steps", steps, 1, plan.epochs)
+    _between("start + (steps - 1) every", start + (steps - 1) * every, 1, plan.epochs)
+    step, rest = divmod(plan.epoch - start, every)
+    if rest or not 0 <= step < steps:
+        return None
+    return 1 - (1 - plan.sparsity) ** ((step + 1) / steps)
+
+
+@SCHEDULES.register
+def evidence(plan: Plan, start: int, end: int, power: float = 3.0, steps: int = 4) -> float | None:
+    """The largest sparsity whose own Bayes factor stays above beta, but never behind `gradual`.
+
+    Where more than `gradual` asks for is allowed, bisects the density between that and the final one on a logarithmic
+    scale, with `steps` candidates; docs/bayesian_schedule.md, algorithm 1.
+    """
+    floor = gradual(plan, start, end, power)
+    if floor is None or floor >= plan.sparsity:
+        return floor if floor is None or plan.current < plan.sparsity else None
+    least, most = max(floor, plan.current), plan.sparsity
+    if plan.log_bayes_factor(least) <= plan.log_beta:
+        return least
+    if plan.log_bayes_factor(most) > plan.log_beta:
+        return most
+    for _ in range(steps):
+        middle = 1 - ((1 - least) * (1 - most)) ** 0.5
+        if plan.log_bayes_factor(middle) > plan.log_beta:
+            least = middle
+        else:
+            most = middle
+    return least
+
+
+def _between(field: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ConfigError(f"pruner.schedule_options.{field}", value, f"a whole number from {low} to {high}")

@@ -1,0 +1,171 @@
+"""Runs -> one tidy frame, the same from every source to the last bit (design, section 5).
+
+The frame has one row a run and epoch, of finished runs only:
+
+    run, hash             folder name and hash of the run
+    dataset, model, pruner
+    target_sparsity       as asked; 0.0 for the unpruned baseline (pruner none)
+    seed
+    protocol              a reading of the paper as text (logged.protocol_text)
+    epochs                how many the run has
+    epoch, train_loss, ... the columns of metrics.csv unchanged (columns.COLUMNS), NaN for what was not computed
+
+sorted by dataset, model, pruner, target_sparsity, seed, hash, epoch. Every table and figure is a pure function of it.
+A negative zero is read as zero, since W&B does not keep its sign.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.pruning import decision
+from bayes_pruning.pruning.decision import Decision
+from bayes_pruning.results import archive, wandb_server
+from bayes_pruning.results.run_records import Incomplete, LoggedRun, is_run_folder, read_folders, read_json
+from bayes_pruning.training.metrics import COLUMNS, WHOLE
+
+TEXT = ("run", "hash", "dataset", "model", "pruner", "protocol")
+IDENTITY = ("run", "hash", "dataset", "model", "pruner", "target_sparsity", "seed", "protocol", "epochs")
+SORTED_BY = ["dataset", "model", "pruner", "target_sparsity", "seed", "hash", "epoch"]
+DTYPES = (
+    dict.fromkeys(TEXT, "str")
+    | dict.fromkeys(("target_sparsity", *COLUMNS), "float64")
+    | dict.fromkeys(("seed", "epochs", *WHOLE), "int64")
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The frame of the finished runs, and (run name, reason) for each that is not finished and so not in it."""
+
+    frame: pd.DataFrame
+    incomplete: Incomplete
+
+
+def load(source: str | Path = "outputs", wandb: str | None = None, filters: Mapping[str, Any] | None = None) -> Results:
+    """Read runs from wherever they were logged.
+
+    Args:
+        source: a folder of run folders, one run's folder, a folder of W&B offline runs, a published archive, or a
+            folder of archives.
+        wandb: ENTITY/PROJECT on W&B's server; `source` is then not read.
+        filters: with `wandb`, which runs, as `wandb.Api().runs` takes it.
+
+    Raises UserError if there is no such source, it holds no runs, or a file of it is damaged.
+    """
+    if wandb is not None:
+        return load_wandb(wandb, filters)
+    path = Path(source)
+    if not path.exists():
+        raise UserError(f"{path} does not exist: name a folder of runs or a published archive.")
+    if path.is_file():
+        return _load_archives([path])
+    archives = sorted(path.glob(f"*{archive.SUFFIX}"))
+    if wandb_server.run_folders(path):
+        found = wandb_server.read_offline(path)
+    elif archives and not any(map(is_run_folder, path.iterdir())):
+        return _load_archives(archives)
+    else:
+        found = read_folders(path)
+    if not any(found):
+        raise UserError(f"{path} has no runs in it: train some with train.py, or name another folder.")
+    return _results(*found)
+
+
+def load_wandb(project: str, filters: Mapping[str, Any] | None = None) -> Results:
+    """Read the runs of ENTITY/PROJECT from W&B's server (the one at WANDB_BASE_URL, if that is set).
+
+    Raises UserError if the project can not be read or no run matches.
+    """
+    found = wandb_server.read_server(project, filters)
+    if not any(found):
+        raise UserError(f"{project} on W&B has no runs{' that match the filters' if filters else ''}.")
+    return _results(*found)
+
+
+def publish(source: str | Path, path: str | Path) -> Results:
+    """Pack the finished runs of a folder of run folders into one archive at `path`, with their configs and versions.
+
+    Raises UserError if the folder has no finished runs, one can not be read, or `path` can not be written.
+    """
+    folder = Path(source)
+    found = load(folder)
+    if found.frame.empty:
+        raise UserError(f"{folder} has no finished runs to publish.")
+    names = found.frame["run"].unique()
+    folders = {name: folder if is_run_folder(folder) else folder / name for name in names}
+    if not all(is_run_folder(each) for each in folders.values()):
+        raise UserError(f"{folder} is not a folder of run folders, which alone have the configs that an archive keeps.")
+    made_by = {name: archive.provenance(each) for name, each in folders.items()}
+    archive.write(Path(path), found.frame, made_by, _read_ledgers(folders.values()), found.incomplete)
+    return found
+
+
+def load_ledgers(source: str | Path) -> dict[str, list[Decision]]:
+    """The ledgers of runs, by run name, of those whose gate asks for evidence.
+
+    Args:
+        source: a folder of run folders, one run's folder, a published archive, or a folder of archives.
+
+    Raises UserError if there is no such source or a ledger is damaged.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise UserError(f"{path} does not exist: name a folder of runs or a published archive.")
+    if path.is_file():
+        return archive.read_ledgers(path)
+    if is_run_folder(path):
+        return _read_ledgers([path])
+    archives = sorted(path.glob(f"*{archive.SUFFIX}"))
+    return {k: v for each in archives for k, v in archive.read_ledgers(each).items()} | _read_ledgers(
+        folder for folder in sorted(path.iterdir()) if is_run_folder(folder)
+    )
+
+
+def load_summaries(source: str | Path) -> dict[str, Any]:
+    """The summary.json of each finished run of a source as `load_ledgers` takes it, by run name."""
+    path = Path(source)
+    archives = [path] if path.is_file() else sorted(path.glob(f"*{archive.SUFFIX}"))
+    found = {run: made["summary"] for each in archives for run, made in archive.read_provenance(each).items()}
+    folders = [path] if is_run_folder(path) else [] if path.is_file() else sorted(path.iterdir())
+    for folder in folders:
+        if (folder / "summary.json").exists():
+            found[folder.name] = read_json(folder / "summary.json")
+    return found
+
+
+def _read_ledgers(folders: Iterable[Path]) -> dict[str, list[Decision]]:
+    return {
+        folder.name: decision.read(folder / decision.FILE) for folder in folders if (folder / decision.FILE).exists()
+    }
+
+
+def _load_archives(paths: Sequence[Path]) -> Results:
+    columns = list(dict.fromkeys([*IDENTITY, *COLUMNS]))
+    parts = [archive.read(path, columns) for path in paths]
+    frame = pd.concat([frame for frame, _ in parts], ignore_index=True)
+    return Results(_tidy(frame), [entry for _, incomplete in parts for entry in incomplete])
+
+
+def _results(runs: Sequence[LoggedRun], incomplete: Incomplete) -> Results:
+    lengths = [len(run.rows) for run in runs]
+    identity = {name: np.repeat(np.array([getattr(run, name) for run in runs]), lengths) for name in IDENTITY}
+    rows = [row for run in runs for row in run.rows]
+    metrics = np.array(rows, dtype=np.float64).reshape(len(rows), len(COLUMNS)) + 0.0  # no negative zeros
+    frame = pd.DataFrame(identity | dict(zip(COLUMNS, metrics.T, strict=True)))
+    return Results(_tidy(frame), sorted(incomplete))
+
+
+def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame in its one order and with its one set of types. Raises UserError if a run is there twice."""
+    frame = frame.astype(DTYPES).sort_values(SORTED_BY, kind="stable", ignore_index=True)
+    twice = frame[frame.duplicated(["hash", "epoch"])]
+    if not twice.empty:
+        names = sorted(set(frame.loc[frame["hash"] == twice["hash"].iloc[0], "run"]))
+        raise UserError(f"{' and '.join(names)} are the same run (hash {twice['hash'].iloc[0]}): keep one of them.")
+    return frame

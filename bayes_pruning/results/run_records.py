@@ -1,0 +1,185 @@
+"""One finished run as it was logged, whatever it was read from, and the reading of run folders (design, section 3).
+
+Every source of runs (folders here, W&B in wandb_runs.py, archives in archive.py) ends in the same `LoggedRun`s, from
+which results.py builds the one frame.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.pruning.decision import OPEN, PRINTED
+from bayes_pruning.training.metrics import COLUMNS, OPTIONAL
+
+UNPRUNED = "none"  # the pruner of the baseline; no sparsity was asked of it
+Incomplete = list[tuple[str, str]]  # (run name, reason) of runs that are not finished
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """What a run is, and its metrics: one row an epoch, the columns of metrics.csv."""
+
+    run: str  # folder name
+    hash: str
+    dataset: str
+    model: str
+    pruner: str
+    target_sparsity: float  # as asked; 0 for the unpruned baseline
+    seed: int
+    protocol: str  # see protocol_text
+    epochs: int
+    rows: Sequence[Sequence[float]]
+
+
+def logged_run(name: str, values: Mapping[str, Any], rows: Sequence[Sequence[float]]) -> LoggedRun:
+    """A LoggedRun from the fields of summary.json. Raises KeyError or ValueError if one is missing or unusable."""
+    pruner = str(values["pruner"])
+    return LoggedRun(
+        run=name,
+        hash=str(values["hash"]),
+        dataset=str(values["dataset"]),
+        model=str(values["model"]),
+        pruner=pruner,
+        target_sparsity=0.0 if pruner == UNPRUNED else float(values["sparsity"]),
+        seed=int(values["seed"]),
+        protocol=protocol_text(values["protocol"]),
+        epochs=int(values["epochs"]),
+        rows=rows,
+    )
+
+
+def protocol_text(protocol: Mapping[str, Any]) -> str:
+    """A protocol as text, e.g. "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)": equal readings, equal text.
+
+    In order: whether pruned weights may grow again, which Bayes factor decides, the scales of the log-likelihood and
+    of the log-prior, the threshold, the prior. The protocol's name is left out: it can not change a number. So is the
+    ratio if it is the printed one, which others follow after the scales: "sum/sum of_logs"; so is the first gate if it
+    is open or never asked: "previous first closed".
+    """
+    prior, ratio = protocol["prior"], protocol.get("ratio", PRINTED)
+    return ", ".join(
+        [
+            "regrow" if protocol["regrow"] else "stay zero",
+            decision_text(protocol),
+            f"{protocol['log_likelihood']}/{protocol['log_prior']}" + ("" if ratio == PRINTED else f" {ratio}"),
+            f"beta {number(protocol['beta'])}",
+            f"prior N({number(prior['mean'])}, {number(prior['std'])}^2)",
+        ]
+    )
+
+
+def ratio_of(protocol: str) -> str:
+    """The ratio (decisions.RATIOS) that a protocol's text names."""
+    _, _, ratio = protocol.split(", ")[2].partition(" ")
+    return ratio or PRINTED
+
+
+def decision_text(protocol: Mapping[str, Any]) -> str:
+    """Which Bayes factor decides, with the gate's state before there is one where that is asked and closed."""
+    closed = protocol["decision"] == "previous" and protocol.get("first_gate", OPEN) != OPEN
+    return f"{protocol['decision']}{' first closed' if closed else ''}"
+
+
+def number(value: float) -> str:
+    """A number as text that tells any two numbers apart, without an idle '.0'."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def read_folders(source: Path) -> tuple[list[LoggedRun], Incomplete]:
+    """The runs in the folders below `source`, or in `source` itself if it is a run's folder.
+
+    Raises UserError for a file of a finished run that can not be read, naming file and line.
+    """
+    folders = (
+        [source] if is_run_folder(source) else [folder for folder in sorted(source.iterdir()) if is_run_folder(folder)]
+    )
+    runs, incomplete = [], []
+    for folder in folders:
+        if (folder / "summary.json").exists():
+            runs.append(read_folder(folder))
+        else:
+            incomplete.append((folder.name, _why_incomplete(folder)))
+    return runs, incomplete
+
+
+def is_run_folder(folder: Path) -> bool:
+    """Whether a run was started in `folder`."""
+    return (folder / "metrics.csv").is_file() or (folder / ".hydra" / "config.yaml").is_file()
+
+
+def read_folder(folder: Path) -> LoggedRun:
+    """A finished run's folder. Raises UserError, naming the file, if it can not be read."""
+    values, path = read_json(folder / "summary.json"), folder / "metrics.csv"
+    try:
+        run = logged_run(folder.name, values, read_metrics(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder / 'summary.json'} is not a run's summary ({type(error).__name__}: {error})."
+        ) from error
+    if len(run.rows) != run.epochs:
+        raise UserError(
+            f"{path} has {len(run.rows)} epochs but summary.json says {run.epochs}: one of them was changed."
+        )
+    return run
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises UserError if it can not be read."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can not be read as JSON ({error}).") from error
+
+
+def read_metrics(path: Path) -> list[list[float]]:
+    """The rows of a metrics.csv, exactly as written, NaN for an empty cell (a number that was not computed).
+
+    Raises UserError, naming file and line, for a damaged file.
+    """
+    try:
+        with path.open(newline="") as file:
+            lines = list(csv.reader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path} can not be read ({error}).") from error
+    if not lines or tuple(lines[0]) != COLUMNS:
+        raise UserError(f"{path}, line 1: the columns are not those of metrics.csv ({', '.join(COLUMNS)}).")
+    return [_row(cells, epoch, f"{path}, line {epoch + 1}") for epoch, cells in enumerate(lines[1:], start=1)]
+
+
+def _row(cells: Sequence[str], epoch: int, where: str) -> list[float]:
+    if len(cells) != len(COLUMNS):
+        raise UserError(f"{where}: {len(cells)} values where {len(COLUMNS)} are expected.")
+    try:
+        row = [
+            math.nan if cell == "" and name in OPTIONAL else float(cell)
+            for name, cell in zip(COLUMNS, cells, strict=True)
+        ]
+    except ValueError as error:
+        raise UserError(f"{where}: {error}.") from error
+    if row[0] != epoch:
+        raise UserError(f"{where}: epoch {cells[0]} where {epoch} is expected.")
+    if not all(math.isfinite(value) for value, cell in zip(row, cells, strict=True) if cell != ""):
+        raise UserError(f"{where}: a number that is not finite.")
+    return row
+
+
+def _why_incomplete(folder: Path) -> str:
+    failure = folder / "failure.json"
+    if failure.exists():
+        found = read_json(failure)
+        return f"failed: {found.get('reason', 'no reason given')}"
+    try:
+        done = len(read_metrics(folder / "metrics.csv"))
+    except UserError:  # its last line may be torn: it is being written
+        return "not finished"
+    return f"not finished: {counted(done, 'epoch')} so far"
+
+
+def counted(n: int, noun: str) -> str:
+    """'1 epoch', '2 epochs'."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,0 +1,135 @@
+"""Which runs may stand in one table or figure: those of one protocol, one length, and one run a cell and seed.
+
+A pruner need not read all of a protocol. An unpruned run is the baseline of every protocol; a pruner whose gate asks
+for no evidence trains the same network whatever the Bayes factor is made of, so its runs serve every reading with the
+same `regrow` (their columns of log-posteriors stay those of the protocol that they were run with).
+"""
+
+import pandas as pd
+
+from bayes_pruning.config import presets
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.results.run_records import UNPRUNED
+
+FIELDS = ("regrow", "decision", "scales", "beta", "prior")  # the parts of logged.protocol_text, in its order
+EVIDENCE = ("decision", "scales", "beta", "prior")  # what only a gate that asks for evidence reads
+SCHEDULED = ("gradual", "gradual_global", "gradual_snip", "gradual_evidence", "one_shot", "iterative")
+UNREAD = {UNPRUNED: FIELDS} | dict.fromkeys(
+    (
+        *SCHEDULED,
+        *(
+            f"{gate}{selector}"
+            for gate in ("", "alternate_", "never_after_")  # a matched control belongs to the reading that it matches
+            for selector in ("random", "magnitude")
+        ),
+    ),
+    EVIDENCE,
+)
+CELL = ["dataset", "model", "pruner", "target_sparsity", "seed"]
+
+
+def choose(frame: pd.DataFrame, protocol: str | None = None, epochs: int | None = None) -> pd.DataFrame:
+    """The runs of one protocol and length, at most one a dataset, model, pruner, target_sparsity and seed.
+
+    Args:
+        frame: as results.load gives it.
+        protocol: a protocol's text, a part of it that fits one protocol only, or the name of a preset of
+            conf/protocol; None if there is just one.
+        epochs: how long the runs are; None if they are all of one length.
+
+    Raises UserError, naming what there is to choose from, if the runs would be mixed or none is left.
+    """
+    if frame.empty:
+        raise UserError("There is no finished run to choose from.")
+    if epochs is not None:
+        frame = _with_epochs(frame, epochs)
+    frame = of_length(of_protocol(frame, _one(protocols(frame), protocol)), None)
+    _refuse_doubles(frame)
+    return frame.reset_index(drop=True)
+
+
+def read_out(frame: pd.DataFrame, epoch: int | None) -> pd.DataFrame:
+    """The runs as they were after `epoch`, None for their last: a gate that alternates looks different in every other.
+
+    Raises UserError if a run has no such epoch.
+    """
+    if epoch is None:
+        return frame
+    if not 1 <= epoch <= frame["epochs"].min():
+        raise UserError(f"--epoch {epoch} fits not all runs: they have {_lengths(frame)} epochs.")
+    return frame[frame["epoch"] <= epoch].assign(epochs=epoch)
+
+
+def of_length(frame: pd.DataFrame, epochs: int | None) -> pd.DataFrame:
+    """The runs of one length; None if they are all of one. Raises UserError if they are not, or none has it."""
+    if epochs is not None:
+        return _with_epochs(frame, epochs)
+    if frame["epochs"].nunique() > 1:
+        raise UserError(f"The runs have {_lengths(frame)} epochs, which must not be mixed: choose with --epochs.")
+    return frame
+
+
+def _with_epochs(frame: pd.DataFrame, epochs: int) -> pd.DataFrame:
+    found = frame[frame["epochs"] == epochs]
+    if found.empty:
+        raise UserError(f"--epochs {epochs} fits no run: they have {_lengths(frame)} epochs.")
+    return found
+
+
+def protocols(frame: pd.DataFrame) -> list[str]:
+    """The protocols that the runs follow; those that differ only in what no run reads count once."""
+    found: list[str] = []
+    for pruner, text in sorted(_pairs(frame), key=lambda pair: (len(UNREAD.get(pair[0], ())), pair[1])):
+        if not any(_agree(pruner, text, other) for other in found):
+            found.append(text)
+    return sorted(found)
+
+
+def of_protocol(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """The runs that train the same network under `protocol`; where several do, the one of that very protocol."""
+    agreeing = {pair for pair in _pairs(frame) if _agree(*pair, protocol)}
+    agrees = pd.Series([pair in agreeing for pair in zip(frame["pruner"], frame["protocol"], strict=True)], frame.index)
+    kept = frame[agrees]
+    ranked = kept.assign(other=kept["protocol"] != protocol).sort_values(["other", "protocol"], kind="stable")
+    best = ranked.groupby([*CELL, "epochs"])["protocol"].transform("first")
+    return kept[kept["protocol"] == best.reindex(kept.index)]
+
+
+def _pairs(frame: pd.DataFrame) -> set[tuple[str, str]]:
+    pairs = frame[["pruner", "protocol"]].drop_duplicates()
+    return set(zip(pairs["pruner"], pairs["protocol"], strict=True))
+
+
+def _agree(pruner: str, one: str, other: str) -> bool:
+    """Whether two protocols are the same to `pruner`."""
+    fields = zip(FIELDS, one.split(", ", 4), other.split(", ", 4), strict=True)
+    return all(a == b for field, a, b in fields if field not in UNREAD.get(pruner, ()))
+
+
+def _one(found: list[str], asked: str | None) -> str:
+    listed = "; ".join(f'"{text}"' for text in found)
+    if asked is None:
+        if len(found) > 1:
+            raise UserError(f"The runs follow {len(found)} protocols: choose with --protocol one of {listed}.")
+        return found[0]
+    fitting = [text for text in found if asked in (text, presets.name_of(text))] or [t for t in found if asked in t]
+    if len(fitting) != 1:
+        fits = f"{len(fitting)} protocols" if fitting else "no protocol"
+        raise UserError(f'--protocol "{asked}" fits {fits} of these runs: choose one of {listed}.')
+    return fitting[0]
+
+
+def _refuse_doubles(frame: pd.DataFrame) -> None:
+    runs = frame.drop_duplicates("hash")
+    doubles = runs[runs.duplicated(CELL, keep=False)]
+    if not doubles.empty:
+        first = doubles.iloc[0]
+        same = doubles[(doubles[CELL] == first[CELL]).all(axis=1)]
+        raise UserError(
+            f"{' and '.join(same['run'])} have the same dataset, model, pruner, sparsity, seed and protocol "
+            f"but differ in another setting (see their .hydra/config.yaml): keep them in separate folders."
+        )
+
+
+def _lengths(frame: pd.DataFrame) -> str:
+    return " or ".join(str(length) for length in sorted(frame["epochs"].unique()))

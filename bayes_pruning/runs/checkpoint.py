@@ -1,0 +1,89 @@
+"""checkpoint.pt: all that a run needs to go on, and the rows of the epochs it has; checked before it is believed."""
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.pruning.decision import Decision
+from bayes_pruning.runs.files import write_atomically
+from bayes_pruning.training.metrics import Metrics
+
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: its checkpoint's state, and the rows of the epochs it has."""
+
+    state: dict[str, Any]
+    metrics: list[Metrics]
+    decisions: list[Decision]
+
+
+def save(
+    path: Path, run_hash: str, metrics: Sequence[Metrics], ledger: Sequence[Decision], state: Mapping[str, Any]
+) -> None:
+    """Replace the checkpoint. Raises OSError, and leaves the old one, if the new one can not be written."""
+    contents = {
+        "format": FORMAT,
+        "hash": run_hash,
+        "metrics": [list(astuple(row)) for row in metrics],
+        "decisions": [list(astuple(row)) for row in ledger],
+        **{key: _own_memory(value) for key, value in state.items()},
+    }
+    buffer = io.BytesIO()
+    torch.save(contents, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def load(path: Path, run_hash: str) -> Progress | None:
+    """What `save` wrote, None if there is no checkpoint.
+
+    Raises UserError, with the remedy, for one that is damaged, of another version or of another run.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"{path} can not be read ({error.strerror}).") from error
+    try:
+        return _read(data, run_hash)
+    except _UnusableError as error:
+        reason = str(error)
+    except Exception as error:  # zip, pickle and torch each raise their own
+        reason = f"is not a readable checkpoint ({type(error).__name__})"
+    raise UserError(f"{path} {reason}: remove {path} to start the run anew.")
+
+
+class _UnusableError(Exception):
+    """A whole checkpoint that this run can not go on from."""
+
+
+def _read(data: bytes, run_hash: str) -> Progress:
+    # torch.load compares no checksum: without this a flipped bit would be just another weight.
+    damaged = zipfile.ZipFile(io.BytesIO(data)).testzip()
+    if damaged is not None:
+        raise _UnusableError(f"is not a readable checkpoint (its part {damaged} does not match its checksum)")
+    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    if state["format"] != FORMAT:
+        raise _UnusableError(f"has format {state['format']}, this version reads {FORMAT}")
+    if state["hash"] != run_hash:
+        raise _UnusableError(f"belongs to another run (hash {state['hash']}, this one's {run_hash})")
+    metrics = [Metrics(*row) for row in state["metrics"]]
+    return Progress(state, metrics, [Decision(*row) for row in state["decisions"]])
+
+
+def _own_memory(value: Any) -> Any:
+    """Copies of tensors, on the CPU: torch.save would store the whole stack behind a view of one member."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, Mapping):
+        return {key: _own_memory(item) for key, item in value.items()}
+    return value

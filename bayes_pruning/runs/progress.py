@@ -1,0 +1,90 @@
+"""What a person sees while runs train: a bar on a terminal, else one plain line an epoch."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.schema import RunConfig
+from bayes_pruning.training.metrics import Metrics
+
+STYLES = ("auto", "bar", "lines", "none")
+
+
+def describe(row: Metrics, epochs: int) -> str:
+    """One epoch of one run in a line."""
+    gate = "pruned" if row.pruned else "not pruned"
+    evidence = "" if row.log_bayes_factor is None else f", log BF {row.log_bayes_factor:.1f}"
+    return (
+        f"epoch {row.epoch}/{epochs}  train loss {row.train_loss:.4f}  test loss {row.test_loss:.4f}  "
+        f"accuracy {row.test_accuracy:.4f}  {gate}: accuracy {row.pruned_test_accuracy:.4f}, "
+        f"sparsity {row.sparsity:.4f}{evidence}  {row.seconds:.1f} s"
+    )
+
+
+def minutes(seconds: float) -> str:
+    """A duration for people, e.g. 3:05."""
+    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
+
+
+class Display:
+    """Progress over run epochs: `total` is epochs times runs of all that is to be trained.
+
+    Time left is measured from what this display has seen, so it counts a resumed sweep right.
+    """
+
+    def __init__(self, style: str, total: int, done: int = 0) -> None:
+        if style not in STYLES:
+            raise ConfigError("progress", style, "auto, bar, lines or none")
+        self.style = ("bar" if sys.stderr.isatty() else "lines") if style == "auto" else style
+        self.total, self.done, self.first, self.start = total, done, done, time.monotonic()
+        self.title = ""
+        self.bar: Any = None
+        if self.style == "bar":
+            self.bar = tqdm(total=total, initial=done, unit="epoch", dynamic_ncols=True)
+
+    def epoch(self, members: Sequence[RunConfig], rows: Sequence[Metrics | None]) -> None:
+        """Report one finished epoch of a stack."""
+        self.done += len(members)
+        alive = [row for row in rows if row is not None]
+        if self.bar is not None:
+            self.bar.set_description(self.title or members[0].label())
+            if alive:
+                self.bar.set_postfix_str(self._summary(alive))
+            self.bar.update(len(members))
+        elif self.style == "lines" and alive:
+            if len(members) == 1:
+                print(f"{members[0].label()}  {describe(alive[0], members[0].epochs)}", flush=True)
+            else:
+                left = (time.monotonic() - self.start) / (self.done - self.first) * (self.total - self.done)
+                epoch = f"epoch {alive[0].epoch}/{members[0].epochs} of {len(members)} runs"
+                print(f"{self.title}  {epoch}  {self._summary(alive)}  {minutes(left)} left", flush=True)
+
+    def say(self, line: str) -> None:
+        """A line of its own."""
+        if self.bar is not None:
+            self.bar.write(line, file=sys.stderr)
+        elif self.style == "lines":
+            print(line, flush=True)
+
+    @staticmethod
+    def _summary(rows: Sequence[Metrics]) -> str:
+        """Means over the members of a stack; a single run's own numbers."""
+
+        def mean(name: str) -> float:
+            return float(sum(getattr(row, name) for row in rows) / len(rows))
+
+        opened = sum(row.pruned for row in rows)
+        return (
+            f"train loss {mean('train_loss'):.3f}, test loss {mean('test_loss'):.3f}, "
+            f"accuracy {mean('test_accuracy'):.4f} -> {mean('pruned_test_accuracy'):.4f}, "
+            f"sparsity {mean('sparsity'):.3f}, gate open {opened}/{len(rows)}"
+        )
+
+    def close(self) -> None:
+        """End the bar."""
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,256 @@
+"""A run's folder: what is written, in which order, and how a run that was cut short goes on (design, section 3).
+
+    .hydra/               config.yaml, overrides.yaml, hydra.yaml
+    metrics.csv           one row an epoch; the open file is also the lock that keeps a second process out
+    decisions.csv         one row an epoch, where the gate asks for evidence: what it compared and decided
+    train.log             one line an epoch, for people
+    checkpoint.pt         replaced atomically after each epoch; holds the rows of all epochs so far, so it alone decides
+                          where a run goes on, and the files above are brought in line with it
+    weights.safetensors   the final weights, as pruned
+    summary.json          written last, atomically: its presence says the run is finished
+    failure.json          only where a run failed: the epoch and the reason
+
+A new file is first written under a name that ends in `.part`, then renamed. docs/reliability.md lists what is promised.
+"""
+
+import csv
+import fcntl
+import io
+import json
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, astuple
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import save as safetensors_bytes
+
+from bayes_pruning import __version__
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.schema import RunConfig, run_config
+from bayes_pruning.pruning import decision
+from bayes_pruning.pruning.decision import Decision
+from bayes_pruning.runs import checkpoint
+from bayes_pruning.runs.checkpoint import Progress
+from bayes_pruning.runs.files import LineFile, write_atomically
+from bayes_pruning.runs.progress import describe
+from bayes_pruning.training.metrics import COLUMNS, Metrics
+
+
+def folder_of(run: RunConfig, output_dir: str | Path) -> Path:
+    """Where a run lives: a readable name, then the hash of its identity."""
+    return Path(output_dir) / f"{run.label()}-{run.hash()}"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run in `folder` was trained to its end."""
+    return (folder / "summary.json").exists()
+
+
+def final_metrics(folder: Path) -> Metrics:
+    """The last epoch of the finished run in `folder`. Raises UserError for a damaged summary."""
+    path = folder / "summary.json"
+    try:
+        return Metrics(**json.loads(path.read_bytes())["metrics"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} can not be read ({type(error).__name__}): remove it, and the same command writes it anew."
+        ) from error
+
+
+def epochs_done(folder: Path) -> int:
+    """Epochs in the folder's metrics.csv, for planning and display; the checkpoint is what counts."""
+    try:
+        return max(0, (folder / "metrics.csv").read_bytes().count(b"\n") - 1)
+    except OSError:
+        return 0
+
+
+class RunFolder:
+    """One run's folder, opened by the one process that may write to it. Use as a context manager.
+
+    Args:
+        run: what the run is.
+        output_dir: the folder of all runs.
+        config: the composed job config, saved as .hydra/config.yaml.
+        hydra: Hydra's own node and the job's overrides, saved as .hydra/hydra.yaml and overrides.yaml.
+
+    Raises UserError if the folder can not be written, is in use, or holds another run.
+    """
+
+    def __init__(self, run: RunConfig, output_dir: str | Path, config: DictConfig, hydra: DictConfig | None) -> None:
+        self.run = run
+        self.output_dir = output_dir
+        self.path = folder_of(run, output_dir)
+        git_commit()  # now, and not when the run ends: the checkout may have moved on by then
+        with self._writable():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._metrics = self._lock()
+        try:
+            with self._writable():
+                self._metrics.check_in_place()
+                for part in self.path.rglob("*.part"):
+                    part.unlink()
+                self._write_hydra_files(config, hydra)
+                (self.path / "failure.json").unlink(missing_ok=True)
+        except BaseException:
+            self._metrics.close()
+            raise
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._metrics.close()
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        """Before training, a folder that can not be written is the user's to mend."""
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"output_dir={self.output_dir} can not be written ({error.strerror}: {error.filename or self.path}): "
+                f"make it writable, or give another folder."
+            ) from error
+
+    def _lock(self) -> LineFile:
+        file = LineFile(self.path / "metrics.csv")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise UserError(f"{self.path} is being written by another process: wait for it, or stop it.") from error
+        return file
+
+    def _write_hydra_files(self, config: DictConfig, hydra: DictConfig | None) -> None:
+        stored = self.path / ".hydra" / "config.yaml"
+        if stored.exists():
+            self._check_stored(stored)
+            return
+        stored.parent.mkdir(exist_ok=True)
+        if hydra is not None:
+            write_atomically(stored.with_name("hydra.yaml"), OmegaConf.to_yaml(hydra).encode())
+            task = hydra.hydra.overrides.task
+            write_atomically(stored.with_name("overrides.yaml"), OmegaConf.to_yaml(task).encode())
+        write_atomically(stored, OmegaConf.to_yaml(config).encode())
+
+    def _check_stored(self, stored: Path) -> None:
+        try:
+            found = run_config(OmegaConf.load(stored)).hash()  # type: ignore[arg-type]
+        except Exception as error:  # whatever a damaged file may raise, the answer is the same
+            found = f"unreadable ({type(error).__name__})"
+        if found != self.run.hash():
+            raise UserError(
+                f"{stored} does not match its folder (its hash is {found}, the folder's {self.run.hash()}): "
+                f"restore the file, or remove the folder to start the run anew."
+            )
+
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint's file."""
+        return self.path / "checkpoint.pt"
+
+    def progress(self) -> Progress | None:
+        """Where the run stopped, or None if it starts anew; the other files are brought in line with it.
+
+        Raises UserError for a checkpoint that can not be used, or a folder that can not be written.
+        """
+        found = checkpoint.load(self.checkpoint, self.run.hash())
+        with self._writable():
+            for name, header, rows in self._texts(found.metrics, found.decisions) if found else self._texts([], []):
+                with self._open(name) as file:
+                    file.bring_in_line(header + rows)
+        return found
+
+    def save_epoch(
+        self, metrics: Sequence[Metrics], ledger: Sequence[Decision], state: Mapping[str, Any] | None
+    ) -> None:
+        """Keep an epoch: the checkpoint first, which counts, then its row of each file. Raises OSError.
+
+        Without a state the checkpoint stays as it is: a run that is cut short goes on from there, and drops the rows
+        that are newer.
+        """
+        if state is not None:
+            self.save_checkpoint(metrics, ledger, state)
+        self._metrics.check_in_place()
+        for name, _, rows in self._texts(metrics[-1:], ledger[-1:]):
+            with self._open(name) as file:
+                file.append(rows)
+
+    def save_checkpoint(self, metrics: Sequence[Metrics], ledger: Sequence[Decision], state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint. Raises OSError."""
+        self._metrics.check_in_place()
+        checkpoint.save(self.checkpoint, self.run.hash(), metrics, ledger, state)
+
+    def _texts(self, metrics: Sequence[Metrics], ledger: Sequence[Decision]) -> Iterator[tuple[str, str, str]]:
+        """Name, header and rows of each file that has a row an epoch."""
+        yield "metrics.csv", _csv_lines([COLUMNS]), _csv_lines(map(_cells, metrics))
+        if self.run.asks_for_evidence:
+            yield decision.FILE, _csv_lines([decision.COLUMNS]), _csv_lines(map(_cells, ledger))
+        yield "train.log", "", "".join(f"{describe(row, self.run.epochs)}\n" for row in metrics)
+
+    def _open(self, name: str) -> AbstractContextManager[LineFile]:
+        return nullcontext(self._metrics) if name == "metrics.csv" else LineFile(self.path / name)
+
+    def finish(self, metrics: Sequence[Metrics], state: Mapping[str, Any], device: torch.device, prunable: int) -> None:
+        """Write the final weights, then the summary that says the run is finished. Raises OSError."""
+        self._metrics.check_in_place()
+        weights = {name: tensor.cpu().contiguous() for name, tensor in state["parameters"].items()}
+        write_atomically(self.path / "weights.safetensors", safetensors_bytes(weights))
+        for name, _, _ in self._texts([], []):  # from here on they count, and not the checkpoint
+            with self._open(name) as file:
+                file.sync()
+        summary = {
+            "dataset": self.run.dataset["name"],
+            "model": self.run.model["name"],
+            "pruner": self.run.pruner.name,
+            "sparsity": self.run.sparsity,
+            "seed": self.run.seed,
+            "protocol": asdict(self.run.protocol),
+            "hash": self.run.hash(),
+            "epochs": self.run.epochs,
+            "metrics": asdict(metrics[-1]),
+            "parameters": sum(tensor.numel() for tensor in weights.values()),
+            "prunable_weights": prunable,
+            "wall_seconds": sum(row.seconds for row in metrics),
+            "device": _device_name(device),
+            "versions": {"python": platform.python_version(), "torch": torch.__version__, "bayes_pruning": __version__},
+            "git_commit": git_commit(),
+        }
+        write_atomically(self.path / "summary.json", json.dumps(summary, indent=2).encode())
+
+    def fail(self, reason: str, epoch: int) -> None:
+        """Say why the run can not go on; the next start of the same run tries again from its checkpoint."""
+        self._metrics.check_in_place()
+        write_atomically(self.path / "failure.json", json.dumps({"epoch": epoch, "reason": reason}, indent=2).encode())
+
+
+def _cells(row: Metrics | Decision) -> list[str]:
+    """Numbers as text that reads back exactly: Python's shortest representation of a float; nothing for None."""
+    return ["" if value is None else repr(value) for value in astuple(row)]
+
+
+def _csv_lines(rows: Any) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+@lru_cache(maxsize=1)
+def git_commit() -> str | None:
+    """The commit of the checkout that this package runs from, None outside one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

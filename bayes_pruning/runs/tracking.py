@@ -1,0 +1,251 @@
+"""The W&B mirror of a run. Training never waits for it and never fails because of it.
+
+W&B runs in a helper process (`mirror`), which gets each epoch as a line of JSON through a pipe. Inside the training
+process, W&B's import and start alone would hold up a short run by several seconds (with torch loaded, pydantic's search
+for docstrings goes through thousands of modules), and its threads would compete with training for Python's lock.
+
+With `wandb.mode=online` and no key, no network or a server that does not answer, runs are kept offline, and
+`scripts/sync_wandb.py` uploads them later. With `wandb.mode=disabled` no helper is started and nothing of W&B imported.
+
+A run that is resumed logs all its epochs again: the newest offline folder of a run holds all of it. Online, W&B ignores
+the epochs that its server already has, because steps only rise.
+"""
+
+import atexit
+import itertools
+import json
+import logging
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from bayes_pruning.config.errors import ConfigError, one_of
+from bayes_pruning.config.schema import RunConfig
+from bayes_pruning.runs import wandb_process
+from bayes_pruning.runs.run_folder import git_commit
+from bayes_pruning.training.metrics import Metrics
+
+MODES = ("offline", "online", "disabled")
+PIPE_PATIENCE = 2.0  # seconds for a helper that does not read; it reads ahead, so only a stopped one does not
+END_PATIENCE = {"offline": 30.0, "online": 5.0}  # seconds that this process waits, at its end, for the helper's
+log = logging.getLogger(__name__)
+
+
+class _Helper:
+    """The helper process and the pipe to it; it is started when the first run opens.
+
+    It is a session of its own, so that Ctrl-C stops training only and the helper can close the W&B runs in order.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count()
+        self._patience = 0.0
+        self._lost = False
+
+    def open(self, init: Mapping[str, Any]) -> int:
+        """Open a W&B run; the number to name it by."""
+        self._patience = max(self._patience, END_PATIENCE[init["mode"]])
+        number = next(self._numbers)
+        self.send({"run": number, "open": init})
+        return number
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Hand a message over. A helper that is gone, or takes nothing for PIPE_PATIENCE, is given up: one warning."""
+        if self._lost:
+            return
+        try:
+            self._write(json.dumps(message).encode() + b"\n")
+        except OSError as error:
+            self._lost = True
+            log.warning("W&B no longer mirrors the runs (%s); training goes on.", type(error).__name__)
+
+    def close(self) -> None:
+        """Tell the helper that nothing more comes, and wait for its end, but not for long."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        atexit.unregister(self.close)
+        assert process.stdin is not None
+        if self._lost:
+            process.kill()
+        process.stdin.close()
+        try:
+            process.wait(self._patience)
+            self._warnings.join(1.0)
+        except subprocess.TimeoutExpired:
+            log.warning("W&B goes on uploading by itself; %s what it does not manage.", wandb_process.SYNC)
+        self._lost = False
+
+    def _write(self, data: bytes) -> None:
+        pipe = self._started()
+        ready = select.poll()  # select.select takes no descriptor above 1,023, and each open run folder has one
+        ready.register(pipe, select.POLLOUT)
+        deadline = time.monotonic() + PIPE_PATIENCE
+        while data:
+            try:
+                data = data[os.write(pipe, data) :]
+            except BlockingIOError:
+                if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                    raise
+
+    def _started(self) -> int:
+        """The pipe to the helper, which is started if it is not running."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", wandb_process.__file__, *sys.argv],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                env=_environment(),
+            )
+            assert self._process.stdin is not None
+            os.set_blocking(self._process.stdin.fileno(), False)
+            self._warnings = threading.Thread(target=_pass_on_warnings, args=(self._process,), daemon=True)
+            self._warnings.start()
+            atexit.register(self.close)
+        assert self._process.stdin is not None
+        return self._process.stdin.fileno()
+
+
+def _environment() -> dict[str, str]:
+    """The helper's environment: W&B says nothing, sends no telemetry (else it does, even offline), waits briefly."""
+    fixed = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
+    return {"WANDB_HTTP_TIMEOUT": f"{wandb_process.SERVER_PATIENCE:g}", **os.environ, **fixed}
+
+
+def _pass_on_warnings(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        log.warning(line.decode(errors="replace").strip())
+
+
+class _Relay:
+    """In a worker process: hands messages to the process that started it, which has the helper."""
+
+    def __init__(self, hand_over: Callable[[Mapping[str, Any]], None]) -> None:
+        self.send = hand_over
+        self._numbers = itertools.count()
+
+    def open(self, init: Mapping[str, Any]) -> int:
+        """Open a W&B run; the worker's own number to name it by."""
+        number = next(self._numbers)
+        self.send({"run": number, "open": init})
+        return number
+
+    def close(self) -> None:
+        """Do nothing: the helper is another process's."""
+
+
+class WorkerRuns:
+    """The W&B runs of one worker process, as the process that started it hands them to the helper."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}  # the helper's numbers by the worker's
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        """Pass on what the worker's `_Relay` was given."""
+        if "open" in message:
+            self._numbers[message["run"]] = _HELPER.open(message["open"])
+            return
+        number = self._numbers.pop(message["run"]) if "finish" in message else self._numbers[message["run"]]
+        _HELPER.send({**message, "run": number})
+
+    def end(self) -> None:
+        """The worker has died: finish what it left open."""
+        for number in self._numbers.values():
+            _HELPER.send({"run": number, "finish": {"summary": None, "failed": True}})
+        self._numbers.clear()
+
+
+_HELPER: _Helper | _Relay = _Helper()
+
+
+def relay(hand_over: Callable[[Mapping[str, Any]], None]) -> None:
+    """From now on, hand all that is for W&B to `hand_over`; in a worker process, which starts no helper of its own."""
+    global _HELPER
+    _HELPER = _Relay(hand_over)
+
+
+class Tracker:
+    """One W&B run, or nothing if there is no `init`.
+
+    Args:
+        init: arguments of wandb.init, and git_commit.
+    """
+
+    def __init__(self, init: Mapping[str, Any] | None = None) -> None:
+        self._number = None if init is None else _HELPER.open(init)
+
+    def log(self, row: Metrics) -> None:
+        """Send one epoch; `epoch` is the step."""
+        self._send({"row": _computed(row)})
+
+    def finish(self, last: Metrics | None, failed: bool) -> None:
+        """Close the W&B run, with the last metrics as its summary if the run is finished."""
+        self._send({"finish": {"summary": None if last is None else _computed(last), "failed": failed}})
+        self._number = None
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        if self._number is not None:
+            _HELPER.send({"run": self._number, **message})
+
+
+def _computed(row: Metrics) -> dict[str, Any]:
+    """The numbers of an epoch, without those that were not computed."""
+    return {name: value for name, value in asdict(row).items() if value is not None}
+
+
+def check_mode(mode: str) -> None:
+    """Raises ConfigError unless `wandb.mode` takes the value."""
+    if mode not in MODES:
+        raise ConfigError("wandb.mode", mode, one_of(MODES))
+
+
+def start(run: RunConfig, config: DictConfig, folder: Path, commit: str | None = None) -> Tracker:
+    """Open a W&B run for `run`, its settings in the config node `wandb`; returns at once.
+
+    Args:
+        run: what the run is.
+        config: its whole config.
+        folder: the run's; its name is the W&B run's id.
+        commit: of the code that trained it; None for the one that runs now.
+
+    Raises ConfigError for an unknown mode.
+    """
+    settings = config.wandb
+    check_mode(settings.mode)
+    if settings.mode == "disabled":
+        return Tracker()
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    amount = "unpruned" if run.pruner.gate == "never" else f"sparsity {run.sparsity:g}"
+    return Tracker(
+        {
+            "mode": settings.mode,
+            "project": settings.project,
+            "entity": settings.entity,
+            "group": settings.group,
+            "job_type": run.pruner.name,
+            "name": run.label(),
+            "id": folder.name,
+            "tags": [run.dataset["name"], run.model["name"], amount],
+            "config": {**plain, "hash": run.hash()},
+            "dir": str(config.output_dir),
+            "git_commit": commit or git_commit(),
+        }
+    )
+
+
+def close() -> None:
+    """Wait until W&B's files are whole; the end of the process does it too."""
+    _HELPER.close()

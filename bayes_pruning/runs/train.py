@@ -1,0 +1,285 @@
+"""Jobs -> finished run folders: opens the folders, resumes, trains a stack epoch by epoch, writes, reports.
+
+A job is one composed config. `train_stack` trains jobs that can share a stack; a single run is a stack of one.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from bayes_pruning.config.errors import ConfigError, UserError
+from bayes_pruning.config.schema import RunConfig, check_log_evidence, run_config
+from bayes_pruning.data import datasets
+from bayes_pruning.engine import device, precision
+from bayes_pruning.models import networks
+from bayes_pruning.pruning import masks
+from bayes_pruning.runs import run_folder, tracking
+from bayes_pruning.runs.files import most_open_folders
+from bayes_pruning.runs.progress import Display
+from bayes_pruning.training.metrics import Metrics
+from bayes_pruning.training.trainer import Trainer
+
+FINISHED, SKIPPED, STOPPED, FAILED = "finished", "skipped", "stopped", "failed"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that was asked for.
+
+    Args:
+        values: the composed config as plain values.
+        compose: the same as Hydra saves it, (config, hydra's own node); called only once the run starts.
+
+    Raises ConfigError for a value, or the name of a function, that is not accepted.
+    """
+
+    values: Mapping[str, Any]
+    compose: Callable[[], tuple[DictConfig, DictConfig | None]]
+    run: RunConfig = field(init=False)
+
+    def __post_init__(self) -> None:
+        run = run_config(self.values)
+        datasets.LOADERS.find(run.dataset["loader"])
+        networks.BUILDERS.find(run.model["builder"])
+        masks.check(run)
+        check_log_evidence(self.values["log_evidence"])
+        tracking.check_mode(self.values["wandb"]["mode"])
+        Intervals(self.values.get("checkpoint_seconds", 0))
+        object.__setattr__(self, "run", run)
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lives."""
+        return run_folder.folder_of(self.run, self.values["output_dir"])
+
+
+def job_of(config: DictConfig, hydra: DictConfig | None = None) -> Job:
+    """The job of a composed config."""
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    return Job(values, lambda: (config, hydra))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: finished now, skipped (it was finished), stopped in time, or failed with a reason."""
+
+    status: str
+    folder: Path
+    reason: str = ""
+    metrics: Metrics | None = None
+
+
+def skipped(folder: Path) -> Outcome:
+    """The outcome of a job whose run was finished before."""
+    return Outcome(SKIPPED, folder, metrics=run_folder.final_metrics(folder))
+
+
+def left_in(folder: Path, status: str, reason: str) -> Outcome:
+    """The outcome of a job whose process ended without a word: finished if its folder says so, else what is given."""
+    if run_folder.is_finished(folder):
+        return Outcome(FINISHED, folder, metrics=run_folder.final_metrics(folder))
+    return Outcome(status, folder, reason)
+
+
+def check_data(job: Job, place: torch.device) -> datasets.Dataset:
+    """The data set of `job`. Raises UserError if it can not be had, or if its model does not take such images."""
+    data = datasets.load(job.run.dataset, job.values["data_root"], place)
+    networks.build(job.run.model, data.shape, datasets.CLASSES, seed=0)
+    return data
+
+
+class Clock:
+    """The time that `max_minutes` leaves; None leaves any. An epoch starts only if the last one would fit in again."""
+
+    def __init__(self, max_minutes: float | None) -> None:
+        if max_minutes is not None and not (isinstance(max_minutes, (int, float)) and max_minutes > 0):
+            raise ConfigError("max_minutes", max_minutes, "a number above 0, or null for no limit")
+        self.deadline = float("inf") if max_minutes is None else time.monotonic() + 60 * max_minutes
+        self.started = time.monotonic()
+        self.last_epoch = 0.0
+
+    def allows_epoch(self) -> bool:
+        """Whether one more epoch would end in time."""
+        self.started = time.monotonic()
+        return self.started + self.last_epoch < self.deadline
+
+    def epoch_done(self) -> None:
+        """The epoch that `allows_epoch` allowed has ended."""
+        self.last_epoch = time.monotonic() - self.started
+
+
+class Intervals:
+    """When a stack writes checkpoints: after an epoch that ends at least `seconds` after the last one was written."""
+
+    def __init__(self, seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
+            raise ConfigError("checkpoint_seconds", seconds, "a number of at least 0")
+        self.seconds = seconds
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time; if so, the next interval begins."""
+        now = time.monotonic()
+        if now - self.last < self.seconds:
+            return False
+        self.last = now
+        return True
+
+
+class _Member:
+    """One job while it trains: its open folder, its metrics so far and its W&B run."""
+
+    def __init__(self, job: Job, folders: ExitStack) -> None:
+        config, hydra = job.compose()
+        self.job = job
+        self.folder = folders.enter_context(run_folder.RunFolder(job.run, job.values["output_dir"], config, hydra))
+        self.outcome: Outcome | None = None
+        self.behind = False  # whether the checkpoint is older than the last epoch
+        self.progress = self.folder.progress()
+        self.metrics = list(self.progress.metrics) if self.progress else []
+        self.ledger = list(self.progress.decisions) if self.progress else []
+        if run_folder.is_finished(self.folder.path):  # by another process, since this one looked
+            self.outcome = skipped(self.folder.path)
+            return
+        self.tracker = tracking.start(job.run, config, self.folder.path)
+        for row in self.metrics:
+            self.tracker.log(row)
+
+    def end(self, status: str, reason: str = "") -> None:
+        last = self.metrics[-1] if self.metrics else None
+        self.outcome = Outcome(status, self.folder.path, reason, last)
+        self.tracker.finish(last if status == FINISHED else None, failed=status == FAILED)
+
+    def fail(self, reason: str, epoch: int) -> None:
+        self.end(FAILED, reason)
+        with suppress(OSError):  # the folder itself may be what failed; the outcome carries the reason
+            self.folder.fail(reason, epoch)
+
+    def load_into(self, trainer: Trainer, index: int) -> None:
+        """Hand the checkpoint's state to the trainer; one of another network's shapes ends the run."""
+        if self.progress is None:
+            return
+        state, self.progress = self.progress.state, None
+        wanted = {name: tensor[0].shape for name, tensor in trainer.stack.parameters.items()}
+        if {name: tensor.shape for name, tensor in state["parameters"].items()} != wanted:
+            path = self.folder.checkpoint
+            reason = f"{path} is of a network with other layers than {self.job.run.model['builder']} builds now"
+            self.fail(f"{reason}: remove {path} to start the run anew", len(self.metrics))
+            return
+        trainer.load_state(index, state)
+
+    def keep_epoch(self, row: Metrics, trainer: Trainer, index: int, checkpoint: bool) -> None:
+        """Save one finished epoch, with or without a checkpoint; a folder that can not be written ends the run."""
+        self.metrics.append(row)
+        if index in trainer.decisions:
+            self.ledger.append(trainer.decisions[index])
+        try:
+            self.folder.save_epoch(self.metrics, self.ledger, trainer.state(index) if checkpoint else None)
+        except OSError as error:
+            self.fail(f"{self.folder.path} can not be written in epoch {row.epoch} ({error.strerror})", row.epoch)
+            return
+        self.behind = not checkpoint
+        self.tracker.log(row)
+
+    def stop(self, trainer: Trainer, index: int, reason: str) -> None:
+        """End at an epoch's end, to go on later from there."""
+        try:
+            if self.behind:
+                self.folder.save_checkpoint(self.metrics, self.ledger, trainer.state(index))
+        except OSError as error:
+            self.fail(
+                f"{self.folder.path} can not be written in epoch {trainer.epoch} ({error.strerror})", trainer.epoch
+            )
+            return
+        self.end(STOPPED, reason)
+
+    def finish(self, trainer: Trainer, index: int) -> None:
+        """Write what makes the run finished."""
+        try:
+            self.folder.finish(self.metrics, trainer.state(index), trainer.device, trainer.weights)
+        except OSError as error:
+            self.fail(f"{self.folder.path} can not be written ({error.strerror})", trainer.epoch)
+            return
+        self.end(FINISHED)
+
+
+def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Outcome]:
+    """Train jobs that can share a stack to their ends, each in its own folder; outcomes in the order of `jobs`.
+
+    Jobs already finished are skipped; those cut short go on from their checkpoints. More jobs than a process may have
+    folders open train in turns. Raises UserError, before anything is written, for a device or data set that can not be
+    had, and for any trouble with the folder of a lone job.
+    """
+    most = most_open_folders()
+    if len(jobs) > most:
+        turns = [jobs[start : start + most] for start in range(0, len(jobs), most)]
+        return [outcome for turn in turns for outcome in train_stack(turn, display, clock)]
+    outcomes: dict[int, Outcome] = {
+        i: skipped(job.folder) for i, job in enumerate(jobs) if run_folder.is_finished(job.folder)
+    }
+    if len(outcomes) == len(jobs):
+        return list(outcomes.values())
+    settings = jobs[0].values
+    place = device.pick(settings["device"])
+    precision.prepare(jobs[0].run.precision, settings.get("deterministic", False), place)
+    data = check_data(jobs[0], place)  # before anything is written
+    with ExitStack() as folders:
+        members: dict[int, _Member] = {}
+        for i, job in enumerate(jobs):
+            if i in outcomes:
+                continue
+            try:
+                members[i] = _Member(job, folders)
+            except UserError as error:
+                if len(jobs) == 1:
+                    raise
+                outcomes[i] = Outcome(FAILED, job.folder, str(error).rstrip("."))
+        for epochs in sorted({len(member.metrics) for member in members.values() if not member.outcome}):
+            group = [member for member in members.values() if len(member.metrics) == epochs and not member.outcome]
+            _train_members(group, data, place, display, clock)
+        outcomes |= {i: member.outcome for i, member in members.items() if member.outcome}
+    return [outcomes[i] for i in range(len(jobs))]
+
+
+def _train_members(members: list[_Member], data: datasets.Dataset, place: Any, display: Display, clock: Clock) -> None:
+    """Train members that have done the same number of epochs, as one stack."""
+    try:
+        intervals = Intervals(members[0].job.values.get("checkpoint_seconds", 0))
+        log_evidence = members[0].job.values["log_evidence"]
+        trainer = Trainer([member.job.run for member in members], data, place, log_evidence)
+        for i, member in enumerate(members):
+            member.load_into(trainer, i)
+        for choice in trainer.choices:
+            display.say(choice)
+        while trainer.epoch < members[0].job.run.epochs and any(not member.outcome for member in members):
+            if not clock.allows_epoch():
+                break
+            _train_epoch(members, trainer, intervals, display)
+            clock.epoch_done()
+        for i, member in enumerate(members):
+            if member.outcome is None and trainer.epoch == member.job.run.epochs:
+                member.finish(trainer, i)
+            elif member.outcome is None:
+                member.stop(trainer, i, f"max_minutes was reached after epoch {trainer.epoch}")
+    except BaseException:
+        for member in members:
+            if member.outcome is None:
+                member.tracker.finish(None, failed=True)
+        raise
+
+
+def _train_epoch(members: list[_Member], trainer: Trainer, intervals: Intervals, display: Display) -> None:
+    rows = trainer.run_epoch()
+    checkpoint = intervals.due() or trainer.epoch == members[0].job.run.epochs
+    for i, (member, row) in enumerate(zip(members, rows, strict=True)):
+        if member.outcome is None and row is None:
+            member.fail(trainer.failures[i], trainer.epoch)
+        elif member.outcome is None and row is not None:
+            member.keep_epoch(row, trainer, i, checkpoint)
+    display.epoch([member.job.run for member in members], rows)

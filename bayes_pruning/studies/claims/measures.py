@@ -1,0 +1,157 @@
+"""What claims are about, each one number a seed: last values, overfitting, oscillation, trends of the Bayes factor.
+
+Losses and accuracies are those before pruning unless a name says otherwise. A measure raises Undecidable if its runs
+are missing or too short for it.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from omegaconf import OmegaConf
+
+from bayes_pruning.config.paths import conf_dir
+from bayes_pruning.pruning.decision import log_ratio
+from bayes_pruning.results.cells import Cell, Cells
+from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.statistics import FEWEST, summarise
+from bayes_pruning.studies.claims.rules import Undecidable, Where
+
+WINDOW = 4  # epochs over which a loss is averaged; even, since a gate that opens every other epoch makes it zigzag
+FEWEST_EPOCHS = 2 * WINDOW  # for a statement about early and late epochs
+FEWEST_FACTORS = 3  # pruned epochs for a trend of the Bayes factor
+PAIR_OF_SEEDS = 1.96 * 2**0.5  # deviations: the difference of two runs is within it in 95 of 100 pairs
+SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.99)
+
+
+def by_epoch(runs: Cells, cell: Cell, metric: str) -> pd.DataFrame:
+    """A metric: a row an epoch, a column a seed."""
+    found = runs.curves(cell, metric)
+    if found.empty:
+        raise Undecidable(f"no runs of {cell}")
+    return found
+
+
+def long_enough(runs: Cells, cell: Cell, metric: str) -> pd.DataFrame:
+    """As `by_epoch`, of runs that have early and late epochs."""
+    found = by_epoch(runs, cell, metric)
+    if len(found) < FEWEST_EPOCHS:
+        raise Undecidable(f"the runs of {cell} have {len(found)} epochs, which is fewer than {FEWEST_EPOCHS}")
+    return found
+
+
+def last(runs: Cells, cell: Cell, metric: str) -> pd.Series:
+    """A metric at the last epoch."""
+    return by_epoch(runs, cell, metric).iloc[-1]
+
+
+def fall(runs: Cells, cell: Cell, metric: str) -> pd.Series:
+    """By how much a metric is lower at the last epoch than at the first."""
+    found = long_enough(runs, cell, metric)
+    return found.iloc[0] - found.iloc[-1]
+
+
+def lowest_epoch(runs: Cells, cell: Cell) -> pd.Series:
+    """The epoch of the lowest test loss, after which it turns."""
+    return long_enough(runs, cell, "test_loss").idxmin()
+
+
+def overfitting(runs: Cells, cell: Cell) -> pd.Series:
+    """How far the test loss rises after its lowest value, as a fraction of that; both are means of WINDOW epochs."""
+    smooth = long_enough(runs, cell, "test_loss").rolling(WINDOW).mean()
+    return smooth.iloc[-1] / smooth.min() - 1
+
+
+def oscillation(runs: Cells, cell: Cell, metric: str) -> pd.Series:
+    """Mean absolute change of a loss from one epoch to the next, in nats."""
+    return long_enough(runs, cell, metric).diff().abs().mean()
+
+
+def sparsity_steps(runs: Cells, cell: Cell) -> pd.Series:
+    """Mean absolute change of the sparsity after the epoch, from one epoch to the next, over the last third."""
+    found = long_enough(runs, cell, "sparsity")
+    return found.diff().abs().iloc[-(len(found) // 3) :].mean()
+
+
+def log_factors(runs: Cells, cell: Cell) -> pd.DataFrame:
+    """Log Bayes factors in nats where something was pruned, NaN elsewhere (there the factor is 1 by definition).
+
+    They are of the ratio that the runs' own reading takes (decisions.log_ratio).
+    """
+    names = ("log_likelihood", "log_prior", "log_likelihood_before", "log_prior_before")
+    after, prior, before, prior_before = (by_epoch(runs, cell, name) for name in names)
+    own = np.vectorize(log_ratio, excluded=("ratio",), otypes=[float])(
+        after + prior, before + prior_before, ratio=runs.ratio(cell)
+    )
+    factors = pd.DataFrame(own, after.index, after.columns).where(by_epoch(runs, cell, "pruned") == 1)
+    if factors.isna().all(axis=None):
+        raise Undecidable(f"the Bayes factors of {cell} were not computed, or nothing was pruned")
+    return factors
+
+
+def tolerance(runs: Cells, where: Where) -> float:
+    """Accuracies that differ by less are similar: what two unpruned runs differ by in 95 of 100 pairs of seeds."""
+    found = summarise(last(runs, where.cell(UNPRUNED), "test_accuracy"))
+    if found is None or found.n < FEWEST:
+        raise Undecidable(f"fewer than {FEWEST} unpruned seeds, whose deviation is the measure of what is similar")
+    return PAIR_OF_SEEDS * found.sd
+
+
+def beyond_seeds(runs: Cells, where: Where, pruner: str, metric: str) -> pd.Series:
+    """By how much more a metric differs from the unpruned run of its seed than unpruned runs do among themselves.
+
+    Both are relative differences without sign, means over the epochs from the second on.
+    """
+    unpruned = long_enough(runs, where.cell(UNPRUNED), metric).iloc[1:]
+    own = (long_enough(runs, where.cell(pruner), metric).iloc[1:] / unpruned - 1).abs().mean()
+    between = [(unpruned[a] / unpruned[b] - 1).abs().mean() for a in unpruned for b in unpruned if a != b]
+    if not between:
+        raise Undecidable("a single unpruned seed")
+    return own - float(np.mean(between))
+
+
+def factor_trend(runs: Cells, cell: Cell) -> pd.Series:
+    """Least-squares slope of the log Bayes factor, in nats an epoch, for seeds with FEWEST_FACTORS epochs pruned."""
+    slopes = {seed: _slope(values.dropna()) for seed, values in log_factors(runs, cell).items()}
+    found = pd.Series({seed: slope for seed, slope in slopes.items() if slope is not None}, dtype=float)
+    if found.empty:
+        raise Undecidable(f"no run of {cell} pruned in {FEWEST_FACTORS} epochs")
+    return found
+
+
+def _slope(values: pd.Series) -> float | None:
+    if len(values) < FEWEST_FACTORS:
+        return None
+    return float(np.polyfit(values.index.to_numpy(dtype=float), values.to_numpy(), 1)[0])
+
+
+def weights(model: str) -> int:
+    """The prunable weights of a network of conf/model for images of 28 x 28, grey, and ten classes."""
+    about = OmegaConf.load(conf_dir() / "model" / f"{model}.yaml")
+    if model == "fcn":
+        return sum(a * b for a, b in pairwise([28 * 28, *about.hidden, 10]))
+    filters, side = [1, *about.filters], 28 // 2 ** len(about.filters)
+    convolutions = sum(a * b * about.kernel_size**2 for a, b in pairwise(filters))
+    return convolutions + filters[-1] * side**2 * about.hidden + about.hidden * 10  # type: ignore[no-any-return]
+
+
+def paired(first: pd.Series, second: pd.Series) -> pd.Series:
+    """first - second for the seeds that both have."""
+    difference = (first - second).dropna()
+    if difference.empty:
+        raise Undecidable("the runs compared share no seed")
+    return difference
+
+
+def over_baseline(runs: Cells, where: Where, pruner: str, sparsity: float, metric: str) -> pd.Series:
+    """A metric of a method at the last epoch minus that of the unpruned network."""
+    return paired(last(runs, where.cell(pruner, sparsity), metric), last(runs, where.cell("none"), metric))
+
+
+def step_trend(runs: Cells, where: Where, pruner: str, metric: str) -> pd.Series:
+    """Least-squares slope of a metric at the last epoch over the five sparsities, a step from one to the next."""
+    values = pd.concat([last(runs, where.cell(pruner, level), metric) for level in SPARSITIES], axis=1).dropna()
+    if values.empty:
+        raise Undecidable("the runs compared share no seed")
+    steps = np.arange(len(SPARSITIES)) - (len(SPARSITIES) - 1) / 2
+    return pd.Series(values.to_numpy() @ steps / (steps @ steps), index=values.index)

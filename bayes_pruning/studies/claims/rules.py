@@ -1,0 +1,154 @@
+"""How a claim of the paper is decided: 95% t intervals over seeds against a stated threshold, and the list of claims.
+
+A claim is a function of runs, cell by cell, and of a place in the paper. It measures one number a seed (paired by seed
+where two methods are compared) and asks a rule of this module; `among` is the number of intervals that a claim consists
+of, which together err in 5% of the cases. The claim holds if the whole interval is on the side
+that the paper says, fails if none of it is, and is undecided in between, with fewer than three seeds, or without runs.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bayes_pruning.results.cells import Cell
+from bayes_pruning.results.statistics import FEWEST, half_width, summarise
+
+HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
+PLACES = (  # data set, network and sparsity of the learning curves of Figures 4, 7, 10, 13, 16 and 19
+    ("mnist", "fcn", 0.75),
+    ("mnist", "cnn", 0.75),
+    ("fashion_mnist", "fcn", 0.9),
+    ("fashion_mnist", "cnn", 0.9),
+    ("cifar10", "fcn", 0.9),
+    ("cifar10", "cnn", 0.9),
+)
+FIRST_FIGURE, FIGURES_A_PLACE = 4, 3
+
+
+class Undecidable(Exception):
+    """A claim's runs are missing or too short; the message says which."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """What a verdict rests on: a mean over n seeds, its t interval (None for fewer than FEWEST), what was wanted."""
+
+    name: str
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    wanted: str  # "above 0"
+    outcome: str
+
+    def __str__(self) -> str:
+        if self.n == 1 and self.low is None and self.outcome != UNDECIDED:
+            return f"{self.name}: {self.mean:.4g} ({self.wanted}: {self.outcome})"  # nothing random is in it
+        interval = "no interval" if self.low is None else f"[{self.low:.4g}, {self.high:.4g}]"
+        return f"{self.name}: {self.mean:.4g} {interval}, n = {self.n} ({self.wanted}: {self.outcome})"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """holds, fails or undecided; the numbers behind it, or why there are none."""
+
+    outcome: str
+    numbers: tuple[Number, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Where:
+    """A place in the paper: what it is called, and the runs that it is about."""
+
+    label: str  # "Figure 4", "Table 1"
+    dataset: str
+    model: str
+    sparsity: float  # of the learning curves
+
+    def cell(self, pruner: str, sparsity: float | None = None, model: str | None = None) -> Cell:
+        """The runs of a method here, at this place's sparsity and of its network unless others are named."""
+        return Cell(self.dataset, model or self.model, pruner, self.sparsity if sparsity is None else sparsity)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper: its words, its places (with further arguments for the function), and its test."""
+
+    name: str
+    statement: str
+    cases: tuple[tuple[Where, tuple[Any, ...]], ...]
+    function: Callable[..., Verdict]
+
+    @property
+    def rule(self) -> str:
+        """Where the paper says it and when it holds: the function's docstring as one line."""
+        return re.sub(r"\s+", " ", self.function.__doc__ or "").strip()
+
+
+CLAIMS: dict[str, Claim] = {}
+
+
+def claim(statement: str, *cases: Any) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
+    """Decorator: register a function (runs, where, *arguments) -> Verdict as the test of `statement`.
+
+    Args:
+        statement: the paper's, shortened.
+        cases: a figure's number, a `Where`, or a tuple of one of these and further arguments.
+    """
+
+    def register(function: Callable[..., Verdict]) -> Callable[..., Verdict]:
+        split = [case if isinstance(case, tuple) else (case,) for case in cases]
+        placed = tuple((figure(first) if isinstance(first, int) else first, tuple(rest)) for first, *rest in split)
+        CLAIMS[function.__name__] = Claim(function.__name__, statement, placed, function)
+        return function
+
+    return register
+
+
+def figure(number: int) -> Where:
+    """The place of one of Figures 4 to 21."""
+    return Where(f"Figure {number}", *PLACES[(number - FIRST_FIGURE) // FIGURES_A_PLACE])
+
+
+def table_1() -> list[Where]:
+    """The six blocks of Table 1."""
+    return [Where("Table 1", *place) for place in PLACES]
+
+
+def above(name: str, values: pd.Series, threshold: float, among: int = 1) -> Verdict:
+    """Holds if the mean of `values`, one a seed, is above `threshold`."""
+    return _judge(name, values, threshold, math.inf, f"above {threshold:.4g}", among)
+
+
+def below(name: str, values: pd.Series, threshold: float, among: int = 1) -> Verdict:
+    """Holds if the mean of `values`, one a seed, is below `threshold`."""
+    return _judge(name, values, -math.inf, threshold, f"below {threshold:.4g}", among)
+
+
+def within(name: str, values: pd.Series, low: float, high: float, among: int = 1) -> Verdict:
+    """Holds if the mean of `values`, one a seed, is from `low` to `high`."""
+    return _judge(name, values, low, high, f"from {low:.4g} to {high:.4g}", among)
+
+
+def all_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """Holds if all hold, fails if one fails, else undecided; with the numbers of all."""
+    outcomes = {verdict.outcome for verdict in verdicts}
+    outcome = next((found for found in (FAILS, UNDECIDED) if found in outcomes), HOLDS)
+    return Verdict(outcome, tuple(number for verdict in verdicts for number in verdict.numbers))
+
+
+def _judge(name: str, values: pd.Series, low: float, high: float, wanted: str, among: int) -> Verdict:
+    found = summarise(values.dropna())
+    if found is None:
+        raise Undecidable(f"no seed has a {name}")
+    if found.n < FEWEST:
+        return Verdict(UNDECIDED, (Number(name, found.mean, None, None, found.n, wanted, UNDECIDED),))
+    half = half_width(found, among)
+    start, end = found.mean - half, found.mean + half
+    outcome = HOLDS if low < start and end < high else FAILS if end < low or high < start else UNDECIDED
+    return Verdict(outcome, (Number(name, found.mean, start, end, found.n, wanted, outcome),))

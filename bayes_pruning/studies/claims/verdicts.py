@@ -1,0 +1,127 @@
+"""The statements of the paper's results and discussion, each held against logged runs: holds, fails or undecided.
+
+`check` runs every claim of curves.py (learning curves) and sparsity.py (sparsities, Table 1, discussion)
+on a tidy frame; how a claim is decided is said in rules.py.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from bayes_pruning.results.cells import Cells, setting
+from bayes_pruning.results.selection import protocols
+from bayes_pruning.studies.claims import curves, sparsity  # noqa: F401  (they register their claims)
+from bayes_pruning.studies.claims.rules import CLAIMS, FAILS, HOLDS, UNDECIDED, Claim, Undecidable, Verdict, Where
+from bayes_pruning.studies.formats import NAMES
+
+OUTCOMES = (HOLDS, FAILS, UNDECIDED)
+HOW = (
+    "Each number is a mean over seeds with its 95% t interval, of differences paired by seed where two methods are "
+    "compared; the intervals of a claim that consists of several hold together in 95% of the cases (Bonferroni). A "
+    "claim holds if the whole interval is on the side that the paper says, fails if none of it is, and is undecided in "
+    "between, with fewer than three seeds, or without runs. Losses and accuracies are those before pruning unless a "
+    "claim says otherwise. The Bayes factor is that of the runs' own reading. Accuracies are similar if they differ by "
+    "less than two runs do that differ in their seed alone, in 95 of 100 pairs (2.8 deviations of the unpruned seeds)."
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim at one place of the paper, and what the runs say."""
+
+    claim: str
+    where: str  # e.g. "Figure 4: MNIST FCN, bayes_magnitude"
+    statement: str
+    rule: str
+    verdict: Verdict
+
+
+def check(frame: pd.DataFrame) -> list[Finding]:
+    """Every claim at every place that the paper makes it, in the order of the paper's figures.
+
+    Args:
+        frame: runs of one protocol (readings.choose).
+    """
+    runs = Cells(frame)
+    return [_finding(runs, claim, where, arguments) for claim, where, arguments in _in_order()]
+
+
+def counts(findings: Sequence[Finding]) -> dict[str, int]:
+    """How many claims hold, fail and are undecided."""
+    found = Counter(finding.verdict.outcome for finding in findings)
+    return {outcome: found[outcome] for outcome in OUTCOMES}
+
+
+def as_markdown(findings: Sequence[Finding], frame: pd.DataFrame) -> str:
+    """The findings as one table, and the rules."""
+    lines = [
+        "# The paper's claims",
+        "",
+        f"{summary(findings)} {setting(frame)}",
+        "",
+        HOW,
+        "",
+        "| Where | The paper | Verdict | Numbers | Claim |",
+        "| --- | --- | --- | --- | --- |",
+        *(_row(finding) for finding in findings),
+        "",
+        "## When a claim holds",
+        "",
+        *(f"- {claim.name}: {claim.rule}" for claim in CLAIMS.values()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def as_json(findings: Sequence[Finding], frame: pd.DataFrame) -> str:
+    """The findings with all numbers in full."""
+    contents: dict[str, Any] = {
+        "counts": counts(findings),
+        "protocol": protocols(frame),
+        "epochs": sorted(int(epochs) for epochs in frame["epochs"].unique()),
+        "findings": [{**{k: v for k, v in asdict(f).items() if k != "verdict"}, **asdict(f.verdict)} for f in findings],
+    }
+    return json.dumps(contents, indent=2) + "\n"
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """'80 checks of 29 claims: 10 hold, 12 fail, 58 are undecided.'"""
+    found = counts(findings)
+    return (
+        f"{len(findings)} checks of {len(CLAIMS)} claims: {found[HOLDS]} hold, {found[FAILS]} fail, "
+        f"{found[UNDECIDED]} undecided."
+    )
+
+
+def _finding(runs: Cells, claim: Claim, where: Where, arguments: tuple[Any, ...]) -> Finding:
+    try:
+        verdict = claim.function(runs, where, *arguments)
+    except Undecidable as missing:
+        verdict = Verdict(UNDECIDED, reason=str(missing))
+    place = f"{where.label}: {NAMES[where.dataset]} {NAMES[where.model]}"
+    return Finding(claim.name, ", ".join([place, *map(str, arguments)]), claim.statement, claim.rule, verdict)
+
+
+def _in_order() -> Iterator[tuple[Claim, Where, tuple[Any, ...]]]:
+    """Figures by number, then Table 1."""
+    cases = [(claim, where, arguments) for claim in CLAIMS.values() for where, arguments in claim.cases]
+    return iter(sorted(cases, key=lambda case: _rank(case[1])))
+
+
+def _rank(where: Where) -> tuple[int, int]:
+    kind, number = where.label.split()
+    return (("Figure", "Table").index(kind), int(number))
+
+
+def told(verdict: Verdict) -> list[str]:
+    """A verdict's numbers, each as a line of text, or the reason why it has none."""
+    return [*map(str, verdict.numbers), *([verdict.reason] if verdict.reason else [])]
+
+
+def _row(finding: Finding) -> str:
+    verdict = finding.verdict
+    cells = (finding.where, finding.statement, f"**{verdict.outcome}**", "<br>".join(told(verdict)), finding.claim)
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,259 @@
+"""Table 1 and its comparisons as Markdown, LaTeX (booktabs) and CSV.
+
+Markdown and LaTeX render the same `Sheet`s, so they can not differ in a number; CSV has every number in full.
+"""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+
+from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.selection import protocols
+from bayes_pruning.results.statistics import Difference
+from bayes_pruning.studies import table1
+from bayes_pruning.studies.table1 import ACCURACIES, Accuracy, Cell, Comparison, Row
+
+MISSING = "missing"
+NAMES = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "mnist_5k": "MNIST (5,000)",
+    "fcn": "FCN",
+    "cnn": "CNN",
+}
+LEGEND = (
+    "Each cell: mean ± sample standard deviation of the test accuracy over seeds (number of seeds); the paper's value "
+    "and our mean minus it; zeros: the mean measured fraction of prunable weights that are zero in the very network "
+    "whose accuracy is given."
+)
+PAIRED = "Mean of the differences in test accuracy, paired by seed, with its 95% t interval (number of pairs)."
+CSV_COLUMNS = (
+    "accuracy", "dataset", "model", "method", "sparsity", "n", "mean", "sd", "paper", "difference", "measured_sparsity",
+)  # fmt: skip
+CSV_PAIRED = ("twin", "paired_n", "paired_mean", "paired_low", "paired_high")
+
+Lines = tuple[str, ...]  # what one cell shows, line below line
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table as text: a title, what its cells mean, and the rows by block (dataset and model)."""
+
+    key: str
+    title: str
+    legend: str
+    header: Sequence[str]
+    blocks: Sequence[Sequence[Sequence[Lines]]]
+
+
+def sheets(frame: pd.DataFrame, compared: bool, reference: str | None = None) -> list[Sheet]:
+    """Accuracy before and after pruning of a chosen frame.
+
+    Args:
+        frame: the runs.
+        compared: add each Bayes method minus its classic twin and its controls.
+        reference: add each other method minus this one.
+    """
+    setting = f"epoch {frame['epochs'].iloc[0]}, protocol: {protocols(frame)[0]}"
+    found = [_accuracy_sheet(table1.build(frame, accuracy), accuracy, setting) for accuracy in ACCURACIES]
+    if compared:
+        classic = table1.compare(frame, table1.twins(frame))
+        found.append(_comparison_sheet("comparison", "Each Bayes method minus its classic twin", classic, setting))
+        if controls := table1.compare(frame, table1.controls(frame)):
+            title = "Each Bayes method minus its controls, which ask for no evidence"
+            found.append(_comparison_sheet("controls", title, controls, setting))
+    if reference is not None:
+        others = table1.compare(frame, table1.against(frame, reference))
+        found.append(_comparison_sheet("against", f"Each method minus {display_name(reference)}", others, setting))
+    return found
+
+
+def markdown(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
+    """The tables of a chosen frame (`sheets`) as GitHub's Markdown."""
+    found = sheets(frame, compared, reference)
+    return "\n\n".join(f"### {sheet.title}\n\n{sheet_markdown(sheet)}" for sheet in found)
+
+
+def sheet_markdown(sheet: Sheet, only_with_runs: bool = False) -> str:
+    """One table and what its cells mean; with `only_with_runs` without the blocks that have none."""
+    blocks = [block for block in sheet.blocks if not only_with_runs or _has_runs(block)]
+    rows = ["| " + " | ".join("<br>".join(cell) for cell in row) + " |" for block in blocks for row in block]
+    head = "| " + " | ".join(sheet.header) + " |"
+    return "\n".join([head, "|" + " --- |" * len(sheet.header), *rows, "", sheet.legend]) + "\n"
+
+
+def _has_runs(block: Sequence[Sequence[Lines]]) -> bool:
+    """Whether any cell after the names of data set and model is not missing, and has more than the paper's value."""
+    return any(
+        "zeros" in line or "[" in line or "interval" in line for row in block for cell in row[2:] for line in cell
+    )
+
+
+def latex(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
+    """The tables of a chosen frame (`sheets`) as LaTeX floats; a document needs the packages booktabs and rotating."""
+    found = sheets(frame, compared, reference)
+    return "% \\usepackage{booktabs,rotating}\n" + "\n".join(map(_latex_table, found))
+
+
+def csv_text(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
+    """Every cell of both tables as one row of CSV, numbers in full; empty where there is none.
+
+    With `compared` each Bayes method minus its classic twin stands in its row, or with `reference` each method minus
+    that.
+    """
+    chosen = table1.against(frame, reference) if reference else table1.twins(frame) if compared else []
+    pairs = {(c.dataset, c.model, c.method, c.sparsity): c for c in table1.compare(frame, chosen)}
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, [*CSV_COLUMNS, *(CSV_PAIRED if chosen else ())], lineterminator="\n")
+    writer.writeheader()
+    for accuracy in ACCURACIES:
+        for key, cell in _cells(table1.build(frame, accuracy)):
+            comparison = pairs.get(key)
+            writer.writerow(_csv_row(accuracy, key, cell) | (_csv_paired(comparison, accuracy) if comparison else {}))
+    return buffer.getvalue()
+
+
+FORMATS: Mapping[
+    str, tuple[str, Callable[[pd.DataFrame, bool, str | None], str]]
+] = {  # name -> file's suffix, renderer
+    "markdown": (".md", markdown),
+    "latex": (".tex", latex),
+    "csv": (".csv", csv_text),
+}
+
+
+def _accuracy_sheet(rows: Sequence[Row], accuracy: Accuracy, setting: str) -> Sheet:
+    methods = list(rows[0].methods)
+    blocks = [_accuracy_block(list(block), methods) for _, block in groupby(rows, lambda row: (row.dataset, row.model))]
+    title = f"Accuracy {accuracy.when} pruning ({accuracy.network}; {setting})"
+    header = ["Dataset", "Model", "Unpruned", "Sparsity asked", *map(display_name, methods)]
+    return Sheet(f"accuracy-{accuracy.when}", title, LEGEND, header, blocks)
+
+
+def _accuracy_block(rows: Sequence[Row], methods: Sequence[str]) -> list[list[Lines]]:
+    """The rows of one dataset and model; as in the paper, only the first names them and has the unpruned network."""
+    block: list[list[Lines]] = []
+    for i, row in enumerate(rows):
+        first: list[Lines] = [(display_name(row.dataset),), (display_name(row.model),), _cell_lines(row.unpruned)]
+        asked = (MISSING if row.sparsity is None else percent(row.sparsity),)
+        block.append([*(first if i == 0 else [()] * 3), asked, *(_cell_lines(row.methods[name]) for name in methods)])
+    return block
+
+
+def _cell_lines(cell: Cell) -> Lines:
+    lines = [MISSING]
+    if cell.ours is not None and cell.sparsity is not None:
+        lines = [f"{cell.ours.mean:.4f} ± {_spread(cell.ours.sd)} ({cell.ours.n})", f"zeros {percent(cell.sparsity)}"]
+    if cell.paper is not None:
+        difference = "" if cell.difference is None else f", {cell.difference:+.4f}"
+        lines.insert(1, f"paper {cell.paper:.4f}{difference}")
+    return tuple(lines)
+
+
+def _comparison_sheet(key: str, title: str, comparisons: Sequence[Comparison], setting: str) -> Sheet:
+    methods = list(dict.fromkeys((c.method, c.twin) for c in comparisons))
+    columns = [(method, twin, accuracy.when) for accuracy in ACCURACIES for method, twin in methods]
+    blocks = []
+    for (dataset, model), block in groupby(comparisons, lambda c: (c.dataset, c.model)):
+        rows: list[list[Lines]] = []
+        for sparsity, line in groupby(block, lambda c: c.sparsity):
+            by_pair = {(c.method, c.twin): c for c in line}
+            names: list[Lines] = [(), ()] if rows else [(display_name(dataset),), (display_name(model),)]
+            cells = [_difference_lines(by_pair[method, twin].differences[when]) for method, twin, when in columns]
+            rows.append([*names, (percent(sparsity),), *cells])
+        blocks.append(rows)
+    header = [f"{display_name(method)} - {display_name(twin)}, {when} pruning" for method, twin, when in columns]
+    return Sheet(key, f"{title} ({setting})", PAIRED, ["Dataset", "Model", "Sparsity asked", *header], blocks)
+
+
+def _difference_lines(found: Difference | None) -> Lines:
+    if found is None:
+        return (MISSING,)
+    interval = "no interval" if math.isnan(found.low) else f"[{found.low:+.4f}, {found.high:+.4f}]"
+    return f"{found.mean:+.4f} ({found.n})", interval
+
+
+def percent(fraction: float) -> str:
+    """A fraction as the paper writes sparsities, 25.0%; small ones with the digits that tell them from none."""
+    value = 100 * fraction
+    return f"{value:.1f}%" if value == 0 or round(value, 1) >= 0.1 else f"{value:.1g}%"
+
+
+def _spread(sd: float) -> str:
+    return "n/a" if math.isnan(sd) else f"{sd:.4f}"
+
+
+def display_name(name: str) -> str:
+    """A data set, model or pruner as tables name it."""
+    return NAMES.get(name, name.replace("_", " ").title())
+
+
+def _latex_table(sheet: Sheet) -> str:
+    lines = [
+        "\\begin{sidewaystable}",
+        f"\\caption{{{_escape(sheet.title)}. {_escape(sheet.legend)}}}",
+        f"\\label{{tab:{sheet.key}}}",
+        "\\centering\\scriptsize",
+        f"\\begin{{tabular}}{{{'l' * len(sheet.header)}}}",
+        "\\toprule",
+        _latex_row(sheet.header),
+        "\\midrule",
+        "\n\\midrule\n".join("\n\\addlinespace\n".join(map(_latex_lines, block)) for block in sheet.blocks),
+        "\\bottomrule",
+        "\\end{tabular}",
+        "\\end{sidewaystable}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_lines(row: Sequence[Lines]) -> str:
+    """One row of a sheet as the lines of LaTeX that its longest cell needs."""
+    height = max(map(len, row))
+    return "\n".join(_latex_row(cell[i] if i < len(cell) else "" for cell in row) for i in range(height))
+
+
+def _latex_row(cells: Iterable[str]) -> str:
+    return " & ".join(map(_escape, cells)) + r" \\"
+
+
+def _escape(text: str) -> str:
+    text = re.sub(r"([_%&#$])", r"\\\1", text).replace("^", r"\textasciicircum{}").replace("±", r"$\pm$")
+    return re.sub(r"([+-])(?=\d)", r"$\1$", text)
+
+
+def _cells(rows: Sequence[Row]) -> Iterable[tuple[tuple[str, str, str, float], Cell]]:
+    """Every cell once, with its (dataset, model, pruner, sparsity)."""
+    for (dataset, model), block in groupby(rows, lambda row: (row.dataset, row.model)):
+        lines = list(block)
+        yield (dataset, model, UNPRUNED, 0.0), lines[0].unpruned
+        for row in lines:
+            for method, cell in row.methods.items():
+                if row.sparsity is not None:
+                    yield (dataset, model, method, row.sparsity), cell
+
+
+def _csv_row(accuracy: Accuracy, key: tuple[str, str, str, float], cell: Cell) -> dict[str, Any]:
+    ours = {"n": 0} if cell.ours is None else {"n": cell.ours.n, "mean": cell.ours.mean, "sd": _number(cell.ours.sd)}
+    identity = dict(zip(("dataset", "model", "method", "sparsity"), key, strict=True))
+    paper = {"paper": cell.paper, "difference": cell.difference, "measured_sparsity": cell.sparsity}
+    return {"accuracy": accuracy.when, **identity, **ours, **paper}
+
+
+def _csv_paired(comparison: Comparison, accuracy: Accuracy) -> dict[str, Any]:
+    found = comparison.differences[accuracy.when]
+    if found is None:
+        return {"twin": comparison.twin, "paired_n": 0}
+    ends = {"paired_low": _number(found.low), "paired_high": _number(found.high)}
+    return {"twin": comparison.twin, "paired_n": found.n, "paired_mean": found.mean, **ends}
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,227 @@
+"""What another reading of the Bayes factor would have decided, replayed on a run's ledger (decisions.py).
+
+A ledger says what each decision rested on. Under another threshold, prior width or scale of a term, the same networks
+give another number and perhaps another verdict. Up to the first verdict that differs the two runs are the
+same run; from there on they are not, and the ledger says nothing more. No difference at all: the readings coincide.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, product
+from typing import Any
+
+from bayes_pruning.config.errors import ConfigError, UserError
+from bayes_pruning.pruning.decision import PRINTED, RATIOS, Decision, log_ratio
+from bayes_pruning.results.run_records import decision_text
+
+TRAINING_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000, "mnist_5k": 4_000}
+SCALES = ("sum", "mean")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a verdict is made of beside the networks; the fields of a protocol that only a gate reads."""
+
+    log_likelihood: str  # sum or mean
+    log_prior: str
+    beta: float
+    prior_std: float
+    ratio: str = PRINTED
+
+    def __str__(self) -> str:
+        scales = f"{self.log_likelihood}/{self.log_prior}" + ("" if self.ratio == PRINTED else f" {self.ratio}")
+        return f"{scales}, beta {self.beta:g}, prior std {self.prior_std:g}"
+
+
+def reading_of(protocol: Mapping[str, Any]) -> Reading:
+    """That of a summary's protocol."""
+    scales = protocol["log_likelihood"], protocol["log_prior"]
+    ratio = protocol.get("ratio", PRINTED)
+    return Reading(*scales, float(protocol["beta"]), float(protocol["prior"]["std"]), ratio)
+
+
+def alternatives(own: Reading, choices: Mapping[str, Sequence[Any]]) -> list[Reading]:
+    """The product of `choices` (values by field of Reading); a field without choices stays as it is in `own`."""
+    given = {field: values for field, values in choices.items() if values}
+    return [replace(own, **dict(zip(given, values, strict=True))) for values in product(*given.values())]
+
+
+def tested(row: Decision, own: Reading, other: Reading, images: int, weights: int) -> float | None:
+    """What `row` would have held against its threshold under `other`, in nats; None while there was nothing to compare.
+
+    Args:
+        row: of a ledger that was made under `own`.
+        own: the reading of the run.
+        other: of the same prior mean.
+        images: in the training set, over which a mean likelihood is taken.
+        weights: prunable ones, over which a mean prior is taken.
+    """
+    terms = row.log_likelihood, row.log_prior, row.log_likelihood_before, row.log_prior_before
+    if any(term is None for term in terms):
+        return None
+    of_likelihood = _divisor(own.log_likelihood, images) / _divisor(other.log_likelihood, images)
+    of_prior = _divisor(own.log_prior, weights) / _divisor(other.log_prior, weights)
+    narrower = (own.prior_std / other.prior_std) ** 2
+    if other.ratio != "of_logs":  # the prior's normaliser cancels: its part is proportional to 1 / std^2
+        likelihood, prior = terms[0] - terms[2], terms[1] - terms[3]  # type: ignore[operator]
+        return log_ratio(likelihood * of_likelihood + prior * of_prior * narrower, 0.0, other.ratio)
+    normaliser = _normaliser(own.prior_std), _normaliser(other.prior_std)
+    count = 1 if own.log_prior == "mean" else weights
+
+    def posterior(likelihood: float, prior: float) -> float:
+        prior = (prior - count * normaliser[0]) * narrower + count * normaliser[1]
+        return likelihood * of_likelihood + prior * of_prior
+
+    return log_ratio(posterior(*terms[:2]), posterior(*terms[2:]), other.ratio)  # type: ignore[arg-type]
+
+
+def _normaliser(std: float) -> float:
+    """Of one weight's log prior, in nats."""
+    return -math.log(std * math.sqrt(2 * math.pi))
+
+
+def _divisor(scale: str, count: int) -> int:
+    return count if scale == "mean" else 1
+
+
+def first_difference(ledger: Sequence[Decision], own: Reading, other: Reading, images: int, weights: int) -> int | None:
+    """The first epoch in which `other` would have decided otherwise, None if in no epoch; arguments as above."""
+    for row in ledger:
+        found = tested(row, own, other, images, weights)
+        if found is not None and (found > math.log(other.beta)) != bool(row.opened):
+            return row.epoch
+    return None
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """How runs that differ in their seed fare under another reading."""
+
+    dataset: str
+    model: str
+    pruner: str
+    sparsity: float
+    regrow: bool
+    decision: str
+    own: Reading
+    other: Reading
+    differences: tuple[int | None, ...]  # the first epoch decided otherwise, of each run
+
+    @property
+    def same(self) -> int:
+        """Runs in which no decision differs."""
+        return sum(epoch is None for epoch in self.differences)
+
+
+def replay(
+    ledgers: Mapping[str, Sequence[Decision]], summaries: Mapping[str, Any], choices: Mapping[str, Sequence[Any]]
+) -> list[Replayed]:
+    """Every run with a ledger under every alternative.
+
+    Args:
+        ledgers: by run name.
+        summaries: the runs' summary.json, by run name.
+        choices: as `alternatives` takes them.
+
+    Raises UserError for a run whose number of training images is not known, where a scale is to be changed.
+    """
+    found = []
+    for run in sorted(set(ledgers) & set(summaries)):
+        about = summaries[run]
+        protocol, own = about["protocol"], reading_of(about["protocol"])
+        place = about["dataset"], about["model"], about["pruner"], float(about["sparsity"])
+        for other in alternatives(own, choices):
+            images = TRAINING_IMAGES.get(about["dataset"])
+            if images is None and other.log_likelihood != own.log_likelihood:
+                raise UserError(f"The scale of {run} can not be changed: {about['dataset']} is not a known data set.")
+            epoch = first_difference(ledgers[run], own, other, images or 1, about["prunable_weights"])
+            found.append(Replayed(*place, protocol["regrow"], decision_text(protocol), own, other, (epoch,)))
+    return _merged(found)
+
+
+def _merged(rows: Sequence[Replayed]) -> list[Replayed]:
+    """Rows that differ in their run alone as one."""
+
+    def key(row: Replayed) -> str:
+        return str(replace(row, differences=()))
+
+    groups = (list(group) for _, group in groupby(sorted(rows, key=key), key))
+    return [
+        replace(group[0], differences=tuple(epoch for row in group for epoch in row.differences)) for group in groups
+    ]
+
+
+def as_markdown(rows: Sequence[Replayed]) -> str:
+    """One line a cell and alternative."""
+    lines = [
+        "| Data set | Model | Pruner | Sparsity | Regrow | Decision | Run as | Replayed as | Runs decided alike | "
+        "First epoch decided otherwise |",
+        "|" + " --- |" * 10,
+    ]
+    for row in rows:
+        epochs = sorted(epoch for epoch in row.differences if epoch is not None)
+        otherwise = f"{epochs[0]} to {epochs[-1]}" if epochs else "none"
+        cells = (
+            row.dataset, row.model, row.pruner, f"{row.sparsity:g}", str(row.regrow).lower(), row.decision,
+            row.own, row.other, f"{row.same} of {len(row.differences)}", otherwise,
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def coincidences(
+    ledgers: Mapping[str, Sequence[Decision]], summaries: Mapping[str, Any], single: Sequence[tuple[str, Any]]
+) -> str:
+    """How many runs of each reading would have decided alike in all epochs, had one field been another: Markdown.
+
+    Args:
+        ledgers: as `replay` takes them.
+        summaries: the same.
+        single: (field of Reading, value), each changed alone.
+    """
+    shown: dict[tuple[str, str], dict[tuple[str, Any], str]] = {}
+    for change in single:
+        cells: dict[tuple[str, str], list[Replayed]] = {}
+        for row in replay(ledgers, summaries, {change[0]: [change[1]]}):
+            key = ("regrow" if row.regrow else "stay zero", f"{row.decision}, {row.own}")
+            shown.setdefault(key, {})
+            if row.other != row.own:
+                cells.setdefault(key, []).append(row)
+        for key, rows in cells.items():
+            shown[key][change] = f"{sum(row.same for row in rows)} of {sum(len(row.differences) for row in rows)}"
+    header = ("Masks", "Run as", *(f"{field.replace('_', ' ')} {value}" for field, value in single))
+    lines = [[*key, *(found.get(change, "as run") for change in single)] for key, found in sorted(shown.items())]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *lines)) + "\n"
+
+
+def numbers(option: str, text: str) -> list[float]:
+    """Numbers above 0 from a comma-separated list. Raises ConfigError for anything else."""
+    found = []
+    for part in filter(None, text.split(",")):
+        try:
+            value = float(part)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
+            raise ConfigError(option, part, "numbers above 0, separated by commas")
+        found.append(value)
+    return found
+
+
+def scales(option: str, text: str) -> list[str]:
+    """Names of scales from a comma-separated list. Raises ConfigError for anything else."""
+    return _names(option, text, SCALES)
+
+
+def ratios(option: str, text: str) -> list[str]:
+    """Names of ratios from a comma-separated list. Raises ConfigError for anything else."""
+    return _names(option, text, RATIOS)
+
+
+def _names(option: str, text: str, known: Sequence[str]) -> list[str]:
+    found = [part for part in text.split(",") if part]
+    for part in found:
+        if part not in known:
+            raise ConfigError(option, part, f"one or more of {', '.join(known)}, separated by commas")
+    return found

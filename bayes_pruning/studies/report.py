@@ -1,0 +1,224 @@
+"""One HTML page of all results: table, figures, claims, and what made them.
+
+The page is one file that fetches nothing (its content policy forbids it): figures are SVG inside it, script and style
+are a few lines each. It opens from disk, on a phone too.
+"""
+
+import base64
+import math
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from bayes_pruning import __version__
+from bayes_pruning.figures.catalogue import Plate, render
+from bayes_pruning.figures.style import METHODS, STYLES
+from bayes_pruning.results import archive
+from bayes_pruning.results.cells import percent, setting
+from bayes_pruning.results.run_records import UNPRUNED, Incomplete, counted, read_json
+from bayes_pruning.results.statistics import Difference, Summary
+from bayes_pruning.studies import table1
+from bayes_pruning.studies.claims import verdicts
+from bayes_pruning.studies.formats import NAMES
+
+TEMPLATE = "report.html.j2"
+MISSING = "missing"
+LIBRARIES = ("numpy", "pandas", "matplotlib", "scipy")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of the table: what is shown, and what it is sorted by (empty where there is nothing)."""
+
+    text: str
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One method at one sparsity; `missing` if it has no runs."""
+
+    entries: tuple[Entry, ...]
+    missing: bool
+
+
+HEADER = (
+    "Data set",
+    "Network",
+    "Method",
+    "Sparsity asked",
+    "Accuracy before pruning",
+    "Accuracy after pruning",
+    "Zeros after pruning",
+    "Paper",
+    "Before minus paper",
+    "Bayes minus classic, before",
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in the page: its data URI, its words for who can not see it, its name."""
+
+    name: str
+    title: str
+    uri: str
+    alt: str
+
+
+def page(
+    frame: pd.DataFrame, plates: Sequence[Plate], incomplete: Incomplete, command: str, made: Sequence[str]
+) -> str:
+    """The whole page.
+
+    Args:
+        frame: runs of one protocol.
+        plates: the figures to show, where there are runs for them.
+        incomplete: runs left out, with the reason.
+        command: what was typed to make the page.
+        made: what made the runs, a line each (`origins`).
+    """
+    findings = verdicts.check(frame)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template(TEMPLATE).render(
+        runs=frame["hash"].nunique(),
+        setting=setting(frame),
+        incomplete=incomplete,
+        header=HEADER,
+        rows=table_rows(frame),
+        pictures=pictures(frame, plates),
+        absent=[plate for plate in plates if not plate.can_be_drawn(frame)],
+        findings=[(finding, verdicts.told(finding.verdict)) for finding in findings],
+        outcomes=verdicts.counts(findings),
+        summary=verdicts.summary(findings),
+        how=verdicts.HOW,
+        rules={finding.claim: finding.rule for finding in findings},
+        command=command,
+        sweep=sweep_command(frame),
+        made=made,
+        versions=drawn_with(),
+    )
+
+
+def table_rows(frame: pd.DataFrame) -> list[TableRow]:
+    """Table 1 with a row for each method and sparsity, in the paper's order; what has no runs is there as missing."""
+    before, after = (table1.build(frame, accuracy) for accuracy in table1.ACCURACIES)
+    compared = table1.compare(frame, table1.twins(frame))
+    paired = {(c.dataset, c.model, c.method, c.sparsity): c.differences["before"] for c in compared}
+    rows, seen = [], set()
+    for row, pruned in zip(before, after, strict=True):
+        where = (row.dataset, row.model)
+        if where not in seen:
+            rows.append(_row(where, UNPRUNED, 0.0, row.unpruned, pruned.unpruned, None))
+            seen.add(where)
+        if row.sparsity is None:
+            continue
+        for method, cell in row.methods.items():
+            difference = paired.get((*where, method, row.sparsity))
+            rows.append(_row(where, method, row.sparsity, cell, pruned.methods[method], difference))
+    return rows
+
+
+def _row(
+    where: tuple[str, str],
+    method: str,
+    sparsity: float,
+    before: table1.Cell,
+    after: table1.Cell,
+    difference: Difference | None,
+) -> TableRow:
+    missing = before.ours is None
+    absent = Entry(MISSING) if missing else Entry("")
+    entries = (
+        *(Entry(NAMES.get(name, name), name) for name in where),
+        Entry(METHODS.get(method, method), method),
+        Entry("none" if method == UNPRUNED else percent(sparsity), repr(sparsity)),
+        _mean(before.ours),
+        _mean(after.ours),
+        absent if after.sparsity is None else Entry(f"{100 * after.sparsity:.1f}%", repr(after.sparsity)),
+        Entry("") if before.paper is None else Entry(f"{before.paper:.4f}", repr(before.paper)),
+        Entry("") if before.difference is None else Entry(f"{before.difference:+.4f}", repr(before.difference)),
+        _difference(difference),
+    )
+    return TableRow(entries, missing)
+
+
+def _mean(found: Summary | None) -> Entry:
+    if found is None:
+        return Entry(MISSING)
+    spread = "" if math.isnan(found.sd) else f" ± {found.sd:.4f}"
+    return Entry(f"{found.mean:.4f}{spread} (n = {found.n})", repr(found.mean))
+
+
+def _difference(found: Difference | None) -> Entry:
+    if found is None:
+        return Entry("")
+    interval = "no interval" if math.isnan(found.low) else f"[{found.low:+.4f}, {found.high:+.4f}]"
+    return Entry(f"{found.mean:+.4f} {interval} (n = {found.n})", repr(found.mean))
+
+
+def pictures(frame: pd.DataFrame, plates: Sequence[Plate]) -> list[Picture]:
+    """The plates that have runs, drawn for print, as SVG."""
+    style = STYLES["paper"]
+    found = []
+    for plate in plates:
+        if plate.can_be_drawn(frame):
+            data = base64.b64encode(render(plate.figure(frame, style), style, "svg")).decode()
+            uri = f"data:image/svg+xml;base64,{data}"
+            found.append(Picture(plate.name, plate.title, uri, plate.alt_text(frame)))
+    return found
+
+
+def sweep_command(frame: pd.DataFrame) -> str:
+    """A sweep of train.py that has these runs, and any that are missing between them."""
+    values = {
+        "dataset": frame["dataset"],
+        "model": frame["model"],
+        "pruner": frame["pruner"],
+        "sparsity": frame.loc[frame["target_sparsity"] > 0, "target_sparsity"],
+        "seed": frame["seed"],
+        "epochs": frame["epochs"],
+    }
+    listed = {name: ",".join(f"{value}" for value in sorted(column.unique())) for name, column in values.items()}
+    return "python train.py -m " + " ".join(f"{name}={text}" for name, text in listed.items() if text)
+
+
+def origins(source: str | Path, frame: pd.DataFrame) -> list[str]:
+    """Versions, device and commit that made the runs, and how many runs each made.
+
+    Args:
+        source: what the runs were read from; of other sources than run folders and archives nothing is known here.
+        frame: the runs.
+    """
+    path, names = Path(source), set(frame["run"])
+    summaries: list[dict[str, Any]] = []
+    if path.is_dir():
+        files = [path / "summary.json", *(path / name / "summary.json" for name in sorted(names))]
+        summaries = [read_json(file) for file in files if file.exists()]
+        files = sorted(path.glob(f"*{archive.SUFFIX}"))
+    else:
+        files = [path] if path.is_file() else []
+    for file in files:
+        made = archive.read_provenance(file)
+        summaries += [made[name]["summary"] for name in sorted(names & made.keys())]
+    return [f"{counted(n, 'run')}: {text}" for text, n in Counter(map(_origin, summaries)).most_common()]
+
+
+def _origin(summary: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in summary.get("versions", {}).items())
+    return f"{versions}; device {summary.get('device')}; commit {summary.get('git_commit') or 'unknown'}"
+
+
+def drawn_with() -> str:
+    """Versions that made the page."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    return f"bayes_pruning {__version__}, Python {platform.python_version()}, {libraries}"

@@ -1,0 +1,193 @@
+"""Table 1 of the paper from logged runs, with the spread that the paper leaves out and its own values beside ours.
+
+`build` turns a frame (results.py, narrowed by readings.choose) into rows in the paper's layout; `compare` pairs methods
+by seed, each Bayes method with its classic twin or its controls. What there are no runs for is None here and shown as
+missing. Rendering is in table_formats.py.
+"""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.statistics import Difference, Summary, paired_difference, summarise
+
+PAPER_CSV = Path(__file__).with_name("paper_table1.csv")
+METHODS = ("random", "bayes_random", "magnitude", "bayes_magnitude")  # the paper's columns, in its order
+TWIN_PREFIX = "bayes_"  # of a Bayes method; the rest is the name of its classic twin
+CONTROL_PREFIXES = ("matched_", "alternate_", "never_after_")  # of its controls, before that same rest
+DATASETS = ("mnist", "fashion_mnist", "cifar10")  # the paper's order; others follow by name
+MODELS = ("fcn", "cnn")
+Key = tuple[str, str, str, float]  # (dataset, model, pruner, sparsity asked for)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Which network's accuracy a table reports, and the columns of metrics.csv that hold it."""
+
+    when: str
+    network: str  # in words, for the caption
+    column: str
+    sparsity: str  # the column with the measured sparsity of that same network
+
+
+BEFORE = Accuracy("before", "the network as the optimiser left it", "test_accuracy", "sparsity_before")
+AFTER = Accuracy("after", "the network after the gate's decision", "pruned_test_accuracy", "sparsity")
+ACCURACIES = (BEFORE, AFTER)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method at one sparsity: our runs (None without any), the paper's value (None where it has none)."""
+
+    ours: Summary | None  # accuracy over seeds
+    sparsity: float | None  # measured, mean over seeds
+    paper: float | None
+
+    @property
+    def difference(self) -> float | None:
+        """Our mean minus the paper's value."""
+        return None if self.ours is None or self.paper is None else self.ours.mean - self.paper
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of Table 1; `sparsity` is the one asked for, None where only the unpruned baseline is known."""
+
+    dataset: str
+    model: str
+    unpruned: Cell
+    sparsity: float | None
+    methods: Mapping[str, Cell]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method minus another at one sparsity, paired by seed; None if they share no seed."""
+
+    dataset: str
+    model: str
+    sparsity: float
+    method: str
+    twin: str
+    differences: Mapping[str, Difference | None]  # by Accuracy.when
+
+
+@lru_cache(maxsize=1)
+def paper_values() -> Mapping[Key, float]:
+    """The paper's Table 1: accuracies, that of the unpruned baseline at sparsity 0."""
+    with PAPER_CSV.open(newline="") as file:
+        return {
+            (
+                row["dataset"],
+                row["model"],
+                UNPRUNED if row["method"] == "unpruned" else row["method"],
+                float(row["sparsity"]),
+            ): float(row["accuracy"])
+            for row in csv.DictReader(file)
+        }
+
+
+def build(frame: pd.DataFrame, accuracy: Accuracy) -> list[Row]:
+    """Table 1 at each run's last epoch, in the paper's order.
+
+    The rows are the paper's (if the runs are of any of its data sets) and those that only our runs have.
+    """
+    runs, paper, methods = final_by_seed(frame), _paper_of(frame), method_names(frame)
+
+    def cell(key: Key) -> Cell:
+        if key not in runs:
+            return Cell(None, None, paper.get(key))
+        measured = float(runs[key][accuracy.sparsity].mean())
+        return Cell(summarise(runs[key][accuracy.column]), measured, paper.get(key))
+
+    rows = []
+    for dataset, model, sparsity in grid([*runs, *paper]):
+        unpruned = cell((dataset, model, UNPRUNED, 0.0))
+        if sparsity is None:
+            cells = dict.fromkeys(methods, Cell(None, None, None))
+        else:
+            cells = {method: cell((dataset, model, method, sparsity)) for method in methods}
+        rows.append(Row(dataset, model, unpruned, sparsity, cells))
+    return rows
+
+
+Pair = tuple[str, str]  # a method, and what it is compared to
+
+
+def twins(frame: pd.DataFrame) -> list[Pair]:
+    """Each Bayes method and its classic twin."""
+    return [(name, name.removeprefix(TWIN_PREFIX)) for name in method_names(frame) if name.startswith(TWIN_PREFIX)]
+
+
+def controls(frame: pd.DataFrame) -> list[Pair]:
+    """Each Bayes method and each of its controls that has runs."""
+    pairs = [(method, prefix + twin) for prefix in CONTROL_PREFIXES for method, twin in twins(frame)]
+    return [(method, control) for method, control in pairs if control in method_names(frame)]
+
+
+def against(frame: pd.DataFrame, reference: str) -> list[Pair]:
+    """Every other method that has runs, and `reference`. Raises UserError if that has none."""
+    found = set(frame["pruner"])
+    if reference not in found - {UNPRUNED}:
+        raise UserError(f"There are no runs of {reference} to compare with: there are {', '.join(sorted(found))}.")
+    return [(name, reference) for name in method_names(frame) if name in found - {reference}]
+
+
+def compare(frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[Comparison]:
+    """The methods of each pair against each other, wherever there are runs of any method."""
+    runs = final_by_seed(frame)
+    found = []
+    for dataset, model, sparsity in grid(runs):
+        if sparsity is None:
+            continue
+        for method, twin in pairs:
+            one, other = (runs.get((dataset, model, name, sparsity)) for name in (method, twin))
+            differences = {accuracy.when: _paired(one, other, accuracy) for accuracy in ACCURACIES}
+            found.append(Comparison(dataset, model, sparsity, method, twin, differences))
+    return found
+
+
+def _paired(one: pd.DataFrame | None, other: pd.DataFrame | None, accuracy: Accuracy) -> Difference | None:
+    if one is None or other is None:
+        return None
+    return paired_difference(one[accuracy.column].to_dict(), other[accuracy.column].to_dict())
+
+
+def method_names(frame: pd.DataFrame) -> list[str]:
+    """The paper's four methods, then any other pruner of the runs."""
+    others = sorted(set(frame["pruner"]) - {UNPRUNED, *METHODS})
+    return [*METHODS, *others]
+
+
+def final_by_seed(frame: pd.DataFrame) -> dict[Key, pd.DataFrame]:
+    """The last epoch of each run, by what it is, each indexed by seed."""
+    final = frame[frame["epoch"] == frame["epochs"]].set_index("seed")
+    groups = final.groupby(["dataset", "model", "pruner", "target_sparsity"])
+    return {(str(d), str(m), str(p), float(s)): group for (d, m, p, s), group in groups}  # type: ignore[arg-type]
+
+
+def _paper_of(frame: pd.DataFrame) -> Mapping[Key, float]:
+    """The paper's values, or none if the runs are of none of its data sets."""
+    paper = paper_values()
+    return paper if set(frame["dataset"]) & {dataset for dataset, *_ in paper} else {}
+
+
+def grid(keys: Iterable[Key]) -> list[tuple[str, str, float | None]]:
+    """(dataset, model, sparsity) of the table's rows in order; with only a baseline, one row of sparsity None."""
+    sparsities: dict[tuple[str, str], set[float]] = {}
+    for dataset, model, pruner, sparsity in keys:
+        found = sparsities.setdefault((dataset, model), set())
+        if pruner != UNPRUNED:
+            found.add(sparsity)
+    pairs = sorted(sparsities, key=lambda pair: (_rank(pair[0], DATASETS), _rank(pair[1], MODELS)))
+    return [(*pair, sparsity) for pair in pairs for sparsity in sorted(sparsities[pair]) or (None,)]
+
+
+def _rank(name: str, order: tuple[str, ...]) -> tuple[int, str]:
+    return (order.index(name) if name in order else len(order), name)

@@ -1,0 +1,90 @@
+"""What a network is worth: its log-likelihood and correct answers over a split, its log-prior, its zeros."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bayes_pruning.config.schema import Prior
+from bayes_pruning.data.datasets import Dataset, Split
+from bayes_pruning.engine import capacity, device
+from bayes_pruning.engine.adam import Parameters
+from bayes_pruning.engine.stack import Stack
+from bayes_pruning.models.networks import prunable
+from bayes_pruning.pruning.posterior import log_likelihood, log_priors
+
+
+@dataclass(frozen=True)
+class Score:
+    """One network: sums over all examples of a split."""
+
+    test_log_likelihood: float  # nats
+    test_correct: int
+    log_prior: float  # nats
+    zeros: int  # zero weights among the prunable
+    train_log_likelihood: float | None = None  # nats; None: not computed, because nothing asked for it
+
+
+class Evaluator:
+    """Evaluates networks of a stack's kind.
+
+    Args:
+        stack: whose forward pass is used.
+        network: one of its members.
+        data: on the stack's device.
+    """
+
+    def __init__(self, stack: Stack, network: nn.Module, data: Dataset) -> None:
+        self.stack, self.data = stack, data
+        self.prunable = prunable(network)
+        self.rows = capacity.evaluation_rows(capacity.footprint(network, data.shape), stack.device, stack.size)
+
+    def score(self, parameters: Parameters, priors: Sequence[Prior]) -> list[Score]:
+        """The networks in `parameters`, each tensor [networks, ...], on the test split, under a prior for each."""
+        if not priors:
+            return []
+        test, correct = self.sums(parameters, self.data.test)
+        weights = [parameters[name] for name in self.prunable]
+        zeros = torch.stack([(weight == 0).flatten(1).sum(1) for weight in weights]).sum(0)
+        columns = (test, correct, log_priors(weights, priors), zeros)
+        return [Score(*numbers) for numbers in zip(*(column.tolist() for column in columns), strict=True)]
+
+    def train_log_likelihoods(self, parameters: Parameters) -> list[float]:
+        """log p(D | w) of each network in `parameters` over the training images, in nats."""
+        total, _ = self.sums(parameters, self.data.train)
+        return total.tolist()  # type: ignore[no-any-return]
+
+    def sums(self, parameters: Parameters, split: Split) -> tuple[Tensor, Tensor]:
+        """Log-likelihood (float64, nats) and correct answers (int64) of each network over a split: [networks].
+
+        On a CPU one network after the other, its batches dealt to as many threads as there are cores to use.
+        """
+        networks = len(next(iter(parameters.values())))
+        if self.stack.device.type != "cpu":
+            return self._added(self._batch(parameters, *batch) for batch in self._batches(split))
+        each = [self._sums_of({name: p[i : i + 1] for name, p in parameters.items()}, split) for i in range(networks)]
+        return torch.cat([total for total, _ in each]), torch.cat([correct for _, correct in each])
+
+    def _sums_of(self, network: Parameters, split: Split) -> tuple[Tensor, Tensor]:
+        def batch(images_and_labels: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            return self._batch(network, *images_and_labels)
+
+        return self._added(device.on_all_cores(batch, self._batches(split)))
+
+    def _batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(split.images.split(self.rows), split.labels.split(self.rows), strict=True)
+
+    @staticmethod
+    def _added(parts: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """The sums over the batches, in their order: [networks]."""
+        total, correct = next(parts)
+        for more, also in parts:
+            total, correct = total + more, correct + also
+        return total, correct
+
+    @torch.no_grad()
+    def _batch(self, parameters: Parameters, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """`sums` of all networks at once, over one batch."""
+        logits = self.stack.forward(images.unsqueeze(0), parameters)
+        return log_likelihood(logits, labels), (logits.argmax(dim=-1) == labels).sum(dim=1)

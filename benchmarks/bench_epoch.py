@@ -1,0 +1,128 @@
+"""One process of bench.py: an epoch of a stack, of a plain loop, or the least that the machine needs for one.
+
+    python benchmarks/bench_epoch.py --kind stack --data-root DATA --model fcn --pruner bayes_magnitude --members 16
+
+It waits until a line comes in, does an epoch and prints the seconds (racing.py). The gate of a Bayes method is as in a
+first epoch each time, open, so that every epoch does what costs most. --root takes the package of another checkout.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+KINDS = ("stack", "plain", "plain_fused", "loader", "floor")
+WARM = 1280  # images of an epoch that is not timed
+
+
+def parser() -> argparse.ArgumentParser:
+    """What such a process is told."""
+    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--root", default=str(Path(__file__).resolve().parents[1]), help="checkout of the package")
+    found.add_argument("--kind", choices=KINDS, default="stack")
+    found.add_argument("--data-root", default="data")
+    found.add_argument("--dataset", default="mnist")
+    found.add_argument("--model", default="fcn")
+    found.add_argument("--pruner", default="bayes_magnitude")
+    found.add_argument("--members", type=int, default=1)
+    found.add_argument("--images", type=int, default=0, help="training images, 0: all")
+    return found
+
+
+def stack(config: Any, data: Any, members: int) -> Callable[[], object]:
+    """An epoch of a stack of networks that share their seed."""
+    import torch
+    from setting import part, run_values
+
+    from bayes_pruning.config.schema import run_config
+    from bayes_pruning.training.trainer import Trainer
+
+    runs = [run_config(run_values(config))] * members
+    Trainer(runs, part(data, WARM), torch.device("cpu")).run_epoch()
+    trainer = Trainer(runs, data, torch.device("cpu"))
+
+    def epoch() -> None:
+        trainer.evidence = [None] * members
+        rows = trainer.run_epoch()
+        assert None not in rows, trainer.failures
+
+    return epoch
+
+
+def plain(config: Any, data: Any, fused: bool | None) -> Callable[[], object]:
+    """An epoch of the plain loop over images in memory."""
+    from everyday_loop import Everyday, resident
+    from setting import part
+
+    def batches(of: Any) -> Any:
+        images, labels = (
+            {True: getattr(of.train, what), False: getattr(of.test, what)} for what in ("images", "labels")
+        )
+        return resident(images, labels, config.batch_size)
+
+    Everyday(config, batches(part(data, WARM)), data.shape, fused).epoch()
+    run = Everyday(config, batches(data), data.shape, fused)
+
+    def epoch() -> None:
+        run.log_bayes_factor = None
+        run.epoch()
+
+    return epoch
+
+
+def loader(config: Any, images: int, shape: tuple[int, ...]) -> Callable[[], object]:
+    """An epoch of the loop over a DataLoader in this process; its gate is open in the first."""
+    from everyday_loop import Everyday, loaders
+
+    return lambda: Everyday(config, loaders(config, 0, images), shape).epoch()
+
+
+def floor(config: Any, data: Any) -> Callable[[], float]:
+    """The least seconds: operations over the best matrix rate, and the optimiser's bytes over the bandwidth."""
+    from measuring import bandwidth, matrix_rate
+
+    from bayes_pruning.engine import workload
+    from bayes_pruning.models import networks
+
+    model = networks.build(config.model, data.shape, 10, 0)
+    train, test = len(data.train), len(data.test)
+    prunes, asks = config.pruner.gate != "never", config.pruner.gate == "bayes_factor"
+    images = (test + train * asks) * (1 + prunes)
+    cost = workload.training(model, data.shape, train, config.batch_size)
+    cost += workload.evaluation(model, data.shape, images, workload.steps(images, 1000))
+    moved = workload.optimiser_bytes(model, train, config.batch_size)
+    return lambda: cost.operations / matrix_rate() + moved / bandwidth()
+
+
+def main() -> None:
+    """Prepare an epoch and wait."""
+    arguments = parser().parse_args()
+    sys.path.insert(0, arguments.root)
+    import torch
+    from older import take_names
+    from racing import say, serve
+
+    take_names(Path(arguments.root))
+    from setting import compose_config, part
+
+    from bayes_pruning.data import datasets
+    from bayes_pruning.engine import device
+
+    names = [f"{name}={getattr(arguments, name)}" for name in ("data_root", "dataset", "model", "pruner")]
+    config = compose_config(*names, "device=cpu", "epochs=1000")
+    place = device.pick("cpu") if arguments.kind == "stack" else torch.device("cpu")
+    device.keep_freed_memory()  # it helps a plain loop as well
+    data = part(datasets.load(config.dataset, config.data_root, place), arguments.images)
+    if arguments.kind == "floor":
+        say(floor(config, data))
+    elif arguments.kind == "stack":
+        serve(stack(config, data, arguments.members))
+    elif arguments.kind == "loader":
+        serve(loader(config, arguments.images, data.shape))
+    else:
+        serve(plain(config, data, True if arguments.kind == "plain_fused" else None))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Operations and bytes of Table 1, and the times that no machine of given rates can beat.
+
+    python benchmarks/count_work.py                                              the rates of an H200 as documented
+    python benchmarks/count_work.py --fp32 51 --tf32 400 --bf16 790 --memory 4.3    measured ones: TFLOP/s, TB/s
+
+Counted from the networks (bayes_pruning/engine/workload.py), nothing is measured. A step is of 105 runs with a batch
+of 64; an epoch trains, and evaluates both splits twice. A floor is the larger of operations over the rate of a
+precision and bytes over the memory's, training and evaluation apart.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # the other scripts
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
+
+import torch
+from setting import compose_config
+
+from bayes_pruning.config.schema import PRECISIONS
+from bayes_pruning.data import datasets
+from bayes_pruning.engine import capacity, workload
+from bayes_pruning.engine.workload import Cost
+from bayes_pruning.models import networks
+
+MEMBERS, CUDA = 105, torch.device("cuda")
+
+
+def stack(model: str, dataset: str) -> tuple[Cost, Cost, Cost, int]:
+    """Of all members: a training step, a pass of evaluation over both splits, an epoch's training; and epochs."""
+    config = compose_config(f"model={model}", f"dataset={dataset}")
+    shape, train, test = workload.DATA[dataset]
+    network = networks.build(config.model, shape, datasets.CLASSES, seed=0)
+    rows = capacity.evaluation_rows(capacity.footprint(network, shape), CUDA, MEMBERS)
+    passes = workload.steps(train, rows) + workload.steps(test, rows)
+    return (
+        workload.training_step(network, shape, config.batch_size) * MEMBERS,
+        workload.evaluation(network, shape, train + test, passes) * MEMBERS,
+        workload.training(network, shape, train, config.batch_size) * MEMBERS,
+        config.epochs,
+    )
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for kind, rate in zip(PRECISIONS, (67.0, 395.0, 790.0), strict=True):
+        parser.add_argument(f"--{kind}", type=float, default=rate, help="TFLOP/s (default: %(default)s)")
+    parser.add_argument("--memory", type=float, default=4.3, help="TB/s, read and written (default: %(default)s)")
+    arguments = parser.parse_args()
+    rates = {kind: getattr(arguments, kind) * 1e12 for kind in PRECISIONS}
+    speed = arguments.memory * 1e12
+    print("| stack | GFLOP a step | GB a step | TFLOP an evaluation | GB an evaluation | PFLOP in all | TB in all |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    floors, total = {}, Cost(0, 0)
+    for model in ("fcn", "cnn"):
+        for dataset in workload.DATA:
+            step, scored, training, epochs = stack(model, dataset)
+            whole = (training + scored * 2) * epochs
+            total += whole
+            cells = [step.operations / 1e9, step.bytes / 1e9, scored.operations / 1e12, scored.bytes / 1e9]
+            cells += [whole.operations / 1e15, whole.bytes / 1e12]
+            print(f"| {model}, {dataset} | {' | '.join(f'{cell:.3g}' for cell in cells)} |")
+            floors[model, dataset] = [
+                epochs * (max(training.seconds(rate, speed)) + 2 * max(scored.seconds(rate, speed)))
+                for rate in rates.values()
+            ]
+    print(f"| all | | | | | {total.operations / 1e15:.3g} | {total.bytes / 1e12:.3g} |\n")
+    print(f"| floor, seconds a stack | {' | '.join(PRECISIONS)} |\n|---|{'---:|' * len(PRECISIONS)}")
+    for (model, dataset), seconds in floors.items():
+        print(f"| {model}, {dataset} | {' | '.join(f'{each:.1f}' for each in seconds)} |")
+    print(f"| all | {' | '.join(f'{sum(column):.0f}' for column in zip(*floors.values(), strict=True))} |")
+
+
+if __name__ == "__main__":
+    main()

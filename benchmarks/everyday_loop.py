@@ -1,0 +1,160 @@
+"""The loop that everybody writes, for comparison: one network, torch's own layers and optimiser, one run at a time.
+
+It does the same work as a run of this project with one of the paper's methods (or none): train an epoch and evaluate
+on the test images; where the method prunes, prune and evaluate again; where it asks for a Bayes factor, a log posterior
+over the training images before pruning and one after. Its images come from torchvision through a DataLoader, or from
+memory. As a Hydra program it is the sweep that people start:
+
+    python benchmarks/everyday_loop.py -m hydra/launcher=basic seed='range(0,20)' epochs=2
+"""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+if "bayes_pruning" not in sys.modules:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
+
+import hydra
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+from torchvision import datasets, transforms
+
+from bayes_pruning.config.paths import conf_dir
+from bayes_pruning.models import networks
+
+Batches = Callable[[bool, bool], Iterable[tuple[Tensor, Tensor]]]  # (train split, shuffled) -> batches
+EVALUATED = 1000  # images at once
+
+
+def loaders(config: Any, workers: int, images: int = 0) -> Batches:
+    """DataLoaders over torchvision's data set with ToTensor and Normalize; the everyday way to feed a network.
+
+    With `images`, only the first so many of the training images, and a sixth as many for the test.
+    """
+    steps = [transforms.ToTensor(), transforms.Normalize(tuple(config.dataset.mean), tuple(config.dataset.std))]
+    classes = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
+    splits: dict[bool, Any] = {
+        train: classes[config.dataset.name](config.data_root, train=train, transform=transforms.Compose(steps))
+        for train in (True, False)
+    }
+    if images:
+        splits = {train: Subset(split, range(images if train else images // 6)) for train, split in splits.items()}
+
+    def batches(train: bool, shuffled: bool) -> Iterable[tuple[Tensor, Tensor]]:
+        size = config.batch_size if shuffled else EVALUATED
+        return DataLoader(splits[train], batch_size=size, shuffle=shuffled, num_workers=workers)
+
+    return batches
+
+
+def resident(images: dict[bool, Tensor], labels: dict[bool, Tensor], batch_size: int) -> Batches:
+    """The same batches from normalised tensors in memory."""
+
+    def batches(train: bool, shuffled: bool) -> Iterable[tuple[Tensor, Tensor]]:
+        if shuffled:
+            for index in torch.randperm(len(labels[train])).split(batch_size):
+                yield images[train][index], labels[train][index]
+        else:
+            yield from zip(images[train].split(EVALUATED), labels[train].split(EVALUATED), strict=True)
+
+    return batches
+
+
+def moved(batches: Batches, device: torch.device) -> Batches:
+    """The same batches, each brought to `device` when its turn comes."""
+
+    def on_device(train: bool, shuffled: bool) -> Iterable[tuple[Tensor, Tensor]]:
+        for images, labels in batches(train, shuffled):
+            yield images.to(device), labels.to(device)
+
+    return on_device
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float]:
+    """Log-likelihood (nats) and correct answers over a split."""
+    log_likelihood, correct = 0.0, 0.0
+    for images, labels in batches:
+        logits = model(images)
+        log_likelihood -= F.cross_entropy(logits, labels, reduction="sum").item()
+        correct += (logits.argmax(1) == labels).sum().item()
+    return log_likelihood, correct
+
+
+@torch.no_grad()
+def log_prior(weights: list[Tensor], std: float) -> float:
+    """Log density of all weights under N(0, std^2)."""
+    return sum(torch.distributions.Normal(0.0, std).log_prob(w).double().sum().item() for w in weights)
+
+
+@torch.no_grad()
+def prune(weights: list[Tensor], sparsity: float, selector: str) -> None:
+    """Zero weights of each layer, the smallest or random ones."""
+    for weight in weights:
+        scores = weight.abs().flatten() if selector == "magnitude" else torch.rand(weight.numel(), device=weight.device)
+        weight.view(-1)[scores.argsort()[: round(weight.numel() * sparsity)]] = 0.0
+
+
+class Everyday:
+    """One run: a network, its optimiser, and the last log Bayes factor, which is the gate's.
+
+    Args:
+        config: as the command line composes it.
+        batches: of both splits.
+        shape: of an image.
+        fused: whether Adam is torch's fused one, which is not its default on a CPU.
+    """
+
+    def __init__(self, config: Any, batches: Batches, shape: tuple[int, ...], fused: bool | None = None) -> None:
+        torch.manual_seed(config.seed)
+        cuda = config.device == "auto" and torch.cuda.is_available()
+        self.device = torch.device("cuda" if cuda else config.device.replace("auto", "cpu"))
+        self.config, self.batches = config, moved(batches, self.device)
+        self.model = networks.build(config.model, shape, 10, config.seed).to(self.device)
+        self.weights = [parameter for parameter in self.model.parameters() if parameter.ndim > 1]
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=fused)
+        self.log_bayes_factor: float | None = None
+
+    def epoch(self) -> float:
+        """One epoch; its seconds."""
+        start = time.perf_counter()
+        pruner, last = self.config.pruner, self.log_bayes_factor
+        asks = pruner.gate == "bayes_factor"
+        self.log_bayes_factor = 0.0
+        for images, labels in self.batches(True, True):
+            self.optimizer.zero_grad()
+            F.cross_entropy(self.model(images), labels).backward()
+            self.optimizer.step()
+        evaluate(self.model, self.batches(False, False))
+        if pruner.gate == "always" or (asks and (last is None or last > math.log(self.config.protocol.beta))):
+            before = self._log_posterior() if asks else 0.0
+            prune(self.weights, self.config.sparsity, pruner.selector)
+            evaluate(self.model, self.batches(False, False))
+            after = self._log_posterior() if asks else 0.0
+            self.log_bayes_factor = after - before
+        return time.perf_counter() - start
+
+    def _log_posterior(self) -> float:
+        return evaluate(self.model, self.batches(True, False))[0] + log_prior(
+            self.weights, self.config.protocol.prior.std
+        )
+
+
+@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+def main(config: DictConfig) -> None:
+    """One run of a sweep."""
+    shape = (3, 32, 32) if config.dataset.name == "cifar10" else (1, 28, 28)
+    run = Everyday(config, loaders(config, workers=0), shape)
+    seconds = [run.epoch() for _ in range(config.epochs)]
+    print(f"seed {config.seed}: {sum(seconds) / len(seconds):.2f} seconds an epoch")
+
+
+if __name__ == "__main__":
+    main()

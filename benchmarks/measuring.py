@@ -1,0 +1,68 @@
+"""What the benchmarks share: times, and the two rates of a device that floors are given in."""
+
+import os
+import platform
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from racing import clock
+from torch import Tensor
+
+from bayes_pruning.config.schema import FULL, PRECISIONS
+from bayes_pruning.engine import precision
+
+CPU = torch.device("cpu")
+SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices multiplied
+NUMBERS = {"cpu": 50_000_000, "cuda": 1_000_000_000}  # copied
+
+
+def wait(device: torch.device) -> None:
+    """Return once the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def median_seconds(action: Callable[[], object], repeats: int, device: torch.device = CPU) -> float:
+    """Median time of `action` by racing.clock, after one call that is not counted."""
+    action()
+    times = []
+    for _ in range(repeats):
+        wait(device)
+        start = clock()
+        action()
+        wait(device)
+        times.append(clock() - start)
+    return statistics.median(times)
+
+
+def matrix_rate(device: torch.device = CPU, kind: str = FULL, side: int | None = None) -> float:
+    """The best rate of a large matrix product of random numbers, in operations a second; on a CPU MKL's or oneDNN's."""
+    side = side or SIDE[device.type]
+    precision.prepare(kind, False, device)
+    a, b = precision.rounded(kind, *(torch.randn(side, side, device=device) for _ in range(2)))
+    products: list[Callable[..., Tensor]] = [torch.matmul]
+    if device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        products.append(lambda a, b: torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], ""))
+    return max(2 * side**3 / median_seconds(lambda f=f: f(a, b), 5, device) for f in products)  # type: ignore[misc]
+
+
+def matrix_rates(device: torch.device, side: int | None = None) -> dict[str, float]:
+    """`matrix_rate` by precision, of those that the device has."""
+    return {kind: matrix_rate(device, kind, side) for kind in (PRECISIONS if device.type == "cuda" else (FULL,))}
+
+
+def bandwidth(device: torch.device = CPU, numbers: int | None = None) -> float:
+    """Bytes a second of a large copy in memory, read and written."""
+    source = torch.randn(numbers or NUMBERS[device.type], device=device)
+    target = torch.empty_like(source)
+    return 2 * source.numel() * 4 / median_seconds(lambda: target.copy_(source), 5, device)
+
+
+def machine(device: torch.device = CPU) -> str:
+    """The machine in words."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    [name, *_] = [line.split(": ")[1] for line in lines if line.startswith("model name")] or [platform.processor()]
+    chip = f"{torch.cuda.get_device_name(device)}, " if device.type == "cuda" else ""
+    return f"{chip}{os.cpu_count()} cores of {name}, torch {torch.__version__}, Python {platform.python_version()}"

@@ -1,0 +1,206 @@
+"""Where the time of Table 1's stacks goes, as multiples of what the device's arithmetic and memory would need at least.
+
+    python benchmarks/profile_stacks.py --data-root DATA --device cuda                     all six stacks of 105 runs
+    python benchmarks/profile_stacks.py --data-root DATA --device cuda --stacks cnn/mnist --precision tf32 --trace DIR
+    python benchmarks/profile_stacks.py --data-root DATA --members 4 --images 600          small, on a CPU
+
+The rates of matrix products and of memory are measured first, in this process. Then, for each stack, one epoch after
+two that are not counted (in which kernels are compiled, ways to convolve chosen and steps recorded): training,
+evaluation, and pruning, each with the device's work waited for. A floor is the count of
+bayes_pruning/engine/workload.py over a rate; "times" is the measured time over the higher of the two. --everyday adds
+the speed-up over the DataLoader loop.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # the other scripts
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
+
+import torch
+from everyday_loop import Everyday, loaders
+from measuring import bandwidth, machine, matrix_rates, wait
+from omegaconf import OmegaConf
+from setting import compose_config, part, run_values
+
+from bayes_pruning.config.paths import conf_dir
+from bayes_pruning.config.schema import PRECISIONS, RunConfig, run_config
+from bayes_pruning.data import datasets
+from bayes_pruning.engine import device as devices
+from bayes_pruning.engine import precision, workload
+from bayes_pruning.engine.workload import Cost
+from bayes_pruning.models import networks as models
+from bayes_pruning.training.trainer import Trainer
+
+STACKS = [f"{model}/{dataset}" for model in ("fcn", "cnn") for dataset in workload.DATA]
+WARM_EPOCHS = 2
+EVERYDAY_WORKERS = 4
+
+
+def grid(stack: str, kind: str, members: int | None) -> list[RunConfig]:
+    """The distinct runs of Table 1 of one model and data set, or the first `members` of them."""
+    model, dataset = stack.split("/")
+    table: Any = OmegaConf.load(conf_dir() / "experiment" / "table1.yaml").hydra.sweeper.params
+    found: dict[str, RunConfig] = {}
+    for pruner in table.pruner.split(","):
+        values = run_values(compose_config(f"dataset={dataset}", f"model={model}", f"pruner={pruner}"))
+        for sparsity in map(float, table.sparsity.split(",")):
+            for seed in range(5):
+                run = run_config({**values, "sparsity": sparsity, "seed": seed, "precision": kind})
+                found.setdefault(run.hash(), run)
+    runs = list(found.values())[: members or None]
+    return sorted(runs, key=lambda run: run.seed)
+
+
+class Phases:
+    """Seconds that a trainer's epochs spend in each phase, the device's work included; and what was evaluated."""
+
+    def __init__(self, trainer: Trainer, place: torch.device) -> None:
+        self.place = place
+        self.seconds = {"training": 0.0, "evaluation": 0.0, "pruning": 0.0}
+        self.passes: list[tuple[int, int]] = []  # networks, and images that each of them was evaluated on
+        evaluator = trainer.evaluator
+        trainer._train = self._timed("training", trainer._train)  # type: ignore[method-assign]
+        evaluator.sums = self._timed("evaluation", self._counted(evaluator.sums))  # type: ignore[method-assign]
+        trainer._prune = self._timed("pruning", trainer._prune)  # type: ignore[method-assign]
+
+    def _counted(self, sums: Callable[..., Any]) -> Callable[..., Any]:
+        def call(parameters: Any, split: Any) -> Any:
+            self.passes.append((len(next(iter(parameters.values()))), len(split)))
+            return sums(parameters, split)
+
+        return call
+
+    def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            before = sum(self.seconds.values())
+            wait(self.place)
+            start = time.perf_counter()
+            result = function(*arguments)
+            wait(self.place)
+            inner = sum(self.seconds.values()) - before  # pruning evaluates, too
+            self.seconds[name] += time.perf_counter() - start - inner
+            return result
+
+        return call
+
+
+def trace(trainer: Trainer, path: Path, place: torch.device) -> None:
+    """Write the operations that one more epoch spends most time in."""
+    kinds = [torch.profiler.ProfilerActivity.CPU]
+    kinds += [torch.profiler.ProfilerActivity.CUDA] if place.type == "cuda" else []
+    with torch.profiler.profile(activities=kinds) as found:
+        trainer.run_epoch()
+        wait(place)
+    order = f"self_{'cuda' if place.type == 'cuda' else 'cpu'}_time_total"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(found.key_averages().table(sort_by=order, row_limit=40, max_name_column_width=90))
+
+
+def measure(
+    stack: str, kind: str, arguments: argparse.Namespace, place: torch.device, rates: Any, speed: float
+) -> dict[str, Any]:
+    """One stack's times and floors, in seconds an epoch."""
+    runs = grid(stack, kind, arguments.members)
+    precision.prepare(kind, False, place)
+    data = datasets.load(runs[0].dataset, arguments.data_root, place)
+    data = part(data, arguments.images) if arguments.images else data
+    start = time.perf_counter()
+    trainer = Trainer(runs, data, place)
+    wait(place)
+    begun = time.perf_counter() - start
+    for _ in range(WARM_EPOCHS):
+        trainer.run_epoch()
+    phases = Phases(trainer, place)
+    start = time.perf_counter()
+    trainer.run_epoch()
+    wait(place)
+    whole = time.perf_counter() - start
+    model, rows = models.build(runs[0].model, data.shape, datasets.CLASSES, 0), trainer.evaluator.rows
+    images = len(data.train) + len(data.test)
+    evaluated = [
+        workload.evaluation(model, data.shape, each, workload.steps(each, rows)) * networks
+        for networks, each in phases.passes
+    ]
+    costs = {
+        "training": workload.training(model, data.shape, len(data.train), runs[0].batch_size) * len(runs),
+        "evaluation": sum(evaluated, Cost(0, 0)),
+    }
+    seconds = dict(phases.seconds)
+    if arguments.trace:
+        trace(trainer, arguments.trace / f"{stack.replace('/', '_')}_{kind}.txt", place)
+    return {
+        "stack": stack,
+        "precision": kind,
+        "members": len(runs),
+        "images": images,
+        "begin": begun,
+        "epoch": whole,
+        **seconds,
+        "floors": {name: cost.seconds(rates[kind], speed) for name, cost in costs.items()},
+        "choices": trainer.choices,
+        "memory": torch.cuda.max_memory_allocated(place) if place.type == "cuda" else None,
+    }
+
+
+def everyday(stack: str, arguments: argparse.Namespace, place: torch.device) -> float:
+    """Seconds of an epoch of one run by the DataLoader loop on this device."""
+    model, dataset = stack.split("/")
+    names = [f"dataset={dataset}", f"model={model}", f"data_root={arguments.data_root}", f"device={place}"]
+    config = compose_config(*names)
+    return Everyday(config, loaders(config, EVERYDAY_WORKERS), workload.DATA[dataset][0]).epoch()
+
+
+def show(found: dict[str, Any]) -> str:
+    """One row of the table."""
+    cells = [found["stack"], found["precision"], str(found["members"]), f"{found['epoch']:.2f}"]
+    for name in ("training", "evaluation"):
+        arithmetic, memory = found["floors"][name]
+        times = found[name] / max(arithmetic, memory)
+        cells.append(f"{found[name]:.2f} = {times:.1f} x ({arithmetic:.2f}, {memory:.2f})")
+    cells.append(f"{found['pruning']:.2f}")
+    each = found["epoch"] / found["members"]
+    cells.append(f"{found['everyday'] / each:.0f}" if "everyday" in found else "")
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Measure, print the table, keep all numbers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", required=True, help="where torchvision's files are")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--stacks", nargs="+", default=STACKS, help=f"of {', '.join(STACKS)}; default: all")
+    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["fp32"])
+    parser.add_argument("--members", type=int, help="runs of a stack; default: all 105")
+    parser.add_argument("--images", type=int, default=0, help="training images, 0: all")
+    parser.add_argument("--everyday", action="store_true", help="also time the DataLoader loop on this device")
+    parser.add_argument("--trace", type=Path, metavar="DIR", help="write there what each stack spends most time in")
+    parser.add_argument("--out", type=Path, help="append all numbers to this file, a line of JSON a stack")
+    parser.add_argument("--side", type=int, help="of the matrices whose product gives the rate")
+    parser.add_argument("--copied", type=int, help="numbers whose copy gives the bandwidth")
+    arguments = parser.parse_args()
+    place = devices.pick(arguments.device)
+    rates, speed = matrix_rates(place, arguments.side), bandwidth(place, arguments.copied)
+    listed = ", ".join(f"{kind} {rate / 1e12:.3g}" for kind, rate in rates.items())
+    print(f"{machine(place)}\nmatrix rates, TFLOP/s: {listed}; memory {speed / 1e9:.4g} GB/s\n")
+    print("Seconds an epoch of a whole stack; in brackets the floors of arithmetic and of memory.\n")
+    print("| stack | precision | members | epoch | training | evaluation | pruning | faster than the DataLoader loop |")
+    print("|---|---|---:|---:|---|---|---:|---:|", flush=True)
+    for stack in arguments.stacks:
+        loop = {"everyday": everyday(stack, arguments, place)} if arguments.everyday else {}
+        for kind in arguments.precision:
+            found = measure(stack, kind, arguments, place, rates, speed) | loop
+            print(show(found), flush=True)
+            if arguments.out:
+                arguments.out.parent.mkdir(parents=True, exist_ok=True)
+                with arguments.out.open("a") as file:
+                    file.write(json.dumps(found | {"rates": rates, "bandwidth": speed}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
