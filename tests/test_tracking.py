@@ -217,7 +217,7 @@ def test_online_without_a_server_goes_offline_at_once(
     for tracker in trackers:
         tracker.log(metrics(1))
         tracker.finish(metrics(1), failed=False)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10  # half of the patience above: nothing waited for the server
     tracking.close()
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "scripts/sync_wandb.py" in caplog.text
@@ -253,7 +253,7 @@ def test_a_helper_that_dies_or_hangs_is_given_up_with_one_warning(
         tracker.log(metrics(epoch))
     tracker.finish(None, failed=False)
     tracking.close()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30  # a pipe that nobody reads would block for ever
     assert len(caplog.records) == 1
     assert "no longer mirrors" in caplog.text
     assert process.poll() is not None
