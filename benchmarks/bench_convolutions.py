@@ -3,14 +3,13 @@
     python benchmarks/bench_convolutions.py [--members 1 4 16]
     python benchmarks/bench_convolutions.py --device cuda --members 105 --precision tf32
 
-- loop: one convolution a member (on a CPU what bayes_pruning/engine/layers.py does);
-- grouped: one convolution with a group a member, which is what vmap makes of it;
-- unfold: patches as a matrix, then one batched matrix product;
-- triton, on a GPU: the whole block as one kernel each way (bayes_pruning/engine/kernels.py).
+- loop, on a CPU: one convolution a member, what bayes_pruning/engine/layers.py does;
+- patches, grouped: the two of bayes_pruning/engine/gpu_layers.py, and the same with torch.compile (--compile).
 
 Timed is a block of the paper's network, convolution, ReLU and pooling, forward and backward, because the memory order
-that a convolution leaves decides how fast pooling is. All are checked against each other first. Microseconds a member,
-medians; on a GPU of recorded replays.
+that a convolution leaves decides how fast pooling is. A first layer has an input for each of five seeds, if the members
+are a multiple of that. All ways are checked against each other first. Microseconds a member, medians; on a GPU of
+recorded replays.
 """
 
 import argparse
@@ -27,8 +26,7 @@ from torch import Tensor, nn
 
 from bayes_pruning.config.schema import PRECISIONS
 from bayes_pruning.engine import device as devices
-from bayes_pruning.engine import graphs, layers, precision
-from bayes_pruning.engine.convolutions import Block
+from bayes_pruning.engine import gpu_layers, graphs, layers, precision
 
 SHAPES = {  # batch 64: channels, filters, height = width
     "MNIST, first": (1, 32, 28),
@@ -36,21 +34,25 @@ SHAPES = {  # batch 64: channels, filters, height = width
     "CIFAR-10, first": (3, 32, 32),
     "CIFAR-10, second": (32, 64, 16),
 }
-BATCH = 64
+BATCH, SEEDS, REPEATS = 64, 5, 6
 
 
 def cpu_loop(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """A block as the engine has it on a CPU."""
     [block] = layers.stages(nn.Sequential(layer, nn.ReLU(), nn.MaxPool2d(2, 2)))
-    return torch.stack(
-        [block.call(*member) for member in zip(x.expand(len(weight), *x.shape[1:]), weight, bias, strict=True)]
-    )
+    each = len(weight) // len(x)
+    return torch.stack([block.call(x[i // each], *own) for i, own in enumerate(zip(weight, bias, strict=True))])
 
 
-def ways(layer: nn.Conv2d, x: Tensor, kind: str) -> dict[str, Callable[..., Tensor]]:
+def ways(layer: nn.Conv2d, x: Tensor, compiled: bool) -> dict[str, Callable[..., Tensor]]:
     """The ways that this device has."""
-    found = Block(layer, relu=True, pool=True, precision=kind).ways(x)
-    return found if x.is_cuda else found | {"loop": partial(cpu_loop, layer)}
+    found: dict[str, Callable[..., Tensor]] = {} if x.is_cuda else {"loop": partial(cpu_loop, layer)}
+    for convolve in (gpu_layers.patches, gpu_layers.grouped):
+        block = gpu_layers.convolution(layer, nn.MaxPool2d(2, 2), relu=True, convolve=convolve)
+        found[convolve.__name__] = block
+        if compiled:
+            found[f"{convolve.__name__}, compiled"] = torch.compile(block, fullgraph=True, dynamic=False)
+    return found
 
 
 def seconds(way: Callable[..., Tensor], tensors: list[Tensor], gradient: Tensor) -> float:
@@ -60,7 +62,11 @@ def seconds(way: Callable[..., Tensor], tensors: list[Tensor], gradient: Tensor)
     def once() -> None:
         torch.autograd.grad(way(*tensors), wanted, gradient)
 
-    return graphs.seconds(once, gradient.device) if gradient.is_cuda else median_seconds(once, 6)
+    if not gradient.is_cuda:
+        return median_seconds(once, REPEATS)
+    for _ in range(graphs.WARM_UPS):
+        graphs.on_another_stream(once, gradient.device)
+    return median_seconds(graphs.recorded(once, gradient.device).replay, REPEATS, gradient.device)
 
 
 def main() -> None:
@@ -69,6 +75,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--members", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
+    parser.add_argument("--compile", action="store_true", help="also each way with torch.compile")
     arguments = parser.parse_args()
     device = devices.pick(arguments.device)
     precision.prepare(arguments.precision, False, device)
@@ -76,11 +83,13 @@ def main() -> None:
         layer = nn.Conv2d(channels, filters, 3, padding=1)
         for members in arguments.members:
             torch.manual_seed(0)
-            x = torch.randn(members, BATCH, channels, side, side, device=device, requires_grad="second" in name)
+            later = "second" in name
+            groups = members if later else SEEDS if members % SEEDS == 0 else 1
+            x = torch.randn(groups, BATCH, channels, side, side, device=device, requires_grad=later)
             weight = torch.randn(members, filters, channels, 3, 3, device=device, requires_grad=True)
             bias = torch.randn(members, filters, device=device, requires_grad=True)
             gradient = torch.randn(members, BATCH, filters, side // 2, side // 2, device=device)
-            found = ways(layer, x, arguments.precision)
+            found = ways(layer, x, arguments.compile)
             first, *others = (way(x, weight, bias) for way in found.values())
             for other in others:
                 assert (other - first).norm() < 2e-2 * first.norm()

@@ -14,7 +14,7 @@ nothing has had time to grow, and wide ones over whole epochs:
 - epochs: no gate decides otherwise, and metrics stay within BOUNDS;
 - deterministic=true: the same bits twice.
 
-Exit status 1 if one of them fails; in tf32 and bf16 the distances are shown, but only decisions and bits count.
+Exit status 1 if one of them fails; in tf32 the distances are shown, but only decisions and bits count.
 """
 
 import argparse
@@ -119,8 +119,6 @@ class Check:
         own = [self.trainer([one], self.cpu) for one in self.runs(model, FULL)]
         alone = [self.rows(trainer)[0] for trainer in own]
         trainer = self.trainer(self.runs(model, self.arguments.precision), self.place)
-        for choice in trainer.choices:
-            print(f"  {choice}")
         together = self.rows(trainer)
         names = trainer.stack.parameters
         weights = {n: torch.cat([t.stack.parameters[n].detach() for t in own]).to(self.place) for n in names}

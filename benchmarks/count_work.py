@@ -1,7 +1,7 @@
 """Operations and bytes of Table 1, and the times that no machine of given rates can beat.
 
     python benchmarks/count_work.py                                              the rates of an H200 as documented
-    python benchmarks/count_work.py --fp32 51 --tf32 400 --bf16 790 --memory 4.3    measured ones: TFLOP/s, TB/s
+    python benchmarks/count_work.py --fp32 51 --tf32 400 --memory 4.3    measured ones: TFLOP/s, TB/s
 
 Counted from the networks (bayes_pruning/engine/workload.py), nothing is measured. A step is of 105 runs with a batch
 of 64; an epoch trains, and evaluates both splits twice. A floor is the larger of operations over the rate of a
@@ -45,7 +45,7 @@ def stack(model: str, dataset: str) -> tuple[Cost, Cost, Cost, int]:
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for kind, rate in zip(PRECISIONS, (67.0, 395.0, 790.0), strict=True):
+    for kind, rate in zip(PRECISIONS, (67.0, 395.0), strict=True):
         parser.add_argument(f"--{kind}", type=float, default=rate, help="TFLOP/s (default: %(default)s)")
     parser.add_argument("--memory", type=float, default=4.3, help="TB/s, read and written (default: %(default)s)")
     arguments = parser.parse_args()

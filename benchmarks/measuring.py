@@ -41,7 +41,7 @@ def matrix_rate(device: torch.device = CPU, kind: str = FULL, side: int | None =
     """The best rate of a large matrix product of random numbers, in operations a second; on a CPU MKL's or oneDNN's."""
     side = side or SIDE[device.type]
     precision.prepare(kind, False, device)
-    a, b = precision.rounded(kind, *(torch.randn(side, side, device=device) for _ in range(2)))
+    a, b = (torch.randn(side, side, device=device) for _ in range(2))
     products: list[Callable[..., Tensor]] = [torch.matmul]
     if device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         products.append(lambda a, b: torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], ""))

@@ -5,13 +5,14 @@
     python benchmarks/profile_stacks.py --data-root DATA --members 4 --images 600          small, on a CPU
 
 The rates of matrix products and of memory are measured first, in this process. Then, for each stack, one epoch after
-two that are not counted (in which kernels are compiled, ways to convolve chosen and steps recorded): training,
-evaluation, and pruning, each with the device's work waited for. A floor is the count of
-bayes_pruning/engine/workload.py over a rate; "times" is the measured time over the higher of the two. --everyday adds
-the speed-up over the DataLoader loop.
+two that are not counted (in which kernels are compiled and steps recorded): training, evaluation, and pruning, each
+with the device's work waited for. A floor is the count of bayes_pruning/engine/workload.py over a rate; "times" is the
+measured time over the higher of the two. Memory is the most that the stack, its data included, held at once on a GPU.
+--compile adds the same stacks with torch.compile, --everyday the speed-up over the DataLoader loop.
 """
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -38,7 +39,7 @@ from bayes_pruning.models import networks as models
 from bayes_pruning.training.trainer import Trainer
 
 STACKS = [f"{model}/{dataset}" for model in ("fcn", "cnn") for dataset in workload.DATA]
-WARM_EPOCHS = 2
+WARM_EPOCHS, TRACED_STEPS = 2, 20
 EVERYDAY_WORKERS = 4
 
 
@@ -90,12 +91,23 @@ class Phases:
         return call
 
 
+def some_steps(trainer: Trainer) -> None:
+    """On a GPU a few steps and an evaluation of the test images (a whole epoch is a million events), else an epoch."""
+    if trainer.resident is None:
+        trainer.run_epoch()
+        return
+    trainer.resident.done.zero_()
+    for _ in range(TRACED_STEPS):
+        trainer.resident.step()
+    trainer.evaluator.sums({name: p.detach() for name, p in trainer.stack.parameters.items()}, trainer.data.test)
+
+
 def trace(trainer: Trainer, path: Path, place: torch.device) -> None:
-    """Write the operations that one more epoch spends most time in."""
+    """Write the operations that `some_steps` spends most time in."""
     kinds = [torch.profiler.ProfilerActivity.CPU]
     kinds += [torch.profiler.ProfilerActivity.CUDA] if place.type == "cuda" else []
     with torch.profiler.profile(activities=kinds) as found:
-        trainer.run_epoch()
+        some_steps(trainer)
         wait(place)
     order = f"self_{'cuda' if place.type == 'cuda' else 'cpu'}_time_total"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,15 +115,20 @@ def trace(trainer: Trainer, path: Path, place: torch.device) -> None:
 
 
 def measure(
-    stack: str, kind: str, arguments: argparse.Namespace, place: torch.device, rates: Any, speed: float
+    stack: str, kind: str, compiled: bool, arguments: argparse.Namespace, place: torch.device, rates: Any, speed: float
 ) -> dict[str, Any]:
     """One stack's times and floors, in seconds an epoch."""
     runs = grid(stack, kind, arguments.members)
     precision.prepare(kind, False, place)
     data = datasets.load(runs[0].dataset, arguments.data_root, place)
     data = part(data, arguments.images) if arguments.images else data
+    if place.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(place)  # else it would be that of the matrices whose rate was measured
     start = time.perf_counter()
     trainer = Trainer(runs, data, place)
+    if compiled:
+        trainer.stack.compile()
     wait(place)
     begun = time.perf_counter() - start
     for _ in range(WARM_EPOCHS):
@@ -132,19 +149,20 @@ def measure(
         "evaluation": sum(evaluated, Cost(0, 0)),
     }
     seconds = dict(phases.seconds)
+    memory = torch.cuda.max_memory_allocated(place) if place.type == "cuda" else None
     if arguments.trace:
-        trace(trainer, arguments.trace / f"{stack.replace('/', '_')}_{kind}.txt", place)
+        trace(trainer, arguments.trace / f"{stack.replace('/', '_')}_{kind}{'_compiled' * compiled}.txt", place)
     return {
         "stack": stack,
         "precision": kind,
+        "compiled": compiled,
         "members": len(runs),
         "images": images,
         "begin": begun,
         "epoch": whole,
         **seconds,
         "floors": {name: cost.seconds(rates[kind], speed) for name, cost in costs.items()},
-        "choices": trainer.choices,
-        "memory": torch.cuda.max_memory_allocated(place) if place.type == "cuda" else None,
+        "memory": memory,
     }
 
 
@@ -158,12 +176,14 @@ def everyday(stack: str, arguments: argparse.Namespace, place: torch.device) -> 
 
 def show(found: dict[str, Any]) -> str:
     """One row of the table."""
-    cells = [found["stack"], found["precision"], str(found["members"]), f"{found['epoch']:.2f}"]
+    kind = f"{found['precision']}, compiled" if found["compiled"] else found["precision"]
+    cells = [found["stack"], kind, str(found["members"]), f"{found['epoch']:.2f}"]
     for name in ("training", "evaluation"):
         arithmetic, memory = found["floors"][name]
         times = found[name] / max(arithmetic, memory)
         cells.append(f"{found[name]:.2f} = {times:.1f} x ({arithmetic:.2f}, {memory:.2f})")
     cells.append(f"{found['pruning']:.2f}")
+    cells.append(f"{found['memory'] / 1e9:.1f}" if found["memory"] else "")
     each = found["epoch"] / found["members"]
     cells.append(f"{found['everyday'] / each:.0f}" if "everyday" in found else "")
     return f"| {' | '.join(cells)} |"
@@ -178,6 +198,7 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["fp32"])
     parser.add_argument("--members", type=int, help="runs of a stack; default: all 105")
     parser.add_argument("--images", type=int, default=0, help="training images, 0: all")
+    parser.add_argument("--compile", action="store_true", help="also each stack with torch.compile")
     parser.add_argument("--everyday", action="store_true", help="also time the DataLoader loop on this device")
     parser.add_argument("--trace", type=Path, metavar="DIR", help="write there what each stack spends most time in")
     parser.add_argument("--out", type=Path, help="append all numbers to this file, a line of JSON a stack")
@@ -189,12 +210,15 @@ def main() -> None:
     listed = ", ".join(f"{kind} {rate / 1e12:.3g}" for kind, rate in rates.items())
     print(f"{machine(place)}\nmatrix rates, TFLOP/s: {listed}; memory {speed / 1e9:.4g} GB/s\n")
     print("Seconds an epoch of a whole stack; in brackets the floors of arithmetic and of memory.\n")
-    print("| stack | precision | members | epoch | training | evaluation | pruning | faster than the DataLoader loop |")
-    print("|---|---|---:|---:|---|---|---:|---:|", flush=True)
+    titles = ["stack", "precision", "members", "epoch", "training", "evaluation", "pruning", "GB"]
+    print(
+        f"| {' | '.join(titles)} | faster than the DataLoader loop |\n|---|---|---:|---:|---|---|---:|---:|---:|",
+        flush=True,
+    )
     for stack in arguments.stacks:
         loop = {"everyday": everyday(stack, arguments, place)} if arguments.everyday else {}
-        for kind in arguments.precision:
-            found = measure(stack, kind, arguments, place, rates, speed) | loop
+        for kind, compiled in itertools.product(arguments.precision, (False, True) if arguments.compile else (False,)):
+            found = measure(stack, kind, compiled, arguments, place, rates, speed) | loop
             print(show(found), flush=True)
             if arguments.out:
                 arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -11,10 +11,6 @@ from typing import Any
 import needs
 import pytest
 import torch
-
-if not torch.cuda.is_available():  # before anything imports triton: its kernels then run on the CPU, slowly
-    os.environ["TRITON_INTERPRET"] = "1"
-
 from fixtures import unpack
 from hydra import compose, initialize_config_dir
 from hydra._internal.hydra import Hydra

@@ -95,7 +95,7 @@ def test_other_values_are_refused_before_anything_is_written(value: str, command
 @pytest.mark.parametrize(
     ("setting", "accepted"),
     [
-        ("precision=half", "fp32, tf32 or bf16"),
+        ("precision=half", "fp32 or tf32"),
         ("precision=tf32", "only fp32 on a CPU"),
         ("deterministic=1", "true or false"),
     ],

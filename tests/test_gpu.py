@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 import torch
 from conftest import QUIET, run_of
-from test_gpu_path import SHAPES, WAYS, block, images, mixed_runs, plain
+from test_gpu_path import images, mixed_runs, network
 from torch import Tensor
 
 from bayes_pruning.data.datasets import Dataset, Split
-from bayes_pruning.engine import convolutions, graphs, precision
+from bayes_pruning.engine import graphs, precision
 from bayes_pruning.engine.stack import Stack
-from bayes_pruning.models import networks as models
 from bayes_pruning.runs.train import Clock
 from bayes_pruning.training.trainer import Trainer
 
@@ -43,39 +42,6 @@ def apart(found: Tensor, wanted: Tensor) -> float:
     return ((found - wanted).norm() / wanted.norm()).item()
 
 
-def test_triton_is_there_and_compiles_for_this_gpu() -> None:
-    assert convolutions.fused() is not None
-    assert not convolutions.fused().INTERPRETED
-
-
-@pytest.mark.parametrize(("kind", "bound"), [("fp32", 1e-5), ("tf32", 3e-3), ("bf16", 3e-2)])
-@pytest.mark.parametrize(("members", "inputs", "batch", "c", "h", "w", "f", "k"), SHAPES)
-@pytest.mark.parametrize("way", WAYS)
-def test_every_way_to_convolve_is_near_float64(
-    way: str, kind: str, bound: float, members: int, inputs: int, batch: int, c: int, h: int, w: int, f: int, k: int
-) -> None:
-    """Sizes that leave parts of a tile empty; the outputs are written into memory that holds NaN."""
-    precision.prepare(kind, False, CUDA)
-    poison = torch.full((2**20,), float("nan"), device=CUDA)
-    del poison
-    x = images(inputs, batch, c, h, w)
-    weight, bias = 0.2 * images(members, f, c, k, k), images(members, f)
-    exact = [t.double().requires_grad_() for t in (x, weight, bias)]
-    here = [t.to(CUDA).requires_grad_() for t in (x, weight, bias)]
-    convolve = block(c, f, k, precision=kind)
-    convolve.way[True] = way
-    found, wanted = convolve(*here), plain(*exact)
-    assert apart(found, wanted) < bound
-    if kind == "fp32":  # rounding decides some of the maxima otherwise, and a gradient then goes to another position
-        signal = images(*wanted.shape)
-        gradients = (
-            torch.autograd.grad(found, here, signal.to(CUDA)),
-            torch.autograd.grad(wanted, exact, signal.double()),
-        )
-        for one, other in zip(*gradients, strict=True):
-            assert apart(one, other) < 1e-4
-
-
 @pytest.mark.parametrize("model", ["fcn", "cnn"])
 def test_recorded_steps_do_what_plain_ones_do(model: str, gpu_digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the same bits: the same kernels in the same order. Masks appear after the first epoch."""
@@ -99,15 +65,15 @@ def _of(run: Any) -> list[str]:
     return [f"pruner={run.pruner.name}", f"seed={run.seed}", "sparsity=0.9", f"protocol.regrow={regrow}"]
 
 
-@pytest.mark.parametrize("model", ["fcn", "cnn"])
-def test_a_step_is_the_cpus_step(model: str) -> None:
-    build = (lambda: models.fcn((1, 8, 8), 10, [32, 17])) if model == "fcn" else (
-        lambda: models.cnn((1, 8, 8), 10, [16, 16], 3, 12)
-    )  # fmt: skip
-    torch.manual_seed(0)
-    networks = [build() for _ in range(3)]
-    x, labels = images(3, 16, 1, 8, 8), torch.arange(16).remainder(10).expand(3, -1)
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("kind", ["fcn", "cnn", "settings"])
+def test_a_step_is_the_cpus_step(kind: str, compiled: bool) -> None:
+    """Of two seeds with two members each."""
+    networks = [network(kind, seed) for seed in range(4)]
+    x, labels = images(2, 16, 1, 8, 8), torch.arange(32).view(2, 16).remainder(10)
     cpu, gpu = (Stack(networks, 0.001, place) for place in (torch.device("cpu"), CUDA))
+    if compiled:
+        gpu.compile()
     for _ in range(3):
         one, other = cpu.step(x, labels), gpu.step(x.to(CUDA), labels.to(CUDA))
         torch.testing.assert_close(one, other.cpu(), rtol=1e-4, atol=1e-5)
@@ -128,11 +94,6 @@ def test_no_step_of_an_epoch_waits_for_the_host(model: str, gpu_digits: Dataset)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert torch.isfinite(total).all()
-
-
-def test_the_check_of_a_gpu_passes(script: Any) -> None:
-    code, printed = script("check_gpu.py", "--dataset", "mnist_5k", "--epochs", 3)
-    assert code == 0, printed
 
 
 def test_a_sweep_resumes_on_a_gpu(command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,6 @@ SCRIPTS = [
     if "__main__" in path.read_text()
 ]
 USED = [name for name in SCRIPTS if not name.startswith("bench")]  # what measures may need packages of its own
-WITH_TORCH = {"triton"}  # torch brings it where it can be used, and the package does without it elsewhere
 OWN = {"bayes_pruning", "hydra_plugins"}
 TINY = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=500", *QUIET)
 Command = Callable[..., tuple[Any, str]]
@@ -52,7 +51,7 @@ def imported() -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 modules.add(node.module.partition(".")[0])
     found = packages_distributions()
-    modules -= set(sys.stdlib_module_names) | OWN | WITH_TORCH
+    modules -= set(sys.stdlib_module_names) | OWN
     return {distribution(next(iter(found.get(name, [name])))) for name in modules}
 
 
@@ -74,7 +73,7 @@ def test_operations_of_the_grid_are_printed_for_other_rates(script: Any) -> None
     """Twice the rate and twice the bandwidth halve every floor."""
     floors = []
     for rate, memory in ((50, 2), (100, 4)):
-        rates = [argument for kind in ("fp32", "tf32", "bf16") for argument in (f"--{kind}", rate)]
+        rates = [argument for kind in ("fp32", "tf32") for argument in (f"--{kind}", rate)]
         code, printed = script("count_work.py", *rates, "--memory", memory)
         assert code == 0
         floors.append([float(cell) for cell in printed.splitlines()[-1].split("|")[2:-1]])

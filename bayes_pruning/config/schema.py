@@ -21,7 +21,7 @@ SCALES = ("sum", "mean")
 DECISIONS = ("previous", "candidate")
 SCOPES = ("layer", "global")
 MASKS = ("protocol", "kept")
-PRECISIONS = FULL, TF32, BF16 = "fp32", "tf32", "bf16"
+PRECISIONS = FULL, TF32 = "fp32", "tf32"
 EVIDENCE = ASKED, ALWAYS = "asked", "always"  # values of log_evidence, which changes no number and is not part of a run
 HASH_DIGITS = 10
 LARGEST = 1e37  # of a learning rate, beta or deviation: Adam divides the first by 0.1, and float32 ends at 3.4e38

@@ -2,11 +2,12 @@
 
 On a CPU the limit is speed: blocks over 32 MiB go back to the operating system after each step and every page of them
 is faulted in again (device.keep_freed_memory), so no tensor of a step should be larger. On a GPU it is the free memory,
-and a pass should be large enough that its few dozen launches do not count, and small enough that all ways to convolve
-fit (patches take ten times as much as the activations).
+in which patches (gpu_layers.patches) take more than the activations; a pass should be large enough that its few dozen
+launches do not count. tests/test_gpu_rules.py holds the estimates against the memory that a step and a pass ask for.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,9 +17,11 @@ from bayes_pruning.engine.device import LARGEST_REUSED_BLOCK
 FLOAT_BYTES = 4
 MOST_MEMBERS_ON_CPU = 16  # more brought nothing in measurement
 MOST_EVALUATION_ROWS = 1000
-LARGEST_ON_GPU = 2**31  # bytes of the largest activations of an evaluation pass, all members together
+LARGEST_ON_GPU = 2**31  # bytes of the largest tensor of an evaluation pass, all members together
+LARGE_ON_GPU = 2  # as many tensors of that size are there at a time
 MOST_ROWS_ON_GPU = 10_000
-ACTIVATION_COPIES, ACTIVATION_COPIES_ON_GPU = 2, 12  # of a step; on a GPU patches may be among them
+ACTIVATION_COPIES = 2  # of a step on a CPU
+PATCHES_COPIES = 2  # of a step on a GPU: patches and their gradient
 TRAINING_COPIES = 8  # parameters, gradients, two moments, mask, and three copies while a member is pruned and scored
 
 
@@ -30,19 +33,27 @@ class Footprint:
     largest_parameter: int
     activations: int
     largest_activation: int
+    patches: int = 0  # of all convolutions, if they are products with patches
+    largest_patches: int = 0
 
 
 def footprint(model: nn.Module, shape: tuple[int, ...]) -> Footprint:
     """Measure `model` by sending one example of `shape` through it."""
-    sizes = [torch.Size(shape).numel()]
+    sizes, patches = [torch.Size(shape).numel()], [0]
+
+    def count(layer: nn.Module, _: Any, out: torch.Tensor) -> None:
+        sizes.append(out.numel())
+        if isinstance(layer, nn.Conv2d):
+            patches.append(out[0, 0].numel() * layer.weight[0].numel())
+
     leaves = [module for module in model.modules() if next(module.children(), None) is None]
-    handles = [leaf.register_forward_hook(lambda _, __, out: sizes.append(out.numel())) for leaf in leaves]
+    handles = [leaf.register_forward_hook(count) for leaf in leaves]
     with torch.no_grad():
         model(torch.zeros(1, *shape))
     for handle in handles:
         handle.remove()
     parameters = [parameter.numel() for parameter in model.parameters()]
-    return Footprint(sum(parameters), max(parameters), sum(sizes), max(sizes))
+    return Footprint(sum(parameters), max(parameters), sum(sizes), max(sizes), sum(patches), max(patches))
 
 
 def evaluation_rows(size: Footprint, device: torch.device | None = None, members: int = 1) -> int:
@@ -51,22 +62,26 @@ def evaluation_rows(size: Footprint, device: torch.device | None = None, members
     On a CPU a function of the network alone, so that sums are always added in one order.
     """
     if device is not None and device.type != "cpu":
-        return max(1, min(MOST_ROWS_ON_GPU, LARGEST_ON_GPU // FLOAT_BYTES // size.largest_activation // members))
+        largest = max(size.largest_activation, size.largest_patches)
+        return max(1, min(MOST_ROWS_ON_GPU, LARGEST_ON_GPU // FLOAT_BYTES // largest // members))
     return max(1, min(MOST_EVALUATION_ROWS, LARGEST_REUSED_BLOCK // FLOAT_BYTES // size.largest_activation))
 
 
 def most_members(size: Footprint, batch_size: int, device: torch.device, free: int | None = None) -> int:
     """Members that a stack takes on `device`, at least 1; `free` bytes of memory, by default what the device has."""
     free = free_memory(device) if free is None else free
-    on_cpu = device.type == "cpu"
-    copies = ACTIVATION_COPIES if on_cpu else ACTIVATION_COPIES_ON_GPU
-    per_member = size.parameters * TRAINING_COPIES + copies * batch_size * size.activations
-    evaluating = 0 if on_cpu else ACTIVATION_COPIES_ON_GPU * LARGEST_ON_GPU
-    members = int((0.8 * free - evaluating) / FLOAT_BYTES / per_member)
-    if on_cpu:
-        largest = max(size.largest_parameter, batch_size * size.largest_activation)
-        members = min(members, LARGEST_REUSED_BLOCK // FLOAT_BYTES // largest, MOST_MEMBERS_ON_CPU)
-    return max(1, members)
+    if device.type != "cpu":
+        return max(1, int((0.8 * free - LARGE_ON_GPU * LARGEST_ON_GPU) / bytes_on_gpu(size, batch_size)))
+    per_member = size.parameters * TRAINING_COPIES + ACTIVATION_COPIES * batch_size * size.activations
+    largest = max(size.largest_parameter, batch_size * size.largest_activation)
+    members = int(0.8 * free / FLOAT_BYTES / per_member)
+    return max(1, min(members, LARGEST_REUSED_BLOCK // FLOAT_BYTES // largest, MOST_MEMBERS_ON_CPU))
+
+
+def bytes_on_gpu(size: Footprint, batch_size: int) -> int:
+    """Return the bytes that one member's training takes on a GPU, beside the data and evaluations."""
+    example = size.activations + PATCHES_COPIES * size.patches
+    return FLOAT_BYTES * (size.parameters * TRAINING_COPIES + batch_size * example)
 
 
 def free_memory(device: torch.device) -> int:

@@ -1,84 +1,130 @@
-"""The layers of a stack as a GPU takes them: batched products in the stack's precision, convolution blocks as one.
+"""The layers of a stack as a GPU takes them: every layer of all networks is one product or one convolution.
 
-Activations are [members, batch, ...], or [1, batch, ...] where all members see the same input; parameters are
-[members, ...]. An input that members share makes one wide layer of all their first layers. All of it runs on a CPU too
-(the tests hold it against layers.py there), only slower than what that has.
+Activations are [groups, batch, ...]: networks that see the same input are a group, and its input is there once. All
+groups are of one size, and networks of a group follow each other. A first layer has a group for each data order, whose
+networks' weights beside each other are one wide layer; later layers have a group for each network. Parameters are
+[networks, ...]. All of it runs on a CPU too: the tests hold it against layers.py there.
+
+Convolutions go one of two ways, by the table in `convolution`. Neither has been measured on a GPU yet; the reasons are
+counted bytes, and benchmarks/bench_convolutions.py measures both.
 """
 
-from functools import partial
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayes_pruning.config.schema import BF16
-from bayes_pruning.engine.convolutions import Block
-from bayes_pruning.engine.layers import Stage, is_two_by_two
-from bayes_pruning.engine.precision import rounded
+from bayes_pruning.engine.layers import Operations, is_two_by_two
+
+Way = Callable[[nn.Conv2d, Tensor, Tensor], Tensor]
 
 
-class _Linear(torch.autograd.Function):
-    """Linear layers of all members; gradients come out contiguous, as Adam wants them."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Linear layers of all networks.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, precision: str) -> Tensor:
-        ctx.precision = precision
-        x, weight = rounded(precision, x, weight)
-        ctx.save_for_backward(x, weight)
-        members, outputs, inputs = weight.shape
-        if len(x) == 1:  # one wide layer
-            wide = (x[0] @ weight.view(members * outputs, inputs).t()).float() + bias.view(-1)
-            return wide.view(-1, members, outputs).transpose(0, 1)
-        if precision == BF16:
-            return torch.bmm(x, weight.transpose(1, 2)).float() + bias.unsqueeze(1)
-        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+    Args:
+        x: [groups, batch, inputs].
+        weight: [networks, outputs, inputs].
+        bias: [networks, outputs].
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        (gradient,) = gradients
-        (signal,) = rounded(ctx.precision, gradient)
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            grad_x = torch.bmm(signal, weight).float()
-            grad_x = grad_x.sum(0, keepdim=True) if len(x) == 1 else grad_x
-        if len(x) == 1:
-            wide = signal.transpose(0, 1).reshape(signal.shape[1], -1)
-            grad_weight = (wide.t() @ x[0]).float().view_as(weight)
-        else:
-            grad_weight = torch.bmm(signal.transpose(1, 2), x).float()
-        return grad_x, grad_weight, gradient.sum(1), None
+    Returns:
+        [networks, batch, outputs].
+    """
+    networks, outputs, inputs = weight.shape
+    groups, batch, _ = x.shape
+    # The weights come first, so that their gradient comes out in their own order, as Adam wants it.
+    wide = torch.baddbmm(bias.view(groups, -1, 1), weight.view(groups, -1, inputs), x.transpose(1, 2))
+    return wide.view(networks, outputs, batch).transpose(1, 2)
 
 
-def linear(precision: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x [members | 1, batch, inputs], weight [members, outputs, inputs], bias [members, outputs]."""
-    return _Linear.apply(x, weight, bias, precision)  # type: ignore[no-any-return]
+def patches(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
+    """Convolutions as a batched product with the patches under the kernel, without their bias.
+
+    Args:
+        layer: its settings, without groups and dilation.
+        x: [groups, batch, channels, h, w].
+        weight: [networks, filters, channels, k, k].
+
+    Returns:
+        [groups, batch, networks of a group * filters, h', w'], in the memory order [groups, batch, h', w', ...].
+    """
+    groups, batch, channels = x.shape[:3]
+    (down, across), (y, z) = layer.kernel_size, _padding(layer)
+    padded = F.pad(x.permute(0, 1, 3, 4, 2), (0, 0, z, z, y, y))
+    windows = padded.unfold(2, down, layer.stride[0]).unfold(3, across, layer.stride[1])  # [..., h', w', c, k, k]
+    columns = down * across * channels
+    rows = windows.permute(0, 1, 2, 3, 5, 6, 4).reshape(groups, -1, columns)
+    filters = weight.permute(0, 1, 3, 4, 2).reshape(groups, -1, columns)
+    out = torch.bmm(rows, filters.transpose(1, 2))
+    return out.view(groups, batch, *windows.shape[2:4], -1).permute(0, 1, 4, 2, 3)
 
 
-def stages(model: nn.Module, precision: str) -> list[Stage]:
-    """The layers of a stackable `model`; a convolution takes the ReLU and the 2 x 2 pooling after it along."""
-    left = list(enumerate(model.children()))
-    found: list[Stage] = []
-    while left:
-        (index, layer), *left = left
-        names = tuple(f"{index}.{name}" for name, _ in layer.named_parameters())
-        if isinstance(layer, nn.Conv2d):
-            relu = bool(left) and isinstance(left[0][1], nn.ReLU)
-            pool = relu and len(left) > 1 and is_two_by_two(left[1][1])
-            left = left[relu + pool :]
-            found.append(Stage(Block(layer, relu, pool, precision), names))
-        elif isinstance(layer, nn.Linear):
-            found.append(Stage(partial(linear, precision), names))
-        else:
-            found.append(Stage(partial(_of_each_member, layer), names))
-    return found
+def grouped(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
+    """Convolutions of all networks as the groups of a single one, channels last; as `patches`, for any settings."""
+    x = x if layer.groups == 1 else x.repeat_interleave(len(weight) // len(x), 0)
+    side_by_side = x.permute(1, 0, 2, 3, 4).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+    wide = weight.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    groups = len(x) * layer.groups
+    out = F.conv2d(side_by_side, wide, None, layer.stride, layer.padding, layer.dilation, groups)
+    return out.unflatten(1, (len(x), -1)).transpose(0, 1)
 
 
-def _of_each_member(layer: nn.Module, x: Tensor) -> Tensor:
-    """A layer without parameters, of [members, batch, ...]."""
+def _padding(layer: nn.Conv2d) -> tuple[int, int]:
+    assert not isinstance(layer.padding, str)
+    y, z = layer.padding
+    return y, z
+
+
+def way(layer: nn.Conv2d) -> Way:
+    """Return how a convolution is done: `patches` or `grouped`.
+
+    | layer                              | way     | reason                                                            |
+    |------------------------------------|---------|-------------------------------------------------------------------|
+    | plain (as all of the paper's)      | patches | its time follows from its bytes: patches are 4.5 times the        |
+    |                                    |         | outputs of the paper's second layer, 0.01 to 0.04 times its first |
+    | dilated, grouped, padded by a name | grouped | patches are not written for it                                    |
+    """
+    plain = layer.dilation == (1, 1) and layer.groups == 1 and not isinstance(layer.padding, str)
+    return patches if plain else grouped
+
+
+def pooled(layer: nn.MaxPool2d, x: Tensor) -> Tensor:
+    """Return `layer` of x [n, c, h, w]; an evaluation does without the places, more bytes than the results."""
+    if torch.is_grad_enabled() or not is_two_by_two(layer):
+        return layer(x)  # type: ignore[no-any-return]
+    height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
+    return x[:, :, :height, :width].unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).amax((3, 5))
+
+
+def convolution(
+    layer: nn.Conv2d, pool: nn.MaxPool2d | None, relu: bool, convolve: Way | None = None
+) -> Callable[..., Tensor]:
+    """Return a convolution with what follows it: pooling if there is any, then bias and ReLU, as layers.py has it.
+
+    It is done as `convolve` does it, by default as `way` says.
+    """
+    convolve = convolve or way(layer)
+
+    def call(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """x [groups, batch, c, h, w] -> [networks, batch, f, h', w']."""
+        networks, filters = bias.shape
+        out = convolve(layer, x, weight).flatten(0, 1)
+        out = out if pool is None else pooled(pool, out)
+        apart = out.permute(0, 2, 3, 1).unflatten(3, (-1, filters)).unflatten(0, x.shape[:2])  # [groups, n, h, w, m, f]
+        out = apart.permute(0, 4, 1, 2, 3, 5).flatten(0, 1) + bias.view(networks, 1, 1, 1, filters)
+        return (F.relu(out) if relu else out).permute(0, 1, 4, 2, 3)
+
+    return call
+
+
+def _without_parameters(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+    """A layer of [groups, batch, ...]."""
     if isinstance(layer, nn.Flatten):
-        return x.flatten(2)
+        return lambda x: x.flatten(2)
     if isinstance(layer, nn.ReLU):
-        return F.relu(x)
-    return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # type: ignore[no-any-return]
+        return F.relu
+    return lambda x: layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+MANY_NETWORKS = Operations(linear, convolution, _without_parameters)

@@ -4,13 +4,11 @@ An epoch of a stack is a thousand steps of some dozen kernels that last microsec
 they leave a GPU idle most of the time; recorded once and replayed they do not.
 """
 
-import statistics
 from collections.abc import Callable, Hashable
 
 import torch
 
-WARM_UPS = 3  # plain calls before a recording: libraries choose their kernels, Triton compiles
-TIMED = 5  # replays that `seconds` takes the median of
+WARM_UPS = 3  # plain calls before a recording: libraries choose their kernels
 
 
 class Replayed:
@@ -41,7 +39,7 @@ class Replayed:
             self.calls += 1
             on_another_stream(self.function, self.device)
             return
-        self.graph = self.graph or recorded(self.function)
+        self.graph = self.graph or recorded(self.function, self.device)
         self.graph.replay()
 
 
@@ -54,24 +52,9 @@ def on_another_stream(function: Callable[[], None], device: torch.device) -> Non
     current.wait_stream(other)
 
 
-def recorded(function: Callable[[], None]) -> torch.cuda.CUDAGraph:
-    """A recording of `function`; this does not do its work."""
+def recorded(function: Callable[[], None], device: torch.device) -> torch.cuda.CUDAGraph:
+    """A recording of `function` on its own device; this does not do its work."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=torch.cuda.Stream(device)):
         function()
     return graph
-
-
-def seconds(function: Callable[[], None], device: torch.device) -> float:
-    """Median time of a replay of `function` on a GPU, by its own clock."""
-    for _ in range(WARM_UPS):
-        on_another_stream(function, device)
-    graph, times = recorded(function), []
-    for _ in range(TIMED):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end) / 1000)
-    return statistics.median(times)

@@ -121,6 +121,30 @@ def _convolution(layer: nn.Conv2d, pool: nn.MaxPool2d | None, relu: bool) -> Cal
     return call
 
 
+def _without_parameters(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+    if isinstance(layer, nn.MaxPool2d):
+        return partial(max_pool2d, layer)
+    return F.relu if isinstance(layer, nn.ReLU) else layer  # a ReLU may be set to overwrite its input, the images
+
+
+@dataclass(frozen=True)
+class Operations:
+    """What layers do: of one network on a CPU (`ONE_NETWORK`), or of many at once (gpu_layers.MANY_NETWORKS).
+
+    Args:
+        linear: (x, weight, bias) -> activations.
+        convolution: makes one of a layer, the pooling after it or None, and whether ReLU follows too.
+        without_parameters: makes one of any other layer.
+    """
+
+    linear: Callable[..., Tensor]
+    convolution: Callable[[nn.Conv2d, nn.MaxPool2d | None, bool], Callable[..., Tensor]]
+    without_parameters: Callable[[nn.Module], Callable[[Tensor], Tensor]]
+
+
+ONE_NETWORK = Operations(linear, _convolution, _without_parameters)
+
+
 @dataclass(frozen=True)
 class Stage:
     """A layer, or several as one."""
@@ -129,8 +153,8 @@ class Stage:
     names: tuple[str, ...]  # of its parameters in the model
 
 
-def stages(model: nn.Module) -> list[Stage]:
-    """What the forward pass of one network is made of, in order."""
+def stages(model: nn.Module, operations: Operations = ONE_NETWORK) -> list[Stage]:
+    """Return what the forward pass is made of, in order; a model that is not stackable is one stage of one network."""
     if not is_stackable(model):
         names = tuple(name for name, _ in model.named_parameters())
         return [Stage(lambda x, *own: functional_call(model, dict(zip(names, own, strict=True)), (x,)), names)]
@@ -143,13 +167,12 @@ def stages(model: nn.Module) -> list[Stage]:
             before, left = _take(left, nn.ReLU)
             pool, left = _take(left, nn.MaxPool2d)
             after, left = _take(left, nn.ReLU)
-            found.append(Stage(_convolution(layer, pool, before is not None or after is not None), names))
+            relu = before is not None or after is not None
+            found.append(Stage(operations.convolution(layer, pool, relu), names))
         elif isinstance(layer, nn.Linear):
-            found.append(Stage(linear, names))
-        elif isinstance(layer, nn.MaxPool2d):
-            found.append(Stage(partial(max_pool2d, layer), names))
-        else:  # a ReLU may be set to overwrite its input, which may be the images
-            found.append(Stage(F.relu if isinstance(layer, nn.ReLU) else layer, names))
+            found.append(Stage(operations.linear, names))
+        else:
+            found.append(Stage(operations.without_parameters(layer), names))
     return found
 
 
@@ -159,7 +182,10 @@ def _take(left: list[tuple[int, nn.Module]], kind: type[nn.Module]) -> tuple[Any
 
 
 def logits(network: Sequence[Stage], parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    """Logits [batch, classes] of `images` [batch, channels, height, width], for one network's `stages`."""
+    """Return the logits [batch, classes] of `images` [batch, channels, height, width], for one network's `stages`.
+
+    Those of many networks have one axis more, in front (gpu_layers.py).
+    """
     x = images
     for stage in network:
         x = stage.call(x, *(parameters[name] for name in stage.names))

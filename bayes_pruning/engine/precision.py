@@ -1,20 +1,19 @@
 """How many bits the products of a stack have: `precision` and `deterministic` of conf/config.yaml.
 
     fp32   float32 operands
-    tf32   float32 tensors, of whose mantissa the matrix units read 10 bits
-    bf16   operands are rounded to bfloat16 (7 bits) just before a product, and what comes out is float32 again
+    tf32   float32 tensors, of whose mantissa the matrix units of a GPU read 10 bits
 
-Weights, gradients, Adam, activations and losses are float32 in each of them, log-likelihoods and log-priors are added
-up in float64. A network is evaluated with the precision that it trains with: evaluation is half of the arithmetic.
+All tensors are float32 in both, and log-likelihoods and log-priors are added up in float64. A network is evaluated with
+the precision that it trains with: evaluation is half of the arithmetic.
 """
 
 import os
+import warnings
 
 import torch
-from torch import Tensor
 
 from bayes_pruning.config.errors import ConfigError
-from bayes_pruning.config.schema import BF16, FULL, TF32
+from bayes_pruning.config.schema import FULL, TF32
 
 
 def prepare(precision: str, deterministic: bool, device: torch.device) -> None:
@@ -27,23 +26,18 @@ def prepare(precision: str, deterministic: bool, device: torch.device) -> None:
         raise ConfigError("deterministic", deterministic, "true or false")
     if device.type == "cpu":
         if precision != FULL:
-            raise ConfigError("precision", precision, f"only {FULL} on a CPU; the others need device=cuda")
+            raise ConfigError("precision", precision, f"only {FULL} on a CPU; tf32 needs device=cuda")
         return
-    mode = "tf32" if precision == TF32 else "ieee"
-    torch.backends.cuda.matmul.fp32_precision = mode
-    torch.backends.cudnn.conv.fp32_precision = mode  # type: ignore[attr-defined]
+    if device.index is not None:
+        torch.cuda.set_device(device)  # what names no device, such as a recording, is then on this one
+    with warnings.catch_warnings():
+        # Torch has two sets of names for this. Setting the older one sets the newer one too, but not the other way
+        # round, and torch refuses to read an older one (its compiler does) that differs from the newer one.
+        warnings.filterwarnings("ignore", message="Please use the new API settings")
+        torch.backends.cuda.matmul.allow_tf32 = precision == TF32
+        torch.backends.cudnn.allow_tf32 = precision == TF32
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cudnn.deterministic = deterministic
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
-
-
-def is_deterministic() -> bool:
-    """Whether `prepare` was told so."""
-    return torch.are_deterministic_algorithms_enabled()
-
-
-def rounded(precision: str, *operands: Tensor) -> tuple[Tensor, ...]:
-    """The operands of a product as `precision` has them."""
-    return tuple(operand.bfloat16() for operand in operands) if precision == BF16 else operands

@@ -15,6 +15,13 @@ from bayes_pruning.engine.graphs import Replayed
 from bayes_pruning.engine.stack import Stack
 
 
+def group_size(streams: Sequence[int]) -> int:
+    """Return the size of the largest groups of neighbours, all as large, each with one stream."""
+    members = len(streams)
+    sizes = (size for size in range(members, 0, -1) if members % size == 0)
+    return next(size for size in sizes if all(streams[i] == streams[i - i % size] for i in range(members)))
+
+
 class ResidentEpoch:
     """Passes of a stack over its training images.
 
@@ -22,15 +29,16 @@ class ResidentEpoch:
         stack: what trains.
         train: the images and labels, on the stack's device.
         batch_size: images a step; the last step of an epoch takes what is left.
-        streams: for each member, which of the orders given to `run` it follows.
+        streams: for each member, which of the orders given to `run` it follows. Members of one order should follow each
+            other and all orders have as many: then its images are read once for all of them.
     """
 
     def __init__(self, stack: Stack, train: Split, batch_size: int, streams: Sequence[int]) -> None:
         self.stack, self.train, self.batch_size = stack, train, batch_size
         device = stack.device
-        orders = max(streams) + 1
-        self.streams = torch.tensor(list(streams), device=device) if orders > 1 else None
-        self.order = torch.arange(len(train), device=device).repeat(orders, 1)
+        share = group_size(streams)
+        self.streams = torch.tensor(list(streams[::share]), device=device)  # of each group
+        self.order = torch.arange(len(train), device=device).repeat(max(streams) + 1, 1)
         self.places = torch.arange(batch_size, device=device)
         self.done = torch.zeros((), dtype=torch.int64, device=device)  # images of this epoch, so far
         self.total = torch.zeros(stack.size, dtype=torch.float64, device=device)
@@ -57,10 +65,8 @@ class ResidentEpoch:
         return self.total / (self.whole + (self.rest > 0))
 
     def batch(self, rows: int) -> tuple[Tensor, Tensor]:
-        """The next `rows` images [members | 1, rows, ...] and labels [members | 1, rows] of each order."""
-        chosen = self.order.index_select(1, self.done + self.places[:rows])
-        if self.streams is not None:
-            chosen = chosen.index_select(0, self.streams)
+        """Return the next `rows` images [groups, rows, ...] and labels [groups, rows], as the stack takes them."""
+        chosen = self.order.index_select(1, self.done + self.places[:rows]).index_select(0, self.streams)
         images = self.train.images.index_select(0, chosen.flatten()).unflatten(0, chosen.shape)
         return images, self.train.labels[chosen]
 

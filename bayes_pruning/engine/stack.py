@@ -9,16 +9,15 @@ take turns (docs/performance.md), and a member's numbers are those that it has a
 """
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayes_pruning.config.errors import ConfigError, UserError
-from bayes_pruning.config.schema import BF16, FULL
+from bayes_pruning.config.errors import UserError
 from bayes_pruning.engine import gpu_layers, layers
 from bayes_pruning.engine.adam import MOMENTS, Adam, Parameters
-from bayes_pruning.engine.convolutions import Block
 
 ALIGNMENT = 16  # float32 numbers, 64 bytes: a product's last bits may depend on where its operands begin
 
@@ -46,6 +45,11 @@ def selected(parameters: Parameters, places: Sequence[int]) -> Parameters:
     return {name: joined([p.detach()[place] for place in places]) for name, p in parameters.items()}
 
 
+def _of_each(x: Tensor, members: int) -> Sequence[Tensor]:
+    """Return what each member sees of x [groups, ...]: views, no copies."""
+    return [x[member * len(x) // members] for member in range(members)]
+
+
 class Stack:
     """Networks of one architecture, their Adam optimiser, and masks for weights that may not grow back.
 
@@ -53,19 +57,18 @@ class Stack:
         models: one module a member, all built alike; their parameters are copied.
         learning_rate: of Adam.
         device: where the parameters live.
-        precision: of the products, see precision.py.
     """
 
-    def __init__(
-        self, models: Sequence[nn.Module], learning_rate: float, device: torch.device, precision: str = FULL
-    ) -> None:
+    def __init__(self, models: Sequence[nn.Module], learning_rate: float, device: torch.device) -> None:
         self.model = models[0]
         if next(self.model.buffers(), None) is not None:
             raise UserError("A model with buffers (such as BatchNorm's running mean) can not be stacked.")
         self.size = len(models)
         self.device = device
         self.one_by_one = device.type == "cpu"
-        self.stages = self._stages(precision)
+        operations = layers.ONE_NETWORK if self.one_by_one else gpu_layers.MANY_NETWORKS
+        self.stackable = layers.is_stackable(self.model)
+        self.stages = layers.stages(self.model, operations)
         self.parameters: Parameters = {
             name: joined([model.get_parameter(name).detach().to(device) for model in models]).requires_grad_()
             for name, _ in self.model.named_parameters()
@@ -78,80 +81,60 @@ class Stack:
         self.keep: Parameters = {}  # 1 where a weight may change, 0 where it must stay zero; empty: all may change
         self.optimizer = Adam(self.parameters, learning_rate, self.one_by_one)
 
-    def _stages(self, precision: str) -> list[layers.Stage] | None:
-        """What the forward pass is made of, None on a GPU for a model that is no sequence of known layers."""
-        if self.one_by_one:
-            return layers.stages(self.model)
-        if layers.is_stackable(self.model):
-            return gpu_layers.stages(self.model, precision)
-        if precision == BF16:
-            raise ConfigError(
-                "precision", precision, "fp32 or tf32 for a model with layers of kinds that can not be stacked"
-            )
-        return None
-
     def forward(self, x: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Logits [members, batch, classes] of x [members | 1, batch, ...], by default with the stack's parameters."""
-        parameters = self.parameters if parameters is None else parameters
-        if self.stages is None:
-            return self._vmap(x, dict(parameters))
-        if self.one_by_one:
-            members = len(next(iter(parameters.values())))
-            each = [{name: p[i] for name, p in parameters.items()} for i in range(members)]
-            inputs = x.expand(members, *x.shape[1:])
-            return torch.stack([layers.logits(self.stages, own, a) for own, a in zip(each, inputs, strict=True)])
-        for stage in self.stages:
-            x = stage.call(x, *(parameters[name] for name in stage.names))
-        return x
+        """Return the logits [members, batch, classes], by default with the stack's parameters.
 
-    def choose_convolutions(self, x: Tensor) -> list[str]:
-        """Time each way to convolve inputs like x [members | 1, batch, ...] and keep to the fastest, on a GPU.
-
-        For training if gradients are enabled, else for evaluation.
-
-        Returns:
-            What was found, a line a convolution.
+        Args:
+            x: [groups, batch, ...], where each group of members, all of one size and following each other, sees the
+                same images. One group is all members, as many groups as members are images for each.
+            parameters: each [members, ...].
         """
-        found, first = [], True
-        for stage in self.stages or ():
-            own = [self.parameters[name] for name in stage.names]
-            if isinstance(stage.call, Block):
-                times = stage.call.choose((x, *own), images_need_gradient=not first)
-                listed = ", ".join(f"{name} {1e6 * seconds:.0f}" for name, seconds in times.items())
-                found.append(f"{stage.names[0]} {tuple(x.shape)}, microseconds: {listed}")
-            x, first = stage.call(x, *own).detach(), False
-        return found
-
-    def _vmap(self, x: Tensor, parameters: Parameters) -> Tensor:
-        def call(member: Parameters, inputs: Tensor) -> Tensor:
-            return torch.func.functional_call(self.model, member, (inputs,))
-
-        shared = len(x) == 1
-        return torch.func.vmap(call, in_dims=(0, None if shared else 0))(parameters, x[0] if shared else x)
+        parameters = self.parameters if parameters is None else parameters
+        members = len(next(iter(parameters.values())))
+        if self.one_by_one:
+            each = [{name: p[i] for name, p in parameters.items()} for i in range(members)]
+            inputs = _of_each(x, members)
+            return torch.stack([layers.logits(self.stages, own, a) for own, a in zip(each, inputs, strict=True)])
+        if self.stackable:
+            return layers.logits(self.stages, parameters, x)
+        [whole] = self.stages
+        own = tuple(parameters[name] for name in whole.names)
+        if len(x) == 1:
+            return torch.func.vmap(partial(whole.call, x[0]))(*own)
+        return torch.func.vmap(whole.call)(x.repeat_interleave(members // len(x), 0), *own)
 
     def step(self, x: Tensor, labels: Tensor) -> Tensor:
         """One optimiser step of every member on its batch.
 
         Args:
-            x: float32 [members | 1, batch, ...].
-            labels: int64 [members | 1, batch].
+            x: float32 [groups, batch, ...], as `forward` takes it.
+            labels: int64 [groups, batch].
 
         Returns:
             Mean cross-entropy of each member's batch before the step: float32 [members], in nats.
         """
         if self.one_by_one:
-            own = zip(x.expand(self.size, *x.shape[1:]), labels.expand(self.size, -1), strict=True)
+            own = zip(_of_each(x, self.size), _of_each(labels, self.size), strict=True)
             return torch.stack([self.step_of(member, *batch) for member, batch in enumerate(own)])
-        logits = self.forward(x)
-        targets = labels.expand(self.size, -1)
-        losses = F.cross_entropy(logits.flatten(0, 1), targets.reshape(-1), reduction="none")
-        losses = losses.view(self.size, -1).mean(dim=1)
+        losses = self.losses(x, labels, self.parameters)
         self._descend(losses.sum(), list(self.parameters.values()), slice(None))
         return losses.detach()
 
+    def losses(self, x: Tensor, labels: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """On a GPU: the mean cross-entropy of each member's batch, float32 [members], in nats."""
+        logits = self.forward(x, parameters)
+        targets = labels.repeat_interleave(len(logits) // len(labels), 0)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape).mean(1)
+
+    def compile(self) -> None:
+        """On a GPU: have torch.compile fuse what is not a product in `losses` and its gradient.
+
+        Shapes are fixed, so a smaller last batch is compiled once more. It takes a C compiler and some seconds.
+        """
+        self.losses = torch.compile(self.losses, fullgraph=True, dynamic=False)  # type: ignore[method-assign]
+
     def step_of(self, member: int, x: Tensor, labels: Tensor) -> Tensor:
         """On a CPU: one optimiser step of one member on its batch x [batch, ...], labels [batch]; its loss before."""
-        assert self.stages is not None
         own = self.alone[member]
         loss = F.cross_entropy(layers.logits(self.stages, own, x), labels)
         self._descend(loss, list(own.values()), member)

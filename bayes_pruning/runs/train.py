@@ -255,8 +255,6 @@ def _train_members(members: list[_Member], data: datasets.Dataset, place: Any, d
         trainer = Trainer([member.job.run for member in members], data, place, log_evidence)
         for i, member in enumerate(members):
             member.load_into(trainer, i)
-        for choice in trainer.choices:
-            display.say(choice)
         while trainer.epoch < members[0].job.run.epochs and any(not member.outcome for member in members):
             if not clock.allows_epoch():
                 break

@@ -13,7 +13,6 @@ from torch import Tensor
 from bayes_pruning.config import random_streams
 from bayes_pruning.config.schema import ALWAYS, ASKED, RunConfig
 from bayes_pruning.data.datasets import CLASSES, Dataset
-from bayes_pruning.engine import precision
 from bayes_pruning.engine.adam import Parameters
 from bayes_pruning.engine.resident_epoch import ResidentEpoch
 from bayes_pruning.engine.stack import Stack, joined, selected
@@ -45,7 +44,6 @@ class Trainer:
         epoch: epochs done so far, the same for all members.
         decisions: of the last epoch, by member; only of gates that ask for evidence.
         failures: why a member can not go on, by index; its numbers are no longer reported.
-        choices: how convolutions were found to be fastest, a line each; none on a CPU.
     """
 
     def __init__(
@@ -56,7 +54,7 @@ class Trainer:
         self.data = data
         self.device = device
         networks = [build(run.model, data.shape, CLASSES, run.seed) for run in runs]
-        self.stack = Stack(networks, runs[0].learning_rate, device, runs[0].precision)
+        self.stack = Stack(networks, runs[0].learning_rate, device)
         self.evaluator = Evaluator(self.stack, networks[0], data)
         self.prunable = self.evaluator.prunable
         self.weights = sum(self.stack.parameters[name][0].numel() for name in self.prunable)
@@ -68,20 +66,8 @@ class Trainer:
         self.seeds = sorted({run.seed for run in self.runs})
         self.streams = [self.seeds.index(run.seed) for run in self.runs]  # of the seeds' data orders, each member's
         self.resident: ResidentEpoch | None = None
-        self.choices: list[str] = []
-        if device.type == "cuda":
+        if device.type != "cpu":
             self.resident = ResidentEpoch(self.stack, data.train, runs[0].batch_size, self.streams)
-            if not precision.is_deterministic():  # another choice would be other bits
-                self.choices = self._choose_convolutions(self.resident)
-
-    def _choose_convolutions(self, resident: ResidentEpoch) -> list[str]:
-        images, _ = resident.batch(min(self.runs[0].batch_size, len(self.data.train)))
-        with torch.no_grad():
-            rows = self.data.train.images[: self.evaluator.rows].unsqueeze(0)
-            evaluating = self.stack.choose_convolutions(rows)
-        found = [*self.stack.choose_convolutions(images), *evaluating]
-        torch.cuda.empty_cache()
-        return found
 
     def run_epoch(self) -> list[Metrics | None]:
         """One epoch of every member; None for a member that failed, its reason in `failures`."""
