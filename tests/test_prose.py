@@ -10,11 +10,11 @@ import pytest
 from conftest import ROOT
 
 from bayes_pruning.results import frame
+from bayes_pruning.results.paper import paper_values
 from bayes_pruning.results.selection import choose
 from bayes_pruning.studies import exact_sparsity_tables
 from bayes_pruning.studies.exact_sparsity import ScheduleStudy
 from bayes_pruning.studies.exact_sparsity_tables import CLAIMED
-from bayes_pruning.studies.table1 import paper_values
 
 PUBLISHED = ROOT / "outputs" / "published"
 MNIST, FASHION = "mnist fcn", "fashion_mnist fcn"

@@ -111,7 +111,7 @@ def test_a_study_of_real_runs(command: Any, tmp_path: Path) -> None:
     results.publish(tmp_path / "runs", archive)
     study = ScheduleStudy(archive)
     [row] = study.blocks()["schedule-targets"]().splitlines()[2:]
-    assert row.startswith("| MNIST (5,000) | FCN | 90.0% |")
+    assert row.startswith("| MNIST (5,000) | FCN | 90% |")
     assert "| yes |" in row  # exactly as sparse
     assert "4 runs of 2 epochs (4 of MNIST (5,000) FCN)" in study.blocks()["origin"]()
     assert set(study.pictures()) == {"schedules.pdf", "schedules.png"}

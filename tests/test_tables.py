@@ -14,10 +14,12 @@ from synthetic import script_path
 
 from bayes_pruning import script
 from bayes_pruning.results import frame as results
+from bayes_pruning.results.names import percent
+from bayes_pruning.results.paper import paper_values
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.statistics import paired_difference, summarise
 from bayes_pruning.studies import table1
-from bayes_pruning.studies.formats import FORMATS, csv_text, latex, markdown, percent
+from bayes_pruning.studies.formats import FORMATS, csv_text, latex, markdown
 
 METHODS = ("random", "bayes_random", "magnitude", "bayes_magnitude")
 
@@ -127,7 +129,7 @@ def test_comparison_is_the_paired_difference_to_the_twin(runs, frame):
 
 
 def test_paper_table_is_complete_and_as_printed():
-    paper = table1.paper_values()
+    paper = paper_values()
     assert len(paper) == 126
     assert paper["mnist", "fcn", "none", 0.0] == 0.9782
     assert paper["mnist", "fcn", "bayes_magnitude", 0.75] == 0.9812
@@ -186,8 +188,8 @@ def test_markdown_shows_the_cells(runs, as_mnist):
         a, b = last_values(runs, "bayes_random", 0.9, column)
         zeros = sum(last_values(runs, "bayes_random", 0.9, measured)) / 2
         mean, sd = (a + b) / 2, abs(a - b) / math.sqrt(2)
-        expected = f"{mean:.4f} ± {sd:.4f} (2)<br>paper 0.9657, {mean - 0.9657:+.4f}<br>zeros {percent(zeros)}"
-        [row] = [line for line in text.splitlines() if line.split("|")[4:5] == [" 90.0% "] and "0.9657" in line]
+        expected = f"{mean:.4f} ± {sd:.4f} (2)<br>paper 0.9657, {mean - 0.9657:+.4f}<br>zeros {percent(zeros, 1)}"
+        [row] = [line for line in text.splitlines() if line.split("|")[4:5] == [" 90% "] and "0.9657" in line]
         assert row.split("|")[6].strip() == expected
         assert "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)" in text
     widths = {line.count("|") for line in markdown(as_mnist).splitlines() if line.startswith("|")}
@@ -200,14 +202,15 @@ def test_a_mean_above_the_papers_value_shows_its_sign(runs, frame):
     assert f"paper 0.1135, +{mean - 0.1135:.4f}<br>" in markdown(cnn)
 
 
-def test_measured_zeros_are_told_from_none():
-    assert [percent(x) for x in (0.0, 0.00024, 0.0551, 0.25, 0.9, 1.0)] == [
-        "0.0%",
+def test_measured_zeros_are_told_from_none_and_from_all():
+    assert [percent(x, 1) for x in (0.0, 0.00024, 0.0551, 0.25, 0.9, 0.9996, 1.0)] == [
+        "0%",
         "0.02%",
         "5.5%",
-        "25.0%",
-        "90.0%",
-        "100.0%",
+        "25%",
+        "90%",
+        "99.96%",
+        "100%",
     ]
 
 
@@ -273,7 +276,7 @@ def test_one_run_alone_gives_a_table(runs, monkeypatch, capsys):
     call("make_table", monkeypatch, folder, "--compare")
     [accuracy] = {row["test_accuracy"] for row in raw_rows(folder)[-1:]}
     out = capsys.readouterr().out
-    assert f"| {float(accuracy):.4f} ± n/a (1)<br>zeros 0.0% | missing | missing |" in out
+    assert f"| {float(accuracy):.4f} ± n/a (1)<br>zeros 0% | missing | missing |" in out
 
 
 def test_runs_that_are_not_finished_are_named(own_runs, monkeypatch, capsys):

@@ -14,10 +14,10 @@ from bayes_pruning.figures import parts as parts
 from bayes_pruning.figures.learning_curves import PAPER_SPARSITIES, split
 from bayes_pruning.figures.parts import Line
 from bayes_pruning.figures.style import METHOD_LOOKS, METHODS, Style
-from bayes_pruning.results.cells import Cell, curves, percent, runs_of, setting
+from bayes_pruning.results.cells import Cell, curves, runs_of, setting
+from bayes_pruning.results.names import NAMES, percent
+from bayes_pruning.results.paper import paper_values
 from bayes_pruning.results.run_records import UNPRUNED
-from bayes_pruning.studies.formats import NAMES
-from bayes_pruning.studies.table1 import paper_values
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -26,9 +26,9 @@ from bayes_pruning.figures.learning_curves import (
 )
 from bayes_pruning.figures.parts import Line
 from bayes_pruning.figures.style import METHODS, Style
-from bayes_pruning.results.cells import curves, percent
+from bayes_pruning.results.cells import curves
+from bayes_pruning.results.names import NAMES, percent
 from bayes_pruning.results.run_records import UNPRUNED
-from bayes_pruning.studies.formats import NAMES
 
 LEARNING_SPARSITY = {
     "mnist": 0.75,

@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 from bayes_pruning.figures import parts as parts
 from bayes_pruning.figures.parts import Line
 from bayes_pruning.figures.style import METHOD_LOOKS, METHODS, Style, sparsity_looks
-from bayes_pruning.results.cells import Cell, curves, percent, runs_of, setting, sparsities_of
+from bayes_pruning.results.cells import Cell, curves, runs_of, setting, sparsities_of
+from bayes_pruning.results.names import percent
 from bayes_pruning.results.run_records import UNPRUNED
 
 LOSSES = {"before": "test_loss", "after": "pruned_test_loss"}  # of which network: columns of metrics.csv

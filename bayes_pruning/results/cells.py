@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.results.names import percent
 from bayes_pruning.results.run_records import UNPRUNED, ratio_of
 from bayes_pruning.results.selection import protocols
 from bayes_pruning.training.metrics import COLUMNS
@@ -95,8 +96,3 @@ def setting(frame: pd.DataFrame) -> str:
     rows = frame if pruned.empty else pruned
     epochs = " or ".join(str(epochs) for epochs in sorted(rows["epochs"].unique()))
     return f"Protocol: {'; or '.join(protocols(rows))}. {epochs} epochs."
-
-
-def percent(fraction: float) -> str:
-    """0.25 -> '25%', 0.725 -> '72.5%'."""
-    return f"{100 * fraction:.10g}%"

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bayes_pruning.results.names import display_name, percent
+from bayes_pruning.results.paper import DATASETS, Key, paper_values
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.statistics import FEWEST
 from bayes_pruning.studies import likelihood, table1
-from bayes_pruning.studies.formats import display_name, percent
 from bayes_pruning.studies.likelihood import Cells
-from bayes_pruning.studies.table1 import BEFORE, DATASETS, Key
+from bayes_pruning.studies.table1 import BEFORE
 
 DEFAULT = "fcn"
 SHOWN = ((UNPRUNED, 0.0), ("random", 0.25), ("random", 0.5), ("random", 0.99), ("magnitude", 0.9), ("magnitude", 0.99))
@@ -87,7 +88,7 @@ def _compared(
     default: Mapping[tuple[str, float], pd.Series],
     base: pd.DataFrame,
 ) -> Detail:
-    shared, paper = _shared(cells, default), table1.paper_values()
+    shared, paper = _shared(cells, default), paper_values()
     values = np.array([paper[dataset, DEFAULT, *cell] for cell in shared])
     seeds = np.array([len(_seeds(cells[cell], default[cell])) for cell in shared])
     variance = _variances(dataset, shared, base)

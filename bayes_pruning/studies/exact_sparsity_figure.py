@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from bayes_pruning.figures.accuracy import accuracy_axis, error_scale
 from bayes_pruning.figures.parts import small_print
 from bayes_pruning.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, Look, Style
-from bayes_pruning.results.cells import percent
+from bayes_pruning.results.names import display_name, percent
+from bayes_pruning.results.paper import Key, paper_values
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.studies import table1
 from bayes_pruning.studies.exact_sparsity_tables import CLAIMED, METHODS, PROPOSED
-from bayes_pruning.studies.formats import display_name
 from bayes_pruning.studies.table1 import AFTER
 
 LOOKS = dict(
@@ -51,7 +51,7 @@ def schedules(frame: pd.DataFrame, style: Style) -> Figure:
     return figure
 
 
-Runs = Mapping[table1.Key, pd.DataFrame]
+Runs = Mapping[Key, pd.DataFrame]
 
 
 def _panel(axes: Axes, runs: Runs, dataset: str, model: str, sparsities: Sequence[float]) -> None:
@@ -63,7 +63,7 @@ def _panel(axes: Axes, runs: Runs, dataset: str, model: str, sparsities: Sequenc
     for place, method in enumerate(METHODS):
         _method(axes, runs, (dataset, model, method), sparsities, (place - len(METHODS) // 2) * STEP)
     for column, marker in zip(CLAIMED, "*+", strict=True):
-        known = [table1.paper_values().get((dataset, model, column, sparsity), math.nan) for sparsity in sparsities]
+        known = [paper_values().get((dataset, model, column, sparsity), math.nan) for sparsity in sparsities]
         label = f"paper, {display_name(column)}"
         axes.plot(range(len(known)), known, marker=marker, color=BLACK, linestyle="", label=label)
     axes.set_xticks(range(len(sparsities)), [percent(sparsity) for sparsity in sparsities])

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bayes_pruning.results.cells import Cell, curves, runs_of
+from bayes_pruning.results.names import display_name, percent
+from bayes_pruning.results.paper import Key, paper_values
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.statistics import FEWEST, Difference, paired_difference, summarise
 from bayes_pruning.studies import table1
-from bayes_pruning.studies.formats import MISSING, display_name, percent
-from bayes_pruning.studies.table1 import AFTER, Key
+from bayes_pruning.studies.formats import MISSING
+from bayes_pruning.studies.table1 import AFTER
 
 METHODS = (
     "one_shot", "iterative", "gradual", "gradual_global", "gradual_snip", "gradual_evidence", "bayes_schedule",
@@ -51,7 +53,7 @@ class Target:
 
 def accuracies(frame: pd.DataFrame) -> str:
     """Markdown: every method's accuracy at each sparsity beside the unpruned network's and the paper's values."""
-    runs, paper = table1.final_by_seed(frame), table1.paper_values()
+    runs, paper = table1.final_by_seed(frame), paper_values()
     head = ["Dataset", "Model", "Sparsity", "Unpruned", *map(_claim_name, CLAIMED), *map(display_name, METHODS)]
     rows = []
     for dataset, model, sparsity in _places(runs):
@@ -79,7 +81,7 @@ def differences(frame: pd.DataFrame, reference: str = BASELINE, methods: Sequenc
 
 def targets(frame: pd.DataFrame, method: str = PROPOSED) -> list[Target]:
     """What `method` reaches, wherever it has runs."""
-    runs, paper = table1.final_by_seed(frame), table1.paper_values()
+    runs, paper = table1.final_by_seed(frame), paper_values()
     found = []
     for place in _places(runs):
         dataset, model, sparsity = place
@@ -100,7 +102,7 @@ def targets(frame: pd.DataFrame, method: str = PROPOSED) -> list[Target]:
 
 def _head_start(runs: Mapping[Key, pd.DataFrame], dataset: str, model: str) -> float | None:
     """Our mean accuracy of the unpruned network minus the paper's; None if either is missing."""
-    unpruned, paper = (dataset, model, UNPRUNED, 0.0), table1.paper_values()
+    unpruned, paper = (dataset, model, UNPRUNED, 0.0), paper_values()
     return (
         float(runs[unpruned][AFTER.column].mean()) - paper[unpruned] if unpruned in runs and unpruned in paper else None
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from bayes_pruning.results.names import display_name, percent
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.selection import protocols
 from bayes_pruning.results.statistics import Difference
@@ -21,14 +22,6 @@ from bayes_pruning.studies import table1
 from bayes_pruning.studies.table1 import ACCURACIES, Accuracy, Cell, Comparison, Row
 
 MISSING = "missing"
-NAMES = {
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "cifar10": "CIFAR-10",
-    "mnist_5k": "MNIST (5,000)",
-    "fcn": "FCN",
-    "cnn": "CNN",
-}
 LEGEND = (
     "Each cell: mean ± sample standard deviation of the test accuracy over seeds (number of seeds); the paper's value "
     "and our mean minus it; zeros: the mean measured fraction of prunable weights that are zero in the very network "
@@ -151,7 +144,10 @@ def _accuracy_block(rows: Sequence[Row], methods: Sequence[str]) -> list[list[Li
 def _cell_lines(cell: Cell) -> Lines:
     lines = [MISSING]
     if cell.ours is not None and cell.sparsity is not None:
-        lines = [f"{cell.ours.mean:.4f} ± {_spread(cell.ours.sd)} ({cell.ours.n})", f"zeros {percent(cell.sparsity)}"]
+        lines = [
+            f"{cell.ours.mean:.4f} ± {_spread(cell.ours.sd)} ({cell.ours.n})",
+            f"zeros {percent(cell.sparsity, 1)}",
+        ]
     if cell.paper is not None:
         difference = "" if cell.difference is None else f", {cell.difference:+.4f}"
         lines.insert(1, f"paper {cell.paper:.4f}{difference}")
@@ -181,19 +177,8 @@ def _difference_lines(found: Difference | None) -> Lines:
     return f"{found.mean:+.4f} ({found.n})", interval
 
 
-def percent(fraction: float) -> str:
-    """A fraction as the paper writes sparsities, 25.0%; small ones with the digits that tell them from none."""
-    value = 100 * fraction
-    return f"{value:.1f}%" if value == 0 or round(value, 1) >= 0.1 else f"{value:.1g}%"
-
-
 def _spread(sd: float) -> str:
     return "n/a" if math.isnan(sd) else f"{sd:.4f}"
-
-
-def display_name(name: str) -> str:
-    """A data set, model or pruner as tables name it."""
-    return NAMES.get(name, name.replace("_", " ").title())
 
 
 def _latex_table(sheet: Sheet) -> str:

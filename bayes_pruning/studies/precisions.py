@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.results.paper import Key
 from bayes_pruning.results.statistics import CONFIDENCE, Difference, half_width, paired_difference, summarise
-from bayes_pruning.studies.table1 import ACCURACIES, Accuracy, Key, final_by_seed
+from bayes_pruning.studies.table1 import ACCURACIES, Accuracy, final_by_seed
 
 RARE = 0.01  # of so many intervals without zero: less likely by chance than this is no chance
 

@@ -18,6 +18,7 @@ from bayes_pruning.figures import catalogue
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results import frame
+from bayes_pruning.results.paper import METHODS
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.selection import choose
 from bayes_pruning.studies import details, formats, ranking_formats, replay
@@ -25,7 +26,6 @@ from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.claims.rules import UNDECIDED
 from bayes_pruning.studies.details import Detail
 from bayes_pruning.studies.ranking_formats import Ranking
-from bayes_pruning.studies.table1 import METHODS
 
 PROTOCOL = "paper"  # the preset that table, figures and claims are of
 CHANGES = (

@@ -14,13 +14,14 @@ import pandas as pd
 from scipy.special import chdtri
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.results.paper import Key, paper_values
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.selection import of_protocol, protocols
 from bayes_pruning.results.statistics import FEWEST, Difference, paired_difference
 from bayes_pruning.studies import likelihood, table1
 from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.likelihood import Array, Cells
-from bayes_pruning.studies.table1 import ACCURACIES, BEFORE, TWIN_PREFIX, Key
+from bayes_pruning.studies.table1 import ACCURACIES, BEFORE, TWIN_PREFIX
 
 EVERYWHERE = "all"
 GATES = ("bayes_", "laplace_")  # prefixes of pruners that ask for evidence; the first are those of Table 1
@@ -119,7 +120,7 @@ def rank(frame: pd.DataFrame) -> list[Ranked]:
     table = _table(frame)
     every = {key for cells in table.values() for key in cells}
     if not every:
-        raise UserError("None of these runs is of a cell of Table 1 (studies/paper_table1.csv): nothing to rank.")
+        raise UserError("None of these runs is of a cell of Table 1 (results/paper_table1.csv): nothing to rank.")
     places = sorted(
         {f"{key[0]} {key[1]}" for key in every if _is_bayes(key)} or {f"{key[0]} {key[1]}" for key in every}
     )
@@ -132,7 +133,7 @@ def rank(frame: pd.DataFrame) -> list[Ranked]:
 
 def _table(frame: pd.DataFrame) -> dict[Reading, dict[Key, pd.DataFrame]]:
     """The last epochs of the runs in each cell of Table 1, by seed, by reading."""
-    final, paper = frame[frame["epoch"] == frame["epochs"]], table1.paper_values()
+    final, paper = frame[frame["epoch"] == frame["epochs"]], paper_values()
     return {
         (protocol, accuracy.when): {
             key: runs.assign(accuracy=runs[accuracy.column]) for key, runs in cells.items() if key in paper
@@ -210,14 +211,14 @@ def _left_out(keys: Sequence[Key]) -> list[tuple[str, Array]]:
 
 def compared(here: Place) -> Cells:
     """The paper's values against our means: arrays [readings, cells]."""
-    paper, single = table1.paper_values(), _variances(here.accuracy, here.keys)
+    paper, single = paper_values(), _variances(here.accuracy, here.keys)
     residual = np.array([paper[key] for key in here.keys]) - np.nanmean(here.accuracy, -1)
     return Cells(residual, single, single / _count(here.accuracy))
 
 
 def _contrasts(here: Place) -> Cells:
     """As `compared`, of Bayes minus classic cells, ours paired by seed; the paper's pairs may not have shared seeds."""
-    paper, single = table1.paper_values(), _variances(here.accuracy, here.keys)
+    paper, single = paper_values(), _variances(here.accuracy, here.keys)
     pairs = [(i, here.keys.index(twin)) for i, key in enumerate(here.keys) if (twin := _twin_of(key)) in here.keys]
     pairs = [(i, j) for i, j in pairs if i != j]
     bayes, classic = [i for i, _ in pairs], [j for _, j in pairs]
@@ -359,7 +360,7 @@ def _over_twin(here: pd.DataFrame, pruner: str, epochs: Sequence[int]) -> tuple[
         paired_difference(*(at[epoch][shared].dropna().mean(axis=1).to_dict() for at in (own, twin)))
         for epoch in epochs
     ]
-    place, paper = (str(here["dataset"].iloc[0]), str(here["model"].iloc[0])), table1.paper_values()
+    place, paper = (str(here["dataset"].iloc[0]), str(here["model"].iloc[0])), paper_values()
     keys: list[Key] = [(*place, TWIN_PREFIX + _twin(pruner), float(sparsity)) for sparsity in shared]
     known = [paper[key] - paper[_twin_of(key)] for key in keys if key in paper]
     return differences, float(np.mean(known)) if len(known) == len(shared) else None

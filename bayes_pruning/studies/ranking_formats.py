@@ -12,11 +12,11 @@ from matplotlib.lines import Line2D
 from bayes_pruning.config import presets
 from bayes_pruning.figures import parts as plot_parts
 from bayes_pruning.figures.style import BLUE, VERMILLION, Style
+from bayes_pruning.results.names import NAMES
 from bayes_pruning.results.selection import read_out
 from bayes_pruning.results.statistics import Difference
 from bayes_pruning.studies import likelihood, ranking
 from bayes_pruning.studies.claims.verdicts import OUTCOMES
-from bayes_pruning.studies.formats import NAMES
 from bayes_pruning.studies.ranking import EVERYWHERE, ClaimCount, GateUse, Ranked, Simulated
 from bayes_pruning.studies.table1 import BEFORE
 

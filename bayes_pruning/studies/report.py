@@ -21,12 +21,12 @@ from bayes_pruning import __version__
 from bayes_pruning.figures.catalogue import Plate, render
 from bayes_pruning.figures.style import METHODS, STYLES
 from bayes_pruning.results import archive
-from bayes_pruning.results.cells import percent, setting
+from bayes_pruning.results.cells import setting
+from bayes_pruning.results.names import NAMES, percent
 from bayes_pruning.results.run_records import UNPRUNED, Incomplete, counted, read_json
 from bayes_pruning.results.statistics import Difference, Summary
 from bayes_pruning.studies import table1
 from bayes_pruning.studies.claims import verdicts
-from bayes_pruning.studies.formats import NAMES
 
 TEMPLATE = "report.html.j2"
 MISSING = "missing"
@@ -144,7 +144,7 @@ def _row(
         Entry("none" if method == UNPRUNED else percent(sparsity), repr(sparsity)),
         _mean(before.ours),
         _mean(after.ours),
-        absent if after.sparsity is None else Entry(f"{100 * after.sparsity:.1f}%", repr(after.sparsity)),
+        absent if after.sparsity is None else Entry(percent(after.sparsity, 1), repr(after.sparsity)),
         Entry("") if before.paper is None else Entry(f"{before.paper:.4f}", repr(before.paper)),
         Entry("") if before.difference is None else Entry(f"{before.difference:+.4f}", repr(before.difference)),
         _difference(difference),

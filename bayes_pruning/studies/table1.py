@@ -5,25 +5,18 @@ by seed, each Bayes method with its classic twin or its controls. What there are
 missing. Rendering is in table_formats.py.
 """
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import pandas as pd
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.results.paper import DATASETS, METHODS, MODELS, Key, paper_values
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.statistics import Difference, Summary, paired_difference, summarise
 
-PAPER_CSV = Path(__file__).with_name("paper_table1.csv")
-METHODS = ("random", "bayes_random", "magnitude", "bayes_magnitude")  # the paper's columns, in its order
 TWIN_PREFIX = "bayes_"  # of a Bayes method; the rest is the name of its classic twin
 CONTROL_PREFIXES = ("matched_", "alternate_", "never_after_")  # of its controls, before that same rest
-DATASETS = ("mnist", "fashion_mnist", "cifar10")  # the paper's order; others follow by name
-MODELS = ("fcn", "cnn")
-Key = tuple[str, str, str, float]  # (dataset, model, pruner, sparsity asked for)
 
 
 @dataclass(frozen=True)
@@ -76,21 +69,6 @@ class Comparison:
     method: str
     twin: str
     differences: Mapping[str, Difference | None]  # by Accuracy.when
-
-
-@lru_cache(maxsize=1)
-def paper_values() -> Mapping[Key, float]:
-    """The paper's Table 1: accuracies, that of the unpruned baseline at sparsity 0."""
-    with PAPER_CSV.open(newline="") as file:
-        return {
-            (
-                row["dataset"],
-                row["model"],
-                UNPRUNED if row["method"] == "unpruned" else row["method"],
-                float(row["sparsity"]),
-            ): float(row["accuracy"])
-            for row in csv.DictReader(file)
-        }
 
 
 def build(frame: pd.DataFrame, accuracy: Accuracy) -> list[Row]:

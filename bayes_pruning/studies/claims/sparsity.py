@@ -7,7 +7,9 @@ test loss rises after its lowest value, as a fraction of that.
 
 import pandas as pd
 
-from bayes_pruning.results.cells import Cells, percent
+from bayes_pruning.results.cells import Cells
+from bayes_pruning.results.names import percent
+from bayes_pruning.results.paper import PAPER_CSV
 from bayes_pruning.studies.claims import measures as measure
 from bayes_pruning.studies.claims.curves import BASELINE, MAGNITUDE, RANDOM
 from bayes_pruning.studies.claims.measures import SPARSITIES
@@ -24,7 +26,6 @@ from bayes_pruning.studies.claims.rules import (
     table_1,
     within,
 )
-from bayes_pruning.studies.table1 import PAPER_CSV
 
 OVERFITS = 0.05  # a rise of the test loss by this fraction: two seed deviations of it where it is small (99%, 0.023)
 REACHED = 0.01  # a sparsity is reached within this: the paper gives them in whole percent
