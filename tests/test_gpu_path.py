@@ -31,22 +31,8 @@ def images(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(3))
 
 
-class Residual(nn.Module):
-    """A module that is no sequence of known layers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner, self.out = nn.Linear(64, 64), nn.Linear(64, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.flatten(1)
-        return self.out(x + torch.tanh(self.inner(x)))
-
-
 def network(kind: str, seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    if kind == "residual":
-        return Residual()
     if kind == "settings":  # every kind of convolution: strided, not pooled, dilated, in groups, padded by a name
         convolutions = [nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, stride=2, padding=(1, 0))]
         convolutions += [nn.Conv2d(4, 4, 3, groups=2, padding="same"), nn.Conv2d(4, 2, (2, 1), dilation=2)]
@@ -62,7 +48,7 @@ def as_on_a_gpu(stack: Stack) -> Stack:
     return stack
 
 
-@pytest.mark.parametrize("kind", ["fcn", "cnn", "settings", "residual"])
+@pytest.mark.parametrize("kind", ["fcn", "cnn", "settings"])
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_a_step_with_a_gpus_layers_is_a_cpus_step(kind: str, groups: int) -> None:
     """Of four members: all with the same images, two and two, each with its own."""

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bayes_pruning.config.errors import UserError
 from bayes_pruning.engine import layers
 from bayes_pruning.engine.stack import Stack
 from bayes_pruning.models import networks as models
@@ -160,11 +159,6 @@ def test_state_goes_on_with_the_same_bits() -> None:
         second.step(images, labels)
     for name in straight.parameters:
         assert torch.equal(straight.parameters[name], second.parameters[name])
-
-
-def test_a_model_with_buffers_is_refused() -> None:
-    with pytest.raises(UserError, match="BatchNorm"):
-        Stack([nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))], 0.1, CPU)
 
 
 def test_initial_weights_are_scaled_as_asked() -> None:

@@ -6,6 +6,8 @@ order whatever their pruner (common random numbers), and one stream's use never 
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
@@ -15,6 +17,14 @@ def generator(seed: int, *name: str | int) -> torch.Generator:
     """A CPU generator for the stream `name` of `seed`; the same arguments always give the same numbers."""
     digest = hashlib.sha256("/".join(map(str, (seed, *name))).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
+
+
+@contextmanager
+def torch_draws(device: torch.device, seed: int, *name: str | int) -> Iterator[None]:
+    """Let what draws from PyTorch's own generators in this context, as dropout does, draw from the stream `name`."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(generator(seed, *name).initial_seed())
+        yield
 
 
 def data_order(seed: int, epoch: int, examples: int) -> torch.Tensor:

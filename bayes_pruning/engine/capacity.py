@@ -48,8 +48,10 @@ def footprint(model: nn.Module, shape: tuple[int, ...]) -> Footprint:
 
     leaves = [module for module in model.modules() if next(module.children(), None) is None]
     handles = [leaf.register_forward_hook(count) for leaf in leaves]
+    trains = model.training
     with torch.no_grad():
-        model(torch.zeros(1, *shape))
+        model.eval()(torch.zeros(1, *shape))  # BatchNorm would take this example into its running mean
+    model.train(trains)
     for handle in handles:
         handle.remove()
     parameters = [parameter.numel() for parameter in model.parameters()]

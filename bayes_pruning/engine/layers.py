@@ -10,7 +10,9 @@ It differs from calling the module in two points, and only for a plain sequence 
 What a GPU does with a whole stack at a time is in gpu_layers.py.
 """
 
+import copy
 import platform
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -153,11 +155,39 @@ class Stage:
     names: tuple[str, ...]  # of its parameters in the model
 
 
+class WholeModel:
+    """Any module, called with parameters and buffers in place of its own.
+
+    A buffer that a layer changes in place, as BatchNorm its running mean, is changed in the tensor given. Such a call
+    puts the tensors into the module for its time, so that each thread calls a copy of its own.
+
+    Args:
+        model: copied without its numbers.
+
+    Attributes:
+        names: of its parameters, then its buffers: the order in which a call takes them.
+        training: the mode of the next calls, of `nn.Module.train`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.names = tuple(name for name, _ in [*model.named_parameters(), *model.named_buffers()])
+        self.training = False
+        self._model = copy.deepcopy(model).to("meta")
+        self._threads = threading.local()
+
+    def __call__(self, x: Tensor, *own: Tensor) -> Tensor:
+        """Return the logits of `x` with `own` parameters and buffers, in the order of `names`."""
+        if not hasattr(self._threads, "model"):
+            self._threads.model = copy.deepcopy(self._model)
+        model = self._threads.model.train(self.training)
+        return functional_call(model, dict(zip(self.names, own, strict=True)), (x,))  # type: ignore[no-any-return]
+
+
 def stages(model: nn.Module, operations: Operations = ONE_NETWORK) -> list[Stage]:
     """Return what the forward pass is made of, in order; a model that is not stackable is one stage of one network."""
     if not is_stackable(model):
-        names = tuple(name for name, _ in model.named_parameters())
-        return [Stage(lambda x, *own: functional_call(model, dict(zip(names, own, strict=True)), (x,)), names)]
+        whole = WholeModel(model)
+        return [Stage(whole, whole.names)]
     left = list(enumerate(model.children()))
     found: list[Stage] = []
     while left:

@@ -5,17 +5,17 @@ and, if it wants, its own batches. A single run is a stack of one. No operation 
 harms no other.
 
 On a GPU an operation is one call for all members. On a CPU each member's network fills a core by itself, so members
-take turns (docs/performance.md), and a member's numbers are those that it has alone, to the bit.
+take turns (docs/performance.md), and a member's numbers are those that it has alone, to the bit. So do, on any device,
+networks that are not a plain sequence of layers that layers.py knows: their modules are called one by one.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayes_pruning.config.errors import UserError
 from bayes_pruning.engine import gpu_layers, layers
 from bayes_pruning.engine.adam import MOMENTS, Adam, Parameters
 
@@ -61,19 +61,22 @@ class Stack:
 
     def __init__(self, models: Sequence[nn.Module], learning_rate: float, device: torch.device) -> None:
         self.model = models[0]
-        if next(self.model.buffers(), None) is not None:
-            raise UserError("A model with buffers (such as BatchNorm's running mean) can not be stacked.")
         self.size = len(models)
         self.device = device
-        self.one_by_one = device.type == "cpu"
-        operations = layers.ONE_NETWORK if self.one_by_one else gpu_layers.MANY_NETWORKS
         self.stackable = layers.is_stackable(self.model)
+        self.one_by_one = device.type == "cpu" or not self.stackable
+        operations = layers.ONE_NETWORK if self.one_by_one else gpu_layers.MANY_NETWORKS
         self.stages = layers.stages(self.model, operations)
         self.parameters: Parameters = {
             name: joined([model.get_parameter(name).detach().to(device) for model in models]).requires_grad_()
             for name, _ in self.model.named_parameters()
         }
-        # On a CPU each member's own parameters, as leaves of their own that share the stack's memory.
+        # What training changes without a gradient, such as BatchNorm's running mean; a plain sequence has none.
+        self.buffers: Parameters = {
+            name: joined([model.get_buffer(name).detach().to(device) for model in models])
+            for name, _ in self.model.named_buffers()
+        }
+        # Where members take turns, each one's own parameters, as leaves of their own that share the stack's memory.
         self.alone = [
             {name: p.detach()[i].requires_grad_() for name, p in self.parameters.items()}
             for i in range(self.size if self.one_by_one else 0)
@@ -87,21 +90,15 @@ class Stack:
         Args:
             x: [groups, batch, ...], where each group of members, all of one size and following each other, sees the
                 same images. One group is all members, as many groups as members are images for each.
-            parameters: each [members, ...].
+            parameters: each [members, ...], with the networks' buffers if they have any.
         """
-        parameters = self.parameters if parameters is None else parameters
+        parameters = self.parameters | self.buffers if parameters is None else parameters
         members = len(next(iter(parameters.values())))
         if self.one_by_one:
             each = [{name: p[i] for name, p in parameters.items()} for i in range(members)]
             inputs = _of_each(x, members)
             return torch.stack([layers.logits(self.stages, own, a) for own, a in zip(each, inputs, strict=True)])
-        if self.stackable:
-            return layers.logits(self.stages, parameters, x)
-        [whole] = self.stages
-        own = tuple(parameters[name] for name in whole.names)
-        if len(x) == 1:
-            return torch.func.vmap(partial(whole.call, x[0]))(*own)
-        return torch.func.vmap(whole.call)(x.repeat_interleave(members // len(x), 0), *own)
+        return layers.logits(self.stages, parameters, x)
 
     def step(self, x: Tensor, labels: Tensor) -> Tensor:
         """One optimiser step of every member on its batch.
@@ -134,11 +131,23 @@ class Stack:
         self.losses = torch.compile(self.losses, fullgraph=True, dynamic=False)  # type: ignore[method-assign]
 
     def step_of(self, member: int, x: Tensor, labels: Tensor) -> Tensor:
-        """On a CPU: one optimiser step of one member on its batch x [batch, ...], labels [batch]; its loss before."""
+        """Where members take turns: a step of one on its batch x [batch, ...], labels [batch]; its loss before."""
         own = self.alone[member]
-        loss = F.cross_entropy(layers.logits(self.stages, own, x), labels)
+        if self.stackable:
+            loss = F.cross_entropy(layers.logits(self.stages, own, x), labels)
+        else:
+            loss = F.cross_entropy(self._train_whole(own, member, x), labels)
         self._descend(loss, list(own.values()), member)
         return loss.detach()
+
+    def _train_whole(self, own: Parameters, member: int, x: Tensor) -> Tensor:
+        """The logits of a network in training mode, which changes its buffers."""
+        whole: Any = self.stages[0].call
+        whole.training = True
+        try:
+            return layers.logits(self.stages, own | {name: b[member] for name, b in self.buffers.items()}, x)
+        finally:
+            whole.training = False
 
     def _descend(self, loss: Tensor, parameters: list[Tensor], members: int | slice) -> None:
         """Adam's step down the gradient of `loss` by some members' `parameters`."""
@@ -154,8 +163,8 @@ class Stack:
         return tuple(self.keep)
 
     def members(self, indices: Sequence[int]) -> Parameters:
-        """Copies of the parameters of some members: each [len(indices), *shape]."""
-        return selected(self.parameters, indices)
+        """Copies of the parameters and buffers of some members: each [len(indices), *shape]."""
+        return selected(self.parameters | self.buffers, indices)
 
     def replace(self, member: int, weights: Mapping[str, Tensor]) -> None:
         """Set some parameters of one member."""
@@ -172,11 +181,12 @@ class Stack:
                 self.optimizer.moments[moment][name][member] *= mask
 
     def state(self, member: int) -> dict[str, dict[str, Tensor]]:
-        """All that changes as one member trains, as views: parameters, Adam's moments and the mask.
+        """All that changes as one member trains, as views: parameters, buffers, Adam's moments and the mask.
 
         A mask that holds nothing at zero is left out: whether there is one depends on the member's company.
         """
         tensors = {"parameters": {name: p.detach()[member] for name, p in self.parameters.items()}}
+        tensors["buffers"] = {name: buffer[member] for name, buffer in self.buffers.items()}
         for moment in MOMENTS:
             tensors[moment] = {n: tensor[member] for n, tensor in self.optimizer.moments[moment].items()}
         tensors["keep"] = {name: keep[member] for name, keep in self.keep.items() if not keep[member].all()}
@@ -185,6 +195,8 @@ class Stack:
     def load_state(self, member: int, state: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
         """Continue a member from `state`, after `steps` optimiser steps (the same for all members)."""
         self.replace(member, state["parameters"])
+        for name, buffer in self.buffers.items():
+            buffer[member] = state["buffers"][name]
         for moment in MOMENTS:
             for name, tensor in self.optimizer.moments[moment].items():
                 tensor[member] = state[moment][name]

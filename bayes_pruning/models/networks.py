@@ -1,11 +1,13 @@
-"""The paper's two networks (Figures 2 and 3) as plain modules.
+"""The paper's two networks (Figures 2 and 3) as plain modules, and ResNet-18.
 
 A builder takes the image's shape and the number of classes, and its own settings from conf/model, and returns an
-`nn.Module` that maps [batch, channels, height, width] to logits [batch, classes]. An `nn.Sequential` of the layers
-that bayes_pruning/engine/stack.py knows trains fastest; any other module trains too.
+`nn.Module` that maps [batch, channels, height, width] to logits [batch, classes]. A builder that takes `num_classes`
+instead, as torchvision's do, is called with that. An `nn.Sequential` of the layers that bayes_pruning/engine/layers.py
+knows trains fastest; any other module trains too, with BatchNorm's buffers and with dropout.
 """
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -71,6 +73,18 @@ def cnn(shape: tuple[int, ...], classes: int, filters: Sequence[int], kernel_siz
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
 
+@BUILDERS.register
+def resnet18(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """ResNet-18 (He et al., 2016), torchvision's, with the stem for small images: a 3 x 3 convolution, no pooling."""
+    from torchvision.models import resnet18 as build_resnet18  # it takes a second to import
+
+    network = build_resnet18(num_classes=classes)
+    network.conv1 = nn.Conv2d(shape[0], 64, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's convolutions
+    network.maxpool = nn.Identity()
+    return network
+
+
 def _widths(field: str, widths: Sequence[int]) -> None:
     listed = isinstance(widths, Sequence) and not isinstance(widths, str) and len(widths) > 0
     if not listed or any(not isinstance(width, int) or width < 1 for width in widths):
@@ -88,9 +102,32 @@ def build(config: Mapping[str, Any], shape: tuple[int, ...], classes: int, seed:
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator(seed, "initial weights").get_state())
         try:
-            return builder(shape, classes, **settings)
+            takes_classes = _takes_num_classes(builder)
+            network = builder(num_classes=classes, **settings) if takes_classes else builder(shape, classes, **settings)
         except TypeError as error:
             raise ConfigError("model", dict(config), f"the settings of {config['builder']} ({error})") from error
+    _check_images(config, network, shape, classes)
+    return network
+
+
+def _takes_num_classes(builder: Callable[..., Any]) -> bool:
+    """Whether a builder has the signature of torchvision's, and not (shape, classes, ...)."""
+    parameters = inspect.signature(builder).parameters
+    return "num_classes" in parameters or all(p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters.values())
+
+
+def _check_images(config: Mapping[str, Any], network: nn.Module, shape: tuple[int, ...], classes: int) -> None:
+    """Raise ConfigError unless `network` maps images of `shape` to logits."""
+    trains = network.training
+    try:
+        with torch.no_grad():
+            logits = tuple(network.eval()(torch.zeros(2, *shape)).shape)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError("model", dict(config), f"a network for images of shape {shape} ({reason})") from error
+    network.train(trains)
+    if logits != (2, classes):
+        raise ConfigError("model", dict(config), f"a network with {classes} logits an image (this gives {logits[1:]})")
 
 
 def prunable(model: nn.Module) -> list[str]:

@@ -61,7 +61,8 @@ class Network:
             stream = generator(self.seed, "gradient of the loss", self.epoch)
             chosen = torch.randperm(len(images), generator=stream)[:examples].to(images.device)
             images, labels = images[chosen], labels[chosen]
-        leaves = {name: parameter.detach().clone().requires_grad_() for name, parameter in self.parameters.items()}
+        leaves = {name: parameter.detach() for name, parameter in self.parameters.items()}  # and buffers
+        leaves |= {name: leaves[name].clone().requires_grad_() for name in self.prunable}
         wanted = [leaves[name] for name in self.prunable]
         total = [torch.zeros_like(leaf) for leaf in wanted]
         for some, answers in zip(images.split(GRADIENT_ROWS), labels.split(GRADIENT_ROWS), strict=True):

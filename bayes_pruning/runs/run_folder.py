@@ -201,7 +201,8 @@ class RunFolder:
     def finish(self, metrics: Sequence[Metrics], state: Mapping[str, Any], device: torch.device, prunable: int) -> None:
         """Write the final weights, then the summary that says the run is finished. Raises OSError."""
         self._metrics.check_in_place()
-        weights = {name: tensor.cpu().contiguous() for name, tensor in state["parameters"].items()}
+        tensors = state["parameters"] | state["buffers"]
+        weights = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         write_atomically(self.path / "weights.safetensors", safetensors_bytes(weights))
         for name, _, _ in self._texts([], []):  # from here on they count, and not the checkpoint
             with self._open(name) as file:
@@ -216,7 +217,7 @@ class RunFolder:
             "hash": self.run.hash(),
             "epochs": self.run.epochs,
             "metrics": asdict(metrics[-1]),
-            "parameters": sum(tensor.numel() for tensor in weights.values()),
+            "parameters": sum(tensor.numel() for tensor in state["parameters"].values()),
             "prunable_weights": prunable,
             "wall_seconds": sum(row.seconds for row in metrics),
             "device": _device_name(device),

@@ -4,6 +4,7 @@ import itertools
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -66,7 +67,7 @@ class Trainer:
         self.seeds = sorted({run.seed for run in self.runs})
         self.streams = [self.seeds.index(run.seed) for run in self.runs]  # of the seeds' data orders, each member's
         self.resident: ResidentEpoch | None = None
-        if device.type != "cpu":
+        if not self.stack.one_by_one:
             self.resident = ResidentEpoch(self.stack, data.train, runs[0].batch_size, self.streams)
 
     def run_epoch(self) -> list[Metrics | None]:
@@ -95,12 +96,20 @@ class Trainer:
             return self.resident.run(orders).tolist()  # type: ignore[no-any-return]
         total = torch.zeros(len(self.runs), dtype=torch.float64)
         for members, order in zip(self._members_by_seed(), orders, strict=True):
-            for turn in order.split(TURN * batch_size):  # members take turns of some steps, on the same images
+            # Members take turns of some steps, on the same images.
+            for number, turn in enumerate(order.to(self.device).split(TURN * batch_size)):
                 images, labels = (t.index_select(0, turn).split(batch_size) for t in (train.images, train.labels))
                 for member in members:
-                    steps = map(self.stack.step_of, itertools.repeat(member), images, labels)
-                    total[member] += torch.stack(list(steps)).double().sum()
+                    with self._draws(member, number):
+                        losses = list(map(self.stack.step_of, itertools.repeat(member), images, labels))
+                    total[member] += torch.stack(losses).double().sum().cpu()
         return (total / math.ceil(len(train) / batch_size)).tolist()  # type: ignore[no-any-return]
+
+    def _draws(self, member: int, turn: int) -> AbstractContextManager[None]:
+        """What a network draws while it trains, as dropout does, comes from the run's stream, whatever its company."""
+        if self.stack.stackable:
+            return nullcontext()  # none of the layers that layers.py knows draws
+        return random_streams.torch_draws(self.device, self.runs[member].seed, "dropout", self.epoch, turn)
 
     def _members_by_seed(self) -> list[list[int]]:
         """The members of each of `seeds`: they see the same batches."""

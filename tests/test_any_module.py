@@ -1,0 +1,229 @@
+"""Modules that are no plain sequence of layers: BatchNorm's buffers, dropout, ResNet-18."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import QUIET, run_of
+from faults.contents import contents
+from torch import Tensor, nn
+
+from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.random_streams import data_order
+from bayes_pruning.data.datasets import Dataset, Split
+from bayes_pruning.engine import device
+from bayes_pruning.engine.layers import WholeModel
+from bayes_pruning.models.networks import build, prunable
+from bayes_pruning.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+Command = Callable[..., tuple[Any, str]]
+
+
+class Normalised(nn.Module):
+    """A network with what a plain sequence lacks: running means, a draw in each step, a way around a layer."""
+
+    def __init__(self, num_classes: int, hidden: list[int], rate: float = 0.0) -> None:
+        super().__init__()
+        self.first = nn.Linear(784, hidden[0])
+        self.norm = nn.BatchNorm1d(hidden[0])
+        self.second = nn.Linear(hidden[0], hidden[0])
+        self.out = nn.Linear(hidden[0], num_classes)
+        self.rate = rate
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = self.norm(self.first(images.flatten(1)).relu())
+        return self.out(hidden + F.dropout(self.second(hidden), self.rate, self.training))  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def data(digits: Dataset) -> Dataset:
+    """150 images: two whole batches of 64 and one of 22."""
+    train, test = digits.train, digits.test
+    return Dataset(Split(train.images[:150], train.labels[:150]), Split(test.images[:50], test.labels[:50]))
+
+
+def normalised(*overrides: str, rate: float = 0.0) -> Any:
+    model = (
+        "model.name=normalised",
+        f"model.builder={__name__}.Normalised",
+        "model.hidden=[16]",
+        f"+model.rate={rate}",
+    )
+    return run_of(*model, "epochs=3", *overrides)
+
+
+def state(trainer: Trainer, member: int = 0) -> dict[str, Tensor]:
+    found = trainer.stack.state(member)
+    return {name: tensor.detach().clone() for name, tensor in (found["parameters"] | found["buffers"]).items()}
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+def test_batchnorm_trains_as_in_a_loop_of_pytorchs_own(data: Dataset) -> None:
+    """Running means included, and the accuracy is that of the module in evaluation mode."""
+    run = normalised("pruner=none")
+    trainer = Trainer([run], data, CPU)
+    model = build(run.model, data.shape, 10, run.seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=run.learning_rate)
+    for epoch in (1, 2):
+        [row] = trainer.run_epoch()
+        order = data_order(run.seed, epoch, len(data.train))
+        model.train()
+        for batch in order.split(run.batch_size):
+            optimizer.zero_grad()
+            F.cross_entropy(model(data.train.images[batch]), data.train.labels[batch]).backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            correct = (model(data.test.images).argmax(1) == data.test.labels).double().mean()
+        assert row is not None
+        assert row.test_accuracy == pytest.approx(float(correct))
+    found = state(trainer)
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6)
+    assert found["norm.num_batches_tracked"] == 6
+
+
+def test_members_of_a_stack_are_what_they_are_alone(data: Dataset) -> None:
+    runs = [normalised(f"seed={seed}", "pruner=bayes_random", "sparsity=0.5", rate=0.3) for seed in (0, 1, 0)]
+    runs[2] = normalised("seed=0", "pruner=magnitude", "sparsity=0.9", rate=0.3)
+    together = Trainer(runs, data, CPU)
+    for _ in range(2):
+        together.run_epoch()
+    for member, run in enumerate(runs):
+        alone = Trainer([run], data, CPU)
+        for _ in range(2):
+            alone.run_epoch()
+        assert_same(state(together, member), state(alone))
+
+
+def test_dropout_draws_from_the_runs_stream_and_from_nothing_else(data: Dataset) -> None:
+    """The same seed draws the same, whatever was drawn before; another seed does not; training draws at all."""
+
+    def weights(seed: int, rate: float, noise: int) -> dict[str, Tensor]:
+        torch.manual_seed(noise)
+        trainer = Trainer([normalised(f"seed={seed}", "pruner=none", rate=rate)], data, CPU)
+        before = torch.get_rng_state()
+        trainer.run_epoch()
+        assert torch.equal(torch.get_rng_state(), before)
+        return state(trainer)
+
+    assert_same(weights(0, 0.5, noise=1), weights(0, 0.5, noise=2))
+    assert not torch.equal(weights(0, 0.5, 1)["out.weight"], weights(0, 0.0, 1)["out.weight"])
+
+
+def test_dropout_is_another_one_in_each_epoch_and_turn(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Tensor] = []
+
+    def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
+        if training:
+            drawn.append(torch.rand(4))
+        return x
+
+    monkeypatch.setattr(F, "dropout", dropout)
+    monkeypatch.setattr("bayes_pruning.training.trainer.TURN", 1)
+    trainer = Trainer([normalised("pruner=none")], data, CPU)
+    trainer.run_epoch()
+    trainer.run_epoch()
+    assert len({tuple(draw.tolist()) for draw in drawn}) == len(drawn) == 6
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_run_goes_on_from_its_state_with_the_same_bits(epochs: int, data: Dataset) -> None:
+    run = normalised("pruner=bayes_magnitude", "sparsity=0.7", "protocol.regrow=false", rate=0.3)
+    whole, first, second = (Trainer([run], data, CPU) for _ in range(3))
+    for _ in range(3):
+        whole.run_epoch()
+    for _ in range(epochs):
+        first.run_epoch()
+    second.load_state(0, copy.deepcopy(first.state(0)))
+    for _ in range(3 - epochs):
+        second.run_epoch()
+    assert_same(state(whole), state(second))
+
+
+def test_each_thread_calls_a_module_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call puts its tensors into the module for its time: two threads would see each other's."""
+    monkeypatch.setattr(device, "cores", lambda: 4)
+    whole = WholeModel(nn.Sequential(nn.Linear(300, 300), nn.Identity()))
+    x = torch.ones(200, 300)
+
+    def answer(value: int) -> bool:
+        own = (torch.full((300, 300), float(value)), torch.zeros(300))
+        return bool((whole(x, *own) == 300 * value).all())
+
+    assert all(device.on_all_cores(answer, range(200)))
+
+
+def test_a_networks_snip_saliency_passes_batchnorm(data: Dataset) -> None:
+    """Against autograd through the module itself, in evaluation mode; the running means stay as they are."""
+    run = normalised("pruner=none")
+    trainer = Trainer([run], data, CPU)
+    trainer.run_epoch()
+    before = state(trainer)
+    found = trainer.network(0).gradient()
+    assert_same(state(trainer), before)
+    model = build(run.model, data.shape, 10, run.seed)
+    model.load_state_dict(before)
+    F.cross_entropy(model.eval()(data.train.images), data.train.labels).backward()
+    for name in prunable(model):
+        torch.testing.assert_close(found[name], model.get_parameter(name).grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture
+def _few(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few digits of every fourth pixel."""
+    train, test = (
+        Split(split.images[:24, :, ::4, ::4].contiguous(), split.labels[:24]) for split in (data.train, data.test)
+    )
+    monkeypatch.setattr("bayes_pruning.data.datasets.load", lambda *_: Dataset(train, test))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_few")
+def test_resnet18_trains_prunes_and_resumes_to_the_same_bits(command: Command, tmp_path: Path) -> None:
+    """In one process, stopped after its first epoch; BatchNorm is not pruned."""
+    small = ("epochs=2", "batch_size=12", "dataset=mnist_5k", *QUIET)
+    run = ("model=resnet18", "pruner=magnitude", "sparsity=0.9", *small)
+    for folder, more in (("whole", ()), ("cut", ("max_minutes=1e-9",)), ("cut", ())):
+        code, printed = command(*run, *more, f"output_dir={tmp_path / folder}")
+        assert not code, printed
+    assert contents(tmp_path / "whole") == contents(tmp_path / "cut")
+    [weights] = tmp_path.glob("whole/*/weights.safetensors")
+    from safetensors.torch import load_file
+
+    tensors = load_file(weights)
+    assert tensors["bn1.running_mean"].abs().sum() > 0
+    for name, tensor in tensors.items():
+        if tensor.ndim >= 2:
+            assert int((tensor == 0).sum()) == round(0.9 * tensor.numel()), name
+        elif "bn" in name and name.endswith("weight"):
+            assert (tensor != 0).all()
+
+
+def test_torchvisions_own_builder_works_by_its_dotted_path() -> None:
+    settings = {"name": "tv", "builder": "torchvision.models.resnet18"}
+    network = build(settings, (3, 32, 32), 10, seed=0)
+    assert network.fc.out_features == 10
+    with pytest.raises(ConfigError, match=r"a network for images of shape \(1, 28, 28\)"):
+        build(settings, (1, 28, 28), 10, seed=0)
+    with pytest.raises(ConfigError, match="the settings of torchvision"):
+        build({**settings, "depth": 3}, (3, 32, 32), 10, seed=0)
+
+
+def test_a_network_without_logits_for_each_class_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"10 logits an image \(this gives \(784,\)\)"):
+        build({"name": "flat", "builder": f"{__name__}.flat"}, (1, 28, 28), 10, seed=0)
+
+
+def flat(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return nn.Flatten()
