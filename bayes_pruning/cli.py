@@ -18,7 +18,7 @@ from bayes_pruning.config.paths import conf_dir
 
 def train(config: DictConfig) -> str:
     """Train the one run that `config` describes; its folder's path. Raises UserError if it can not be trained."""
-    from bayes_pruning.runs import run_folder
+    from bayes_pruning.runs import layout
     from bayes_pruning.runs.progress import Display, describe
     from bayes_pruning.runs.train import FAILED, SKIPPED, STOPPED, Clock, job_of, train_stack
 
@@ -28,7 +28,7 @@ def train(config: DictConfig) -> str:
         with read_write(hydra_node.hydra.runtime):
             hydra_node.hydra.runtime.output_dir = str(job.folder.absolute())
     clock = Clock(config.max_minutes)
-    display = Display(config.progress, total=job.run.epochs, done=run_folder.epochs_done(job.folder))
+    display = Display(config.progress, total=job.run.epochs, done=layout.epochs_done(job.folder))
     try:
         [outcome] = train_stack([job], display, clock)
     finally:

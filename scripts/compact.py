@@ -34,7 +34,7 @@ from bayes_pruning.data import datasets
 from bayes_pruning.engine import device
 from bayes_pruning.models import networks
 from bayes_pruning.results.run_records import is_run_folder
-from bayes_pruning.runs import run_folder
+from bayes_pruning.runs import layout
 from bayes_pruning.script import run
 from bayes_pruning.studies.compact import compact, multiply_adds, save, sparse_bytes
 
@@ -53,7 +53,7 @@ def read_run(folder: Path, data_root: str | None) -> tuple[nn.Module, nn.Module,
     """
     if not is_run_folder(folder):
         raise UserError(f"{folder} is not a run's folder: name one that train.py made, under its output_dir.")
-    if not run_folder.is_finished(folder):
+    if not layout.is_finished(folder):
         raise UserError(f"{folder} is not finished: train it to its end with the command that began it.")
     try:
         config: Any = OmegaConf.load(folder / ".hydra" / "config.yaml")

@@ -5,6 +5,9 @@ python scripts/status.py pruner=bayes_magnitude sparsity=0.5,0.9
 """
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 from bayes_pruning.cli import main
 

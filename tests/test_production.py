@@ -21,7 +21,7 @@ from conftest import ONE_THREAD, QUIET, ROOT
 from faults.contents import contents
 
 from bayes_pruning.results import frame
-from bayes_pruning.runs import run_folder
+from bayes_pruning.runs import layout
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SCRIPTS = [
@@ -146,4 +146,4 @@ def test_two_sweeps_that_overlap_both_finish(command: Command, tmp_path: Path) -
     assert "3 skipped" in printed
     assert not command(*common, "seed=range(0,4)", f"output_dir={tmp_path / 'one'}")[0]
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
-    assert all(run_folder.is_finished(path) for path in tmp_path.glob("one/mnist_5k-*"))
+    assert all(layout.is_finished(path) for path in tmp_path.glob("one/mnist_5k-*"))

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
-from bayes_pruning.runs import checkpoint, files, run_folder, train
+from bayes_pruning.runs import checkpoint, files, layout, run_folder, train
 from bayes_pruning.runs.progress import Display
 from bayes_pruning.training import trainer as training
 from bayes_pruning.training.metrics import COLUMNS, Metrics
@@ -210,7 +210,7 @@ def test_max_minutes_ends_at_an_epoch_and_the_next_start_goes_on(
     assert not code
     assert "max_minutes was reached after epoch 2" in printed
     folder = only_folder(tmp_path / "a")
-    assert not run_folder.is_finished(folder)
+    assert not layout.is_finished(folder)
     assert len(pd.read_csv(folder / "metrics.csv")) == 2
     code, printed = command(*run, f"output_dir={tmp_path / 'a'}")
     assert not code
@@ -265,7 +265,7 @@ def test_a_checkpoint_that_can_not_be_used_is_refused_and_left_as_it_is(
     assert sentence in code
     assert f"remove {path} to start the run anew" in code
     assert path.read_bytes() == damaged
-    assert not run_folder.is_finished(path.parent)
+    assert not layout.is_finished(path.parent)
 
 
 @pytest.mark.usefixtures("digits_only")

@@ -25,7 +25,7 @@ from bayes_pruning.config.errors import ConfigError
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.data import datasets
 from bayes_pruning.results import run_records
-from bayes_pruning.runs import run_folder
+from bayes_pruning.runs import layout
 from hydra_plugins.bayes_pruning import _slurm_queue
 from hydra_plugins.bayes_pruning._slurm_settings import slurm_settings
 
@@ -260,7 +260,7 @@ def test_without_a_gpu_here_the_size_of_its_stacks_has_to_be_said(
 
 def task_of(folder: Path, tmp_path: Path) -> tuple[_slurm_queue.SlurmTask, Path, Path]:
     """A task that trained a finished run and one that has not begun."""
-    [finished, *_] = [path for path in folder.iterdir() if run_folder.is_finished(path)]
+    [finished, *_] = [path for path in folder.iterdir() if layout.is_finished(path)]
     unfinished = tmp_path / "unfinished"
     return _slurm_queue.SlurmTask("7_0", (finished, unfinished), JobPaths(tmp_path, "7_0")), finished, unfinished
 

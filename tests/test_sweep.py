@@ -22,9 +22,11 @@ from test_runs import contents
 
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.engine import capacity
-from bayes_pruning.runs import planning
+from bayes_pruning.runs import layout, planning, sweep
+from bayes_pruning.runs.train import Outcome
 from bayes_pruning.training import trainer
-from hydra_plugins.bayes_pruning.composer import Composer
+from bayes_pruning.training.metrics import COLUMNS, Metrics
+from hydra_plugins.bayes_pruning.composer import Composer, without_hydra
 
 SWEEP = ("-m", "dataset=mnist_5k", "epochs=2", *QUIET)
 GRID = ("pruner=none,random", "sparsity=0.5,0.9", "seed=range(0,2)")
@@ -176,7 +178,8 @@ def test_what_can_share_a_stack() -> None:
         assert planning.can_share(job(other)) != base, other
 
 
-def test_configs_made_from_a_template_are_hydras_own() -> None:
+@pytest.mark.parametrize("more", [[], ["wandb.group=${pruner.name} at ${sparsity}-${seed}", "+twice=${wandb.group}"]])
+def test_configs_made_from_a_template_are_hydras_own(more: list[str]) -> None:
     """A test of `Composer` against Hydra, for every field of the config and of Hydra's node."""
     choices = (["none", "bayes_random"], ["0.25", "0.73", "1e-05", "'0.5'"], ["0", "7"])
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -184,15 +187,29 @@ def test_configs_made_from_a_template_are_hydras_own() -> None:
         master = loader.load_configuration("config", ["experiment=smoke"], RunMode.MULTIRUN)
         composer = Composer(loader, master)
         for pruner, sparsity, seed in list(itertools.product(*choices))[::3]:  # each choice, and most pairs
-            job = ["experiment=smoke", f"pruner={pruner}", f"sparsity={sparsity}", "+note=x", f"seed={seed}"]
+            job = ["experiment=smoke", f"pruner={pruner}", f"sparsity={sparsity}", "+note=x", *more, f"seed={seed}"]
             found, wanted = composer.config(job), loader.load_sweep_config(master, job)
             for config in (found, wanted):
                 config.hydra.job.override_dirname = "a name that nothing reads"
             assert OmegaConf.to_yaml(found) == OmegaConf.to_yaml(wanted)
-            plain = OmegaConf.to_container(wanted, resolve=False)
-            assert isinstance(plain, dict)
-            del plain["hydra"]
+            plain = OmegaConf.to_container(without_hydra(wanted), resolve=True)
             assert composer.values(job) == plain
+
+
+def test_an_interpolation_costs_no_composition_of_hydras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """20 seeds at 2 sparsities are one composition, also where a field follows their numbers."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        group = "wandb.group=${model.name}-${seed}-${sparsity}"
+        composer = Composer(loader, loader.load_configuration("config", [group], RunMode.MULTIRUN))
+        composed: list[Any] = []
+        original = loader.load_sweep_config
+        monkeypatch.setattr(loader, "load_sweep_config", lambda *a: composed.append(a) or original(*a))
+        jobs = [[group, f"sparsity={sparsity}", f"seed={seed}"] for sparsity in (0.5, 0.9) for seed in range(20)]
+        groups = {composer.values(job)["wandb"]["group"] for job in jobs}
+        assert len(composed) == 1
+        assert len(groups) == 40
+        assert "fcn-19-0.9" in groups
 
 
 def test_the_grid_of_the_paper_has_630_runs() -> None:
@@ -263,3 +280,29 @@ def test_max_minutes_leaves_stacks_that_did_not_start_alone(command: Command, tm
     code, printed = command(*SWEEP, *arguments)
     assert not code
     assert "4 finished" in printed
+
+
+def _summary_of(*overrides: list[str]) -> list[str]:
+    """The table of a sweep's runs, each of 0.5 accuracy, a line each."""
+    jobs: list[Any] = [
+        SimpleNamespace(run=(run := run_of(*given)), folder=layout.folder_of(run, "o")) for given in overrides
+    ]
+    row = Metrics(**{name: 0.5 for name in COLUMNS} | {"epoch": 25, "pruned": 1})  # type: ignore[arg-type]
+    outcomes = {job.folder: Outcome("finished", job.folder, metrics=row) for job in jobs}
+    return sweep.summary(jobs, outcomes, 61).splitlines()
+
+
+def test_the_summary_pools_seeds_and_nothing_else() -> None:
+    rates = _summary_of(*(["learning_rate=" + rate, f"seed={s}"] for rate in ("0.001", "0.3") for s in (0, 1)))
+    assert rates[0].split() == ["dataset", "model", "pruner", "sparsity", "learning_rate", "runs", *sweep.NUMBERS]
+    assert [line.split()[4:6] for line in rates[1:3]] == [["0.001", "2"], ["0.3", "2"]]
+    assert rates[3] == "4 finished, 1:01"
+    named = _summary_of(*(["protocol=" + name] for name in ("paper", "mean", "inverse")))
+    assert named[0].split()[4:6] == ["protocol", "runs"]
+    assert [line.split()[4] for line in named[1:4]] == ["paper", "mean", "inverse"]
+    changed = _summary_of(["protocol.beta=1"], ["protocol.beta=2"])
+    assert [line.split()[4] for line in changed[:3]] == ["protocol.beta", "1.0", "2.0"]
+
+
+def test_the_summary_shows_no_sparsity_for_an_unpruned_run() -> None:
+    assert _summary_of(["pruner=none", "sparsity=0.3"])[1].split()[:4] == ["mnist_5k", "fcn", "none", "-"]

@@ -22,7 +22,7 @@ from test_sweep import Recorder
 from bayes_pruning.config.errors import ConfigError
 from bayes_pruning.config.schema import RunConfig
 from bayes_pruning.engine import capacity, device
-from bayes_pruning.runs import planning, progress, run_folder, tracking, workers
+from bayes_pruning.runs import layout, planning, progress, tracking, workers
 from bayes_pruning.runs.train import Clock, job_of
 from bayes_pruning.training import trainer as training
 
@@ -110,7 +110,7 @@ def test_a_worker_that_dies_fails_its_own_members_and_the_same_command_goes_on(
     assert line.endswith(reason)
     assert "3 finished, 1 failed" in printed
     [died] = tmp_path.glob("a/*seed1*")
-    assert run_folder.epochs_done(died) == 1
+    assert layout.epochs_done(died) == 1
     assert "1 finished, 3 skipped" in command(*stacks, f"output_dir={tmp_path / 'a'}")[1]
     assert not command(*stacks[:-1], ONE, f"output_dir={tmp_path / 'b'}")[0]
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
@@ -186,7 +186,7 @@ def test_there_is_one_clock(command: Command, tmp_path: Path, monkeypatch: pytes
         code, printed = command(*stacks, f"max_minutes={1.5 / 60}")
     assert not code
     assert "4 stopped" in printed
-    assert sorted(run_folder.epochs_done(folder) for folder in tmp_path.iterdir()) == [1, 1]
+    assert sorted(layout.epochs_done(folder) for folder in tmp_path.iterdir()) == [1, 1]
     assert "4 finished" in command(*stacks)[1]
 
 

@@ -9,6 +9,7 @@ launches do not count. tests/test_gpu_rules.py holds the estimates against the m
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import torch
 from torch import nn
 
@@ -90,6 +91,4 @@ def free_memory(device: torch.device) -> int:
     """Bytes that this process may still take on `device`."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    with open("/proc/meminfo") as lines:
-        [available] = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(available) * 1024
+    return int(psutil.virtual_memory().available)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from bayes_pruning.data import datasets
 from bayes_pruning.engine import capacity, device, precision, workload
 from bayes_pruning.models import networks
-from bayes_pruning.runs import run_folder
+from bayes_pruning.runs import layout
 from bayes_pruning.runs.train import Job
 
 SHARED_SETTINGS = ("output_dir", "data_root", "device", "deterministic", "checkpoint_seconds", "log_evidence")
@@ -66,8 +66,8 @@ def plan(
     """
     unfinished: dict[tuple[str, int], list[Job]] = {}
     for job in jobs:
-        if not run_folder.is_finished(job.folder):
-            unfinished.setdefault((can_share(job), run_folder.epochs_done(job.folder)), []).append(job)
+        if not layout.is_finished(job.folder):
+            unfinished.setdefault((can_share(job), layout.epochs_done(job.folder)), []).append(job)
     kinds = {kind: found[0] for (kind, _), found in unfinished.items()}
     most = {kind: most_members(job) for kind, job in kinds.items()}
     epochs = {kind: price(job) if len(kinds) > 1 and workers > 1 else 1.0 for kind, job in kinds.items()}

@@ -35,21 +35,11 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import RunConfig, run_config
 from bayes_pruning.pruning import decision
 from bayes_pruning.pruning.decision import Decision
-from bayes_pruning.runs import checkpoint
+from bayes_pruning.runs import checkpoint, layout
 from bayes_pruning.runs.checkpoint import Progress
 from bayes_pruning.runs.files import LineFile, write_atomically
 from bayes_pruning.runs.progress import describe
 from bayes_pruning.training.metrics import COLUMNS, Metrics
-
-
-def folder_of(run: RunConfig, output_dir: str | Path) -> Path:
-    """Where a run lives: a readable name, then the hash of its identity."""
-    return Path(output_dir) / f"{run.label()}-{run.hash()}"
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether the run in `folder` was trained to its end."""
-    return (folder / "summary.json").exists()
 
 
 def final_metrics(folder: Path) -> Metrics:
@@ -61,14 +51,6 @@ def final_metrics(folder: Path) -> Metrics:
         raise UserError(
             f"{path} can not be read ({type(error).__name__}): remove it, and the same command writes it anew."
         ) from error
-
-
-def epochs_done(folder: Path) -> int:
-    """Epochs in the folder's metrics.csv, for planning and display; the checkpoint is what counts."""
-    try:
-        return max(0, (folder / "metrics.csv").read_bytes().count(b"\n") - 1)
-    except OSError:
-        return 0
 
 
 class RunFolder:
@@ -86,7 +68,7 @@ class RunFolder:
     def __init__(self, run: RunConfig, output_dir: str | Path, config: DictConfig, hydra: DictConfig | None) -> None:
         self.run = run
         self.output_dir = output_dir
-        self.path = folder_of(run, output_dir)
+        self.path = layout.folder_of(run, output_dir)
         git_commit()  # now, and not when the run ends: the checkout may have moved on by then
         with self._writable():
             self.path.mkdir(parents=True, exist_ok=True)

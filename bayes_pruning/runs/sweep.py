@@ -1,13 +1,16 @@
 """A sweep as a few stacks: which jobs are the same run, what became of each, and what the user is told at the end."""
 
+import json
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import torch
 
-from bayes_pruning.runs import run_folder
+from bayes_pruning.runs import layout
 from bayes_pruning.runs.planning import members_that_fit, plan
 from bayes_pruning.runs.progress import Display, minutes
 from bayes_pruning.runs.train import FAILED, FINISHED, SKIPPED, STOPPED, Clock, Job, Outcome, skipped, train_stack
@@ -66,11 +69,11 @@ def run_sweep(jobs: Sequence[Job], max_members: int | None, place: Place = HERE)
         place: where the stacks train.
     """
     todo = distinct(jobs)
-    outcomes = {job.folder: skipped(job.folder) for job in todo if run_folder.is_finished(job.folder)}
+    outcomes = {job.folder: skipped(job.folder) for job in todo if layout.is_finished(job.folder)}
     clock = Clock(jobs[0].values["max_minutes"])
     most = partial(members_that_fit, sharing=place.sharing) if max_members is None else lambda job: max_members
     stacks = plan(todo, most, place.workers, place.prefer_one_seed)
-    done = sum(run_folder.epochs_done(job.folder) for stack in stacks for job in stack)
+    done = sum(layout.epochs_done(job.folder) for stack in stacks for job in stack)
     display = Display(jobs[0].values["progress"], sum(job.run.epochs for stack in stacks for job in stack), done)
     finished = f", {len(outcomes)} are finished already" if outcomes else ""
     busy = min(place.workers, len(stacks))
@@ -108,33 +111,57 @@ def failures(outcomes: dict[Path, Outcome]) -> str:
 
 
 def summary(jobs: Sequence[Job], outcomes: dict[Path, Outcome], seconds: float) -> str:
-    """A table of what the sweep's runs ended with, and how many are in which state.
+    """Return a table of what the sweep's runs ended with, and how many are in which state.
 
-    Means over seeds of the last epoch: accuracy before pruning, accuracy after, and the zeros of that last network.
+    A row has the means over seeds of the last epoch: accuracy before pruning, accuracy after, and the zeros of that
+    last network. Runs that differ in anything but their seed have rows of their own.
     """
-    cells: dict[tuple[str, ...], list[Outcome]] = {}
-    for job in distinct(jobs):
-        run, outcome = job.run, outcomes[job.folder]
-        sparsity = "-" if run.pruner.gate == "never" else f"{run.sparsity:g}"
-        cells.setdefault((run.dataset["name"], run.model["name"], run.pruner.name, sparsity), []).append(outcome)
-    lines = [
-        f"{'dataset':14} {'model':6} {'pruner':16} {'sparsity':>8} {'runs':>5} "
-        f"{'accuracy':>9} {'pruned':>9} {'zeros':>7}"
-    ]
-    for key, members in cells.items():
-        rows = [outcome.metrics for outcome in members if outcome.status in (FINISHED, SKIPPED) and outcome.metrics]
-        columns = (("test_accuracy", 9), ("pruned_test_accuracy", 9), ("sparsity", 7))
-        means = [
-            f"{sum(getattr(row, name) for row in rows) / len(rows):{width}.4f}" if rows else f"{'-':>{width}}"
-            for name, width in columns
-        ]
-        lines.append(f"{key[0]:14} {key[1]:6} {key[2]:16} {key[3]:>8} {len(rows):>5} {' '.join(means)}")
+    runs = distinct(jobs)
+    rows = pd.DataFrame(
+        [settings | _last_epoch(outcomes[job.folder]) for job, settings in zip(runs, _settings(runs), strict=True)]
+    )
+    keys = [name for name in rows.columns if name not in NUMBERS]
+    table = rows.groupby(keys, sort=False, dropna=False).agg(
+        runs=("accuracy", "count"), **{name: (name, "mean") for name in NUMBERS}
+    )
+    formats = dict.fromkeys(NUMBERS, "{:.4f}".format)
+    lines = [table.reset_index().to_string(index=False, na_rep="-", formatters=formats, max_colwidth=None)]
     states = {state: sum(outcome.status == state for outcome in outcomes.values()) for state in _STATES}
     lines.append(", ".join(f"{count} {state}" for state, count in states.items() if count) + f", {minutes(seconds)}")
     if states[STOPPED]:
         reasons = sorted({outcome.reason for outcome in outcomes.values() if outcome.status == STOPPED})
         lines.append(f"{', '.join(reasons)}; the same command goes on from there.")
     return "\n".join(lines)
+
+
+NUMBERS = ("accuracy", "pruned", "zeros")  # columns of the summary
+
+
+def _last_epoch(outcome: Outcome) -> dict[str, float]:
+    row = outcome.metrics if outcome.status in (FINISHED, SKIPPED) else None
+    if row is None:
+        return dict.fromkeys(NUMBERS, math.nan)
+    return dict(zip(NUMBERS, (row.test_accuracy, row.pruned_test_accuracy, row.sparsity), strict=True))
+
+
+def _settings(jobs: Sequence[Job]) -> list[dict[str, str]]:
+    """Return what tells the runs of `jobs` apart beside their seeds, by field: what they are, then all that differs.
+
+    A field of a file, as `pruner.selector`, is left out where the file's name says it all.
+    """
+    runs = [asdict(job.run) for job in jobs]
+    flat = pd.json_normalize(runs).drop(columns="seed").map(lambda value: json.dumps(value).strip('"'))
+    flat["sparsity"] = ["-" if run["pruner"]["gate"] == "never" else f"{run['sparsity']:g}" for run in runs]
+    first = {"dataset": "dataset.name", "model": "model.name", "pruner": "pruner.name", "sparsity": "sparsity"}
+    differing = [name for name in flat.columns if flat[name].nunique() > 1 and name not in first.values()]
+    shown = []
+    for name in differing:
+        group = f"{name.partition('.')[0]}.name"
+        said = group in flat and group != name and (flat.groupby(group)[name].nunique() == 1).all()
+        shown += [] if said else [name]
+    named = flat[[*first.values(), *shown]].rename(columns={path: name for name, path in first.items()})
+    named = named.rename(columns={"protocol.name": "protocol"})
+    return named.to_dict("records")  # type: ignore[return-value]
 
 
 _STATES = (FINISHED, SKIPPED, STOPPED, FAILED)

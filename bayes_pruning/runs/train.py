@@ -19,7 +19,7 @@ from bayes_pruning.data import datasets
 from bayes_pruning.engine import device, precision
 from bayes_pruning.models import networks
 from bayes_pruning.pruning import masks
-from bayes_pruning.runs import run_folder, tracking
+from bayes_pruning.runs import layout, run_folder, tracking
 from bayes_pruning.runs.files import most_open_folders
 from bayes_pruning.runs.progress import Display
 from bayes_pruning.training.metrics import Metrics
@@ -56,7 +56,7 @@ class Job:
     @property
     def folder(self) -> Path:
         """Where the run lives."""
-        return run_folder.folder_of(self.run, self.values["output_dir"])
+        return layout.folder_of(self.run, self.values["output_dir"])
 
 
 def job_of(config: DictConfig, hydra: DictConfig | None = None) -> Job:
@@ -82,7 +82,7 @@ def skipped(folder: Path) -> Outcome:
 
 def left_in(folder: Path, status: str, reason: str) -> Outcome:
     """The outcome of a job whose process ended without a word: finished if its folder says so, else what is given."""
-    if run_folder.is_finished(folder):
+    if layout.is_finished(folder):
         return Outcome(FINISHED, folder, metrics=run_folder.final_metrics(folder))
     return Outcome(status, folder, reason)
 
@@ -144,7 +144,7 @@ class _Member:
         self.progress = self.folder.progress()
         self.metrics = list(self.progress.metrics) if self.progress else []
         self.ledger = list(self.progress.decisions) if self.progress else []
-        if run_folder.is_finished(self.folder.path):  # by another process, since this one looked
+        if layout.is_finished(self.folder.path):  # by another process, since this one looked
             self.outcome = skipped(self.folder.path)
             return
         self.tracker = tracking.start(job.run, config, self.folder.path)
@@ -221,7 +221,7 @@ def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Out
         turns = [jobs[start : start + most] for start in range(0, len(jobs), most)]
         return [outcome for turn in turns for outcome in train_stack(turn, display, clock)]
     outcomes: dict[int, Outcome] = {
-        i: skipped(job.folder) for i, job in enumerate(jobs) if run_folder.is_finished(job.folder)
+        i: skipped(job.folder) for i, job in enumerate(jobs) if layout.is_finished(job.folder)
     }
     if len(outcomes) == len(jobs):
         return list(outcomes.values())

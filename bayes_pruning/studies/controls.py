@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.results.run_records import read_folder
-from bayes_pruning.runs.run_folder import is_finished
+from bayes_pruning.runs.layout import is_finished
 from bayes_pruning.runs.train import Job
 from bayes_pruning.training.metrics import COLUMNS
 

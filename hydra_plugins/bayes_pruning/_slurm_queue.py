@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from submitit.core.utils import JobPaths, pickle_load
 
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.runs import run_folder
+from bayes_pruning.runs import layout
 from bayes_pruning.runs.files import write_atomically
 from bayes_pruning.runs.progress import Display
 from bayes_pruning.runs.train import FAILED, STOPPED, Outcome, left_in
@@ -99,7 +99,7 @@ def _report(
     if text != said:
         display.say(f"Slurm's tasks: {text}")
     if display.bar is not None:
-        done = sum(run_folder.epochs_done(path) for task in tasks for path in task.folders)
+        done = sum(layout.epochs_done(path) for task in tasks for path in task.folders)
         display.bar.update(done - display.bar.n)
     return text
 
@@ -122,7 +122,7 @@ def tasks_at_work(folder: Path) -> list[SlurmTask]:
         for record in sorted(folder.glob("*.json"))
         for task, paths in json.loads(record.read_text()).items()
     ]
-    unfinished = [task for task in noted if not all(map(run_folder.is_finished, task.folders))]
+    unfinished = [task for task in noted if not all(map(layout.is_finished, task.folders))]
     if not unfinished:
         return []
     found = states()

@@ -18,7 +18,7 @@ import torch
 from submitit.core.utils import FailedJobError
 
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.runs import run_folder, sweep
+from bayes_pruning.runs import layout, sweep
 from bayes_pruning.runs.progress import Display
 from bayes_pruning.runs.train import Clock, Job, Outcome, check_data, skipped
 from hydra_plugins.bayes_pruning._slurm_queue import SlurmTask, tasks_at_work, wait, write_record
@@ -59,7 +59,7 @@ def _train_stacks(
     jobs = {job.folder.absolute(): job for stack in stacks for job in stack}
     tasks = [task for task in tasks_at_work(folder) if not jobs.keys().isdisjoint(task.folders)]
     taken = {path for task in tasks for path in task.folders}
-    taken |= {path for path, job in jobs.items() if run_folder.is_finished(job.folder)}  # since the stacks were planned
+    taken |= {path for path, job in jobs.items() if layout.is_finished(job.folder)}  # since the stacks were planned
     rest = [[job for job in stack if job.folder.absolute() not in taken] for stack in stacks]
     if tasks:
         display.say(f"waiting for Slurm's {_names(tasks)}, submitted before")

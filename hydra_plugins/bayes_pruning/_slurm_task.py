@@ -21,13 +21,13 @@ class SlurmStackTask(StackTask):
     def __call__(self) -> "list[Outcome]":
         """Outcomes in the order of the jobs."""
         # A signal before submitit has loaded this object would kill the task: torch, slow to import, has to wait.
-        from bayes_pruning.runs import run_folder
+        from bayes_pruning.runs import layout
         from bayes_pruning.runs.progress import Display
         from bayes_pruning.runs.train import Clock
 
         jobs = self.jobs()
         settings = jobs[0].values
-        done = sum(run_folder.epochs_done(job.folder) for job in jobs)
+        done = sum(layout.epochs_done(job.folder) for job in jobs)
         display = Display(settings["progress"], sum(job.run.epochs for job in jobs), done)
         display.title = "stack"
         try:

@@ -1,11 +1,13 @@
 """The configs of a large sweep, quickly: Hydra composes each job at about 60 ms, and a grid has hundreds.
 
 Jobs of a grid that differ only in numbers (sparsity, seed) differ only in those values and in what Hydra notes of the
-overrides. So Hydra composes one of them, and the others are made from it; a test compares them with Hydra's own.
+overrides. So Hydra composes one of them, and the others are made from it; interpolations are resolved for each job. A
+test compares them with Hydra's own.
 """
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -13,6 +15,16 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins.bayes_pruning.number_groups import NUMBER_GROUPS, as_number
+
+
+@dataclass(frozen=True)
+class _Template:
+    """What Hydra composed for the first of the jobs that differ in numbers only."""
+
+    config: DictConfig
+    own: DictConfig  # the job's own part
+    plain: dict[str, Any]  # the same with plain, resolved values
+    interpolated: tuple[str, ...]  # its fields with an interpolation, which may follow the numbers
 
 
 class Composer:
@@ -26,22 +38,24 @@ class Composer:
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
         self.loader = loader
         self.master = master
-        self.templates: dict[tuple[str, ...], tuple[DictConfig, Any]] = {}
+        self.templates: dict[tuple[str, ...], _Template | None] = {}
         self.plain_numbers: dict[tuple[str, float | int], bool] = {}
 
     def values(self, overrides: Sequence[str]) -> dict[str, Any]:
-        """A job's own config, without Hydra's node, as resolved plain values."""
-        numbers = self._numbers(overrides)
-        if numbers is None:
-            return _plain(self.config(overrides))
-        return {**self._template(overrides)[1], **numbers}
+        """Return a job's own config, without Hydra's node, as resolved plain values."""
+        numbers, template = self._numbers(overrides), self._template(overrides)
+        if numbers is None or template is None:
+            return _resolved(without_hydra(self.config(overrides)))
+        template.own.update(numbers)
+        followed = {name: _resolved(template.own[name]) for name in template.interpolated}
+        return {**template.plain, **numbers, **followed}
 
     def config(self, overrides: Sequence[str]) -> DictConfig:
-        """A job's whole config, as Hydra composes it."""
-        numbers = self._numbers(overrides)
-        if numbers is None:
+        """Return a job's whole config, as Hydra composes it."""
+        numbers, template = self._numbers(overrides), self._template(overrides)
+        if numbers is None or template is None:
             return self.loader.load_sweep_config(self.master, list(overrides))
-        config = copy.deepcopy(self._template(overrides)[0])
+        config = copy.deepcopy(template.config)
         texts = {group: text for group, _, text in (o.partition("=") for o in overrides) if group in numbers}
         with read_write(config), open_dict(config):
             config.update(numbers)
@@ -51,30 +65,31 @@ class Composer:
         return config
 
     def _numbers(self, overrides: Sequence[str]) -> dict[str, float | int] | None:
-        """The job's sparsity and seed if it can be made from a template, else None."""
+        """Return the job's sparsity and seed, None if more than their values may depend on how they are written."""
         numbers = {}
         for override in overrides:
             group, _, text = override.partition("=")
             if group in NUMBER_GROUPS:
                 number = as_number(text)
-                if number is None or text != str(number):
+                if number is None or text != str(number) or not self._only_sets_number(group, number):
                     return None
                 numbers[group] = number
-        _, plain = self._template(overrides)
-        return numbers if plain is not None and all(self._only_sets_number(*item) for item in numbers.items()) else None
+        return numbers
 
-    def _template(self, overrides: Sequence[str]) -> tuple[DictConfig, Any]:
-        """The first job with these overrides, numbers aside, and its plain values (None if they depend on others)."""
+    def _template(self, overrides: Sequence[str]) -> _Template | None:
+        """Return what serves all jobs with these overrides, numbers aside; None if each has to be composed."""
         key = tuple(o if o.partition("=")[0] not in NUMBER_GROUPS else o.partition("=")[0] for o in overrides)
         if key not in self.templates:
             config = self.loader.load_sweep_config(self.master, list(overrides))
             own = without_hydra(config)
-            constant = "${" not in OmegaConf.to_yaml(own)
-            self.templates[key] = (config, _plain(config) if constant else None)
+            texts: Any = OmegaConf.to_container(own)
+            interpolated = tuple(name for name, text in texts.items() if "${" in str(text))
+            makeable = "override_dirname" not in str(texts)
+            self.templates[key] = _Template(config, own, _resolved(own), interpolated) if makeable else None
         return self.templates[key]
 
     def _only_sets_number(self, group: str, number: float | int) -> bool:
-        """Whether the file behind group=number, if there is one, says nothing but the number."""
+        """Return whether the file behind group=number, if there is one, says nothing but the number."""
         if (group, number) not in self.plain_numbers:
             assert isinstance(self.loader, ConfigLoaderImpl)
             loaded = self.loader.repository.load_config(f"{group}/{number}")
@@ -88,10 +103,10 @@ class Composer:
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """The job's own part of a composed config."""
+    """Return the job's own part of a composed config."""
     return OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
-    plain: Any = OmegaConf.to_container(without_hydra(config), resolve=True)
-    return dict(plain)
+def _resolved(value: Any) -> Any:
+    """Return a node of a config as plain values."""
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

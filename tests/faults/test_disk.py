@@ -14,7 +14,7 @@ from needs import need
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.results import run_records
-from bayes_pruning.runs import checkpoint, files, run_folder
+from bayes_pruning.runs import checkpoint, files, layout, run_folder
 from bayes_pruning.training import trainer
 from faults.contents import contents
 from faults.small_disk import SmallDisk
@@ -150,7 +150,7 @@ def test_a_write_that_breaks_off_ends_that_run_alone_and_the_next_start_recovers
     assert "can not be written in epoch 3 (Disk quota exceeded)" in code
     [whole] = tmp_path.glob("a/*seed0*")
     [broken] = tmp_path.glob("a/*seed1*")
-    assert run_folder.is_finished(whole)
+    assert layout.is_finished(whole)
     assert json.loads((broken / "failure.json").read_text())["epoch"] == 3
     assert_readable(broken, epochs=3 if name in ("decisions.csv", "train.log") else 2)
     assert_recovers(command, tmp_path / "a", tmp_path / "b", *sweep)
