@@ -22,7 +22,12 @@ def main() -> None:
     add_source_arguments(parser)
     parser.add_argument("--only", metavar="NAMES", default="", help="how their names start, e.g. fig04,fig05,accuracy")
     parser.add_argument("--format", metavar="FORMATS", default="pdf,png", help="pdf, png, svg (default: pdf,png)")
-    parser.add_argument("--style", choices=STYLES, default="paper", help="sizes for print or for slides")
+    parser.add_argument(
+        "--style",
+        choices=STYLES,
+        default="paper",
+        help="sizes for a page, a paper's column or slides (default: %(default)s)",
+    )
     parser.add_argument(
         "--loss", choices=("before", "after"), default="before", help="test loss before or after pruning"
     )

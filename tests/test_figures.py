@@ -3,10 +3,13 @@ import json
 import math
 import re
 import shutil
+import subprocess
+import sys
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+import seaborn
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
@@ -15,7 +18,7 @@ from synthetic import PROTOCOL, assert_one_sentence_each, frame, runs
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.figures.catalogue import catalogue, chosen, render, write
-from bayes_pruning.figures.style import METHOD_LOOKS, SPARSITY_LOOKS, STYLES
+from bayes_pruning.figures.style import METHOD_LOOKS, OTHER_LOOKS, SPARSITY_LOOKS, STYLES
 from bayes_pruning.studies import table1
 
 PAPER = STYLES["paper"]
@@ -51,12 +54,28 @@ def drawn(start, runs, loss="before"):
     return plate(start).figure(runs, PAPER, loss)
 
 
-def lines_of(axes):
-    return {line.get_label(): line for line in axes.get_lines()}
+def lines_of(figure, axes):
+    """The lines with markers of some axes, by what the figure's legend says of their looks."""
+    legend = {each.get_label(): each for each in figure.legends[0].legend_handles}
+    named = {each.get_color(): label for label, each in legend.items() if each.get_color() != "#444444"}
+    found = {}
+    for line in axes.get_lines():
+        if len(line.get_xdata()) and line.get_marker() != "None":
+            kind = (
+                "paper" if line.get_marker() == "x" else "hollow" if line.get_markerfacecolor() == "white" else "full"
+            )
+            label = named[line.get_color()]
+            assert kind == "paper" or line.get_marker() == legend[label].get_marker()
+            found[label if kind == "full" else f"{label}, {kind}"] = line
+    return found
 
 
 def bands(axes):
-    return [each for each in axes.collections if isinstance(each, PolyCollection)]
+    return [each for each in axes.collections if isinstance(each, PolyCollection) and each.get_paths()]
+
+
+def title(figure):
+    return figure.legends[0].get_title().get_text().replace("\n", " ")
 
 
 def small_print(figure):
@@ -94,32 +113,36 @@ def test_only_takes_the_start_of_names():
 
 
 def test_learning_curves_show_both_losses_of_three_methods_then_factor_and_sparsity_of_two():
-    left, factor, sparsity, _ = drawn("fig04", learning_frame()).axes
+    figure = drawn("fig04", learning_frame())
+    left, factor, sparsity = figure.axes
     methods = ("baseline", "Bayes random", "Bayes magnitude")
-    assert set(lines_of(left)) == {f"{method}, {kind}" for method in methods for kind in ("test", "training")}
-    assert set(lines_of(factor)) == set(lines_of(sparsity)) == {"Bayes random", "Bayes magnitude"}
+    assert set(lines_of(figure, left)) == {method + kind for method in methods for kind in ("", ", hollow")}
+    assert set(lines_of(figure, factor)) == set(lines_of(figure, sparsity)) == {"Bayes random", "Bayes magnitude"}
+    training = figure.legends[0].legend_handles[-1]
+    assert (training.get_label(), training.get_markerfacecolor()) == ("training loss (of each colour)", "white")
     assert (left.get_ylabel(), left.get_xlabel(), sparsity.get_xlabel()) == ("loss (nats)", "epoch", "epoch")
     assert "log Bayes factor" in factor.get_ylabel()
     assert "sparsity" in sparsity.get_ylabel()
 
 
 def test_lines_are_means_over_seeds_and_bands_one_standard_deviation():
-    left, factor, sparsity, _ = drawn("fig04", learning_frame()).axes
-    baseline = lines_of(left)["baseline, test"]
+    figure = drawn("fig04", learning_frame())
+    left, factor, sparsity = (lines_of(figure, axes) for axes in figure.axes)
+    baseline = left["baseline"]
     assert list(baseline.get_xdata()) == list(range(1, 9))
     assert list(baseline.get_ydata()) == [epoch + 1 for epoch in range(1, 9)]  # seeds: epoch and epoch + 2
-    assert list(lines_of(left)["baseline, training"].get_ydata()) == [1 / epoch for epoch in range(1, 9)]
-    assert list(lines_of(factor)["Bayes random"].get_ydata()) == [-epoch for epoch in range(1, 9)]
-    assert set(lines_of(sparsity)["Bayes random"].get_ydata()) == {0.75}
-    first_band = bands(left)[0].get_paths()[0].vertices
+    assert list(left["baseline, hollow"].get_ydata()) == [1 / epoch for epoch in range(1, 9)]
+    assert list(factor["Bayes random"].get_ydata()) == [-epoch for epoch in range(1, 9)]
+    assert set(sparsity["Bayes random"].get_ydata()) == {0.75}
+    first_band = bands(figure.axes[0])[0].get_paths()[0].vertices
     assert first_band[:, 1].min() == pytest.approx(2 - math.sqrt(2))  # two seeds 2 apart: deviation sqrt(2)
     assert first_band[:, 1].max() == pytest.approx(9 + math.sqrt(2))
 
 
 def test_loss_after_pruning_is_drawn_if_asked_and_said():
     before, after = (drawn("fig04", learning_frame(), loss) for loss in ("before", "after"))
-    assert set(lines_of(before.axes[0])["Bayes random, test"].get_ydata()) == {0.5}
-    assert set(lines_of(after.axes[0])["Bayes random, test"].get_ydata()) == {0.6}
+    assert set(lines_of(before, before.axes[0])["Bayes random"].get_ydata()) == {0.5}
+    assert set(lines_of(after, after.axes[0])["Bayes random"].get_ydata()) == {0.6}
     assert "Test loss before pruning" in small_print(before)
     assert "Test loss after pruning" in small_print(after)
 
@@ -151,22 +174,23 @@ def loss_frame(pruner="bayes_random", sparsities=(0.25, 0.5, 0.75, 0.9, 0.99), *
 
 
 def test_loss_figures_have_one_line_a_sparsity_and_the_baseline_dashed():
-    [axes] = drawn("fig05", loss_frame()).axes
-    lines = lines_of(axes)
+    figure = drawn("fig05", loss_frame())
+    [axes] = figure.axes
+    lines = lines_of(figure, axes)
     assert list(lines) == ["baseline", "25%", "50%", "75%", "90%", "99%"]
     assert lines["baseline"].get_linestyle() == "--"
     for name, sparsity in (("25%", 0.25), ("99%", 0.99)):
         assert list(lines[name].get_ydata()) == pytest.approx([1 + sparsity] * 8)
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(lines)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(lines)
     assert axes.get_ylabel() == "test loss (nats)"
 
 
 def test_random_and_magnitude_figures_draw_the_bayes_methods_and_say_so():
     both = frame(loss_frame("bayes_random"), loss_frame("bayes_magnitude", (0.5,), seeds=3).query("pruner != 'none'"))
-    assert len(drawn("fig05", both).axes[0].get_lines()) == 6
-    assert len(drawn("fig06", both).axes[0].get_lines()) == 2
-    assert "Bayes random" in drawn("fig05", both).get_suptitle()
-    assert "Bayes magnitude" in drawn("fig06", both).get_suptitle()
+    for start, method, lines in (("fig05", "Bayes random", 6), ("fig06", "Bayes magnitude", 2)):
+        figure = drawn(start, both)
+        assert len(lines_of(figure, figure.axes[0])) == lines
+        assert method in title(figure)
 
 
 def test_classic_runs_are_not_drawn_as_bayes_runs():
@@ -174,8 +198,8 @@ def test_classic_runs_are_not_drawn_as_bayes_runs():
 
 
 def test_a_sparsity_that_the_paper_does_not_have_is_drawn_too():
-    [axes] = drawn("fig05", loss_frame(sparsities=(0.25, 0.725))).axes
-    assert list(lines_of(axes)) == ["baseline", "25%", "72.5%"]
+    figure = drawn("fig05", loss_frame(sparsities=(0.25, 0.725)))
+    assert list(lines_of(figure, figure.axes[0])) == ["baseline", "25%", "72.5%"]
 
 
 def test_missing_sparsities_are_named_in_the_small_print():
@@ -215,16 +239,16 @@ def test_no_text_leaves_the_figure_or_covers_the_small_print(start, style):
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         renderer = canvas.get_renderer()
-        note, title = (text.get_window_extent(renderer) for text in (figure._supxlabel, figure._suptitle))
+        note, head = (each.get_window_extent(renderer) for each in (figure._supxlabel, figure.legends[0]))
         boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
-    for text in (note, title):
+    for text in (note, head):
         assert text.x0 >= 0
         assert text.x1 <= figure.bbox.width
     for box in boxes:
         assert box.x0 >= 0
         assert box.x1 <= figure.bbox.width
         assert note.y1 <= box.y0
-        assert box.y1 <= title.y0
+        assert box.y1 <= head.y0
 
 
 def test_two_runs_with_one_seed_are_refused():
@@ -238,14 +262,15 @@ def test_two_runs_with_one_seed_are_refused():
 
 @pytest.mark.parametrize("looks", [METHOD_LOOKS, SPARSITY_LOOKS])
 def test_lines_differ_in_colour_line_and_marker_so_that_grey_print_tells_them_apart(looks):
-    for field in ("color", "line", "marker"):
+    for field in ("color", "dashes", "marker"):
         assert len({str(getattr(look, field)) for look in looks.values()}) == len(looks)
 
 
-def test_colours_are_those_of_okabe_and_ito():
-    okabe_ito = {"#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"}
-    used = {to_hex(look.color) for look in [*METHOD_LOOKS.values(), *SPARSITY_LOOKS.values()]}
-    assert used <= okabe_ito
+def test_colours_are_black_and_those_of_the_colour_blind_palette():
+    palette = seaborn.color_palette("colorblind").as_hex()
+    with PAPER.context():
+        used = {to_hex(look.color) for look in [*METHOD_LOOKS.values(), *SPARSITY_LOOKS.values(), *OTHER_LOOKS]}
+    assert used <= {"#000000", *palette}
 
 
 def test_all_numbered_figures_have_one_size():
@@ -270,8 +295,8 @@ def panels(figure):
     return {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
 
 
-def values(axes, label):
-    return [y for y in lines_of(axes)[label].get_ydata() if not math.isnan(y)]
+def values(line):
+    return [y for y in line.get_ydata() if not math.isnan(y)]
 
 
 def test_accuracy_has_a_panel_for_each_data_set_and_network_with_runs():
@@ -279,30 +304,58 @@ def test_accuracy_has_a_panel_for_each_data_set_and_network_with_runs():
 
 
 def test_accuracy_before_and_after_pruning_is_that_of_the_last_epoch():
-    axes = panels(drawn("accuracy", accuracy_frame()))["MNIST, FCN"]
-    assert values(axes, "Bayes random, before pruning") == [0.8, 0.6]
-    assert values(axes, "Bayes random, after pruning") == pytest.approx([0.7, 0.4])
-    assert values(axes, "_baseline") == pytest.approx([0.91, 0.91])
-    assert "magnitude, before pruning" not in lines_of(axes)
+    figure = drawn("accuracy", accuracy_frame())
+    axes = panels(figure)["MNIST, FCN"]
+    lines = lines_of(figure, axes)
+    assert values(lines["Bayes random"]) == [0.8, 0.6]
+    assert values(lines["Bayes random, hollow"]) == pytest.approx([0.7, 0.4])
+    [dashed] = [line for line in axes.get_lines() if list(line.get_xdata()) == [0, 1]]
+    assert list(dashed.get_ydata()) == pytest.approx([0.91, 0.91])
+    assert "magnitude" not in lines
+    kinds = {each.get_label(): each for each in figure.legends[0].legend_handles}
+    assert kinds["after pruning"].get_markerfacecolor() == "white"
+    assert kinds["paper, Table 1"].get_marker() == "x"
+
+
+def test_an_accuracy_stands_at_its_sparsity_and_the_methods_beside_each_other():
+    figure = drawn("accuracy", frame(runs("mnist fcn random 0.25"), runs("mnist fcn bayes_magnitude 0.25")))
+    [axes] = panels(figure).values()
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["unpruned", "25%", "50%", "75%", "90%", "99%"]
+    first, last = (lines_of(figure, axes)[name].get_xdata()[0] for name in ("random", "Bayes magnitude"))
+    assert 0.5 < first < 1 < last < 1.5
+
+
+def test_upright_lines_are_one_standard_deviation_of_the_accuracies_not_of_what_the_axis_shows():
+    figure = drawn("accuracy", frame(runs("mnist fcn random 0.25", test_accuracy=lambda e, s: 0.9 + 0.08 * s)))
+    [axes] = panels(figure).values()
+    [mean] = values(lines_of(figure, axes)["random"])
+    assert mean == pytest.approx(0.94)
+    ends = next(
+        line.get_ydata() for line in axes.get_lines() if line.get_marker() == "None" and len(set(line.get_ydata())) > 1
+    )
+    assert list(ends) == pytest.approx([0.94 - 0.04 * math.sqrt(2), 0.94 + 0.04 * math.sqrt(2)])
 
 
 def test_the_papers_points_are_drawn_in():
-    axes = panels(drawn("accuracy", accuracy_frame()))["MNIST, CNN"]
-    assert values(axes, "Bayes magnitude, paper, Table 1") == [0.992, 0.9901, 0.9892, 0.9888, 0.9804]
-    assert values(axes, "baseline, paper, Table 1") == [0.9918]
+    figure = drawn("accuracy", accuracy_frame())
+    lines = lines_of(figure, panels(figure)["MNIST, CNN"])
+    assert values(lines["Bayes magnitude, paper"]) == [0.992, 0.9901, 0.9892, 0.9888, 0.9804]
+    assert values(lines["baseline, paper"]) == [0.9918]
 
 
 def test_every_point_is_inside_its_panel():
-    for axes in panels(drawn("accuracy", accuracy_frame())).values():
+    figure = drawn("accuracy", accuracy_frame())
+    for axes in panels(figure).values():
         low, high = axes.get_ylim()
-        everything = np.concatenate([line.get_ydata() for line in axes.get_lines()])
-        assert low < np.nanmin(everything) < np.nanmax(everything) < high
+        everything = np.concatenate([values(line) for line in lines_of(figure, axes).values()])
+        assert low < everything.min() < everything.max() < high
 
 
 def test_data_that_the_paper_does_not_have_gets_no_paper_points():
     found = frame(runs("mnist_5k fcn none"), runs("mnist_5k fcn random 0.5"))
-    [axes] = panels(drawn("accuracy", found)).values()
-    assert not any("paper" in label for label in lines_of(axes))
+    figure = drawn("accuracy", found)
+    [axes] = panels(figure).values()
+    assert not any("paper" in label for label in lines_of(figure, axes))
 
 
 def test_the_accuracy_figure_counts_what_is_missing():
@@ -311,14 +364,15 @@ def test_the_accuracy_figure_counts_what_is_missing():
 
 
 def test_the_table_and_the_accuracy_figure_agree(real):
-    [axes] = panels(drawn("accuracy", real)).values()
+    figure = drawn("accuracy", real)
+    [axes] = panels(figure).values()
     by_table = [
         row.methods["magnitude"].ours.mean
         for row in table1.build(real, table1.AFTER)
         if row.methods["magnitude"].ours is not None
     ]
     assert len(by_table) == 2
-    assert values(axes, "magnitude, after pruning") == pytest.approx(by_table, rel=1e-12)
+    assert values(lines_of(figure, axes)["magnitude, hollow"]) == pytest.approx(by_table, rel=1e-12)
 
 
 # ---- words for who can not see
@@ -332,6 +386,15 @@ def test_alt_text_has_the_last_losses_and_what_is_missing():
 
 
 # ---- files
+
+
+@pytest.mark.slow
+def test_what_draws_nothing_does_not_wait_for_seaborn():
+    modules = (
+        "bayes_pruning.studies.publication, bayes_pruning.studies.report, bayes_pruning.studies.exact_sparsity, sys"
+    )
+    command = [sys.executable, "-c", f"import {modules}; print('seaborn' in sys.modules)"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 
 @pytest.mark.slow

@@ -179,14 +179,23 @@ def test_formats_tell_the_same(two_readings: pd.DataFrame) -> None:
     for value in rows["rms"]:
         assert f"{value:.4f} / {value:.4f}" in text  # the same at both epochs
     drawn = ranking_formats.figure(found, STYLES["paper"])
-    points = {item.get_label(): item.get_xdata() for item in drawn.axes[0].get_lines()}
+    looks = {
+        (each.get_color(), each.get_markerfacecolor()): each.get_label() for each in drawn.legends[0].legend_handles
+    }
+    points = {
+        looks[item.get_color(), item.get_markerfacecolor()]: list(item.get_xdata())
+        for item in drawn.axes[0].get_lines()
+        if item.get_marker() != "None"
+    }
+    order = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
+    assert set(order) == {"paper", "mean"}
     assert points == {
-        f"{presets.name_of(p)}, {when}, {at}": [line(list(found.last), p, when).rms]
-        for p in (PROTOCOL, MEAN)
+        f"{when} pruning, epoch {at}": [
+            line(list(found.last), {"paper": PROTOCOL, "mean": MEAN}[name], when).rms for name in order
+        ]
         for when in ("before", "after")
         for at in (7, 8)
     }
-    assert {label.get_text() for label in drawn.axes[0].get_yticklabels()} == {"paper", "mean"}
 
 
 def test_every_preset_has_a_name_and_a_reading_of_its_own() -> None:

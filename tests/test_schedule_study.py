@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
@@ -11,6 +12,7 @@ from synthetic import frame, runs
 
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.results import frame as results
+from bayes_pruning.results.names import display_name
 from bayes_pruning.studies import exact_sparsity_tables
 from bayes_pruning.studies.exact_sparsity import ScheduleStudy
 from bayes_pruning.studies.exact_sparsity_figure import LOOKS, schedules
@@ -96,10 +98,16 @@ def test_the_figure_has_a_panel_for_each_data_set_and_a_line_for_each_method() -
     drawn = schedules(frame(*parts, *fashion, runs("mnist fcn none")), STYLES["paper"])
     first, second = drawn.axes
     assert first.get_title() == "MNIST, FCN"
-    assert len(first.get_lines()) == len(METHODS) + 3  # and two columns of the paper, and the unpruned network
-    assert len(second.get_lines()) == 1 + 2
-    [line] = [line for line in first.get_lines() if line.get_label() == "Bayes Schedule"]
-    assert line.get_color() == LOOKS["bayes_schedule"].color
+    legend = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert legend == ["Unpruned", *map(display_name, METHODS), "paper, Magnitude", "paper, Bayes Magnitude"]
+    shown, fewer = (
+        [line for line in axes.get_lines() if np.isfinite(line.get_ydata()).any()] for axes in (first, second)
+    )
+    assert [len([line for line in lines if line.get_color() == "black"]) for lines in (shown, fewer)] == [3, 2]
+    methods = {line.get_color() for line in shown} - {"black"}
+    assert methods == {look.color for look in LOOKS.values()}
+    assert {line.get_color() for line in fewer} - {"black"} == {LOOKS[METHODS[0]].color}
+    [line] = [line for line in shown if line.get_color() == LOOKS["bayes_schedule"].color and line.get_marker() == "o"]
     assert list(line.get_ydata()) == pytest.approx([0.971, 0.971])
 
 

@@ -22,9 +22,8 @@ from bayes_pruning.figures.learning_curves import (
     learning_lines,
     loss_by_sparsity,
     sparsity_lines,
-    split,
 )
-from bayes_pruning.figures.parts import Line
+from bayes_pruning.figures.parts import Line, split
 from bayes_pruning.figures.style import METHODS, Style
 from bayes_pruning.results.cells import curves
 from bayes_pruning.results.names import NAMES, percent

@@ -1,16 +1,15 @@
 """Accuracy of exactly sparse networks against their sparsity, one line a schedule, with the paper's claims."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from bayes_pruning.figures.accuracy import accuracy_axis, error_scale
-from bayes_pruning.figures.parts import small_print
-from bayes_pruning.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, Look, Style
+from bayes_pruning.figures import parts
+from bayes_pruning.figures.style import DASH_DOT, DOTS, SHORT, WHOLE, Look, Style
 from bayes_pruning.results.names import display_name, percent
 from bayes_pruning.results.paper import Key, paper_values
 from bayes_pruning.results.run_records import UNPRUNED
@@ -22,13 +21,16 @@ LOOKS = dict(
     zip(
         METHODS,
         (
-            Look(GREY, ":", "x"), Look(ORANGE, ":", "^"), Look(SKY, "-.", "D"), Look(GREEN, "--", "s"),
-            Look(PURPLE, "-.", "v"), Look(VERMILLION, "--", "P"), Look(BLUE, "-", "o"),
+            Look("C7", DOTS, "X"), Look("C1", DOTS, "^"), Look("C9", DASH_DOT, "D"), Look("C2", SHORT, "s"),
+            Look("C4", DASH_DOT, "v"), Look("C3", SHORT, "P"), Look("C0", WHOLE, "o"),
         ),
         strict=True,
     )
 )  # fmt: skip
-STEP = 0.07  # between the methods at one sparsity, in steps of the x axis
+PAPER = {f"paper, {display_name(column)}": marker for column, marker in zip(CLAIMED, "x+", strict=True)}
+TITLE = "Accuracy of exactly sparse networks against their sparsity"
+WIDE = 2.0  # line of the proposed method, in points
+Runs = Mapping[Key, pd.DataFrame]
 
 
 def schedules(frame: pd.DataFrame, style: Style) -> Figure:
@@ -38,49 +40,43 @@ def schedules(frame: pd.DataFrame, style: Style) -> Figure:
     places = list(dict.fromkeys((dataset, model) for dataset, model, _ in cells))
     sparsities = sorted({sparsity for *_, sparsity in cells})
     with style.context():
-        figure = Figure((style.width, style.height * 1.15), layout="constrained")
-        panels = figure.subplots(1, len(places), squeeze=False)[0]
+        rows = len(places) if style.stacked else 1
+        figure = Figure((style.width, style.height * (0.9 * rows + 0.3)), layout="constrained")
+        panels = figure.subplots(rows, len(places) // rows, squeeze=False).flatten()
         for axes, (dataset, model) in zip(panels, places, strict=True):
             _panel(axes, runs, dataset, model, sparsities)
-        panels[0].set_ylabel("test accuracy after pruning")
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=5, handlelength=2.6, columnspacing=1.4)
+            axes.set_ylabel("test accuracy after pruning" if style.stacked or axes is panels[0] else "")
+        handles = [Line2D([], [], color="black", linestyle="--", linewidth=0.8, label="Unpruned")]
+        for method, look in LOOKS.items():
+            width = {"linewidth": WIDE} if method == PROPOSED else {}
+            handles.append(parts.handle(display_name(method), look, **width))
+        handles += [Line2D([], [], color="black", linestyle="", marker=m, label=label) for label, m in PAPER.items()]
+        parts.heading(figure, style, TITLE, handles)
         counts = {len(found) for (*_, pruner, _), found in runs.items() if pruner != UNPRUNED}
         seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
-        small_print(figure, style, [f"Mean of {seeds} seeds, upright lines ±1 standard deviation; last epoch."])
+        sentence = f"Mean of {seeds} seeds, upright lines ±1 standard deviation; last epoch."
+        parts.small_print(figure, style, [sentence, "The axis is logarithmic in the error."])
     return figure
-
-
-Runs = Mapping[Key, pd.DataFrame]
 
 
 def _panel(axes: Axes, runs: Runs, dataset: str, model: str, sparsities: Sequence[float]) -> None:
     axes.set_title(f"{display_name(dataset)}, {display_name(model)}")
-    error_scale(axes)
+    found = [
+        {"method": method, "sparsity": percent(sparsity), "accuracy": accuracy}
+        for method in METHODS
+        for sparsity in sparsities
+        for accuracy in runs.get((dataset, model, method, sparsity), pd.DataFrame(columns=[AFTER.column]))[AFTER.column]
+    ]
+    order = [percent(sparsity) for sparsity in sparsities]
+    data = pd.DataFrame(found)
+    for wide, rows in data.groupby(data["method"] == PROPOSED):
+        width = {"linewidth": WIDE} if wide else {}
+        parts.point_plot(axes, rows, LOOKS, x="sparsity", y="accuracy", hue="method", order=order, dodge=0.42, **width)
+    for column, marker in zip(CLAIMED, PAPER.values(), strict=True):
+        known = [paper_values().get((dataset, model, column, sparsity)) for sparsity in sparsities]
+        axes.plot(range(len(known)), np.array(known, dtype=float), marker=marker, color="black", linestyle="")
     if (dataset, model, UNPRUNED, 0.0) in runs:
         baseline = runs[dataset, model, UNPRUNED, 0.0][AFTER.column].mean()
-        axes.axhline(baseline, color=BLACK, linestyle="--", linewidth=0.8, label="Unpruned")
-    for place, method in enumerate(METHODS):
-        _method(axes, runs, (dataset, model, method), sparsities, (place - len(METHODS) // 2) * STEP)
-    for column, marker in zip(CLAIMED, "*+", strict=True):
-        known = [paper_values().get((dataset, model, column, sparsity), math.nan) for sparsity in sparsities]
-        label = f"paper, {display_name(column)}"
-        axes.plot(range(len(known)), known, marker=marker, color=BLACK, linestyle="", label=label)
-    axes.set_xticks(range(len(sparsities)), [percent(sparsity) for sparsity in sparsities])
+        axes.axhline(baseline, color="black", linestyle="--", linewidth=0.8, zorder=1)
     axes.set_xlabel("sparsity")
-    accuracy_axis(axes)
-
-
-def _method(axes: Axes, runs: Runs, cell: tuple[str, str, str], sparsities: Sequence[float], offset: float) -> None:
-    """Means and standard deviations of one method; nothing where it has no runs."""
-    there = [place for place, sparsity in enumerate(sparsities) if (*cell, sparsity) in runs]
-    accuracies = [runs[*cell, sparsities[place]][AFTER.column] for place in there]
-    if not there:
-        return
-    places = [place + offset for place in there]
-    means = np.array([values.mean() for values in accuracies])
-    spread = np.nan_to_num([values.std(ddof=1) for values in accuracies])
-    look = LOOKS[cell[2]]
-    width = 2.0 if cell[2] == PROPOSED else 1.0
-    axes.plot(places, means, label=display_name(cell[2]), linewidth=width, **look.options())
-    axes.vlines(places, means - spread, means + spread, color=look.color, linewidth=0.8)
+    parts.accuracy_axis(axes)

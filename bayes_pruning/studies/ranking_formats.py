@@ -7,11 +7,10 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from bayes_pruning.config import presets
 from bayes_pruning.figures import parts as plot_parts
-from bayes_pruning.figures.style import BLUE, VERMILLION, Style
+from bayes_pruning.figures.style import WHOLE, Look, Style
 from bayes_pruning.results.names import NAMES
 from bayes_pruning.results.selection import read_out
 from bayes_pruning.results.statistics import Difference
@@ -52,7 +51,7 @@ CLAIMS = (
     "The paper's claims under each reading, with that reading's own Bayes factor (scripts/check_claims.py --protocol "
     "says each with its numbers)."
 )
-COLORS = {"before": BLUE, "after": VERMILLION}
+LOOKS = {"before": Look("C0", WHOLE, "o"), "after": Look("C3", WHOLE, "D")}
 SPLIT = {  # columns of several values, in readings.csv
     "reading": ("protocol", "accuracy"),
     "chi_square": tuple(f"chi_square_{repeats}" for repeats in likelihood.REPEATS),
@@ -249,25 +248,25 @@ def figure(found: Ranking, style: Style) -> Figure:
     """Distances at the fullest place, a line a reading, best above; hollow at the epoch before the last."""
     rows = [(at, row) for at in found.epochs for row in found.ranked[at] if row.place == found.fullest]
     order = list(dict.fromkeys(presets.name_of(row.reading[0]) for row in found.last if row.place == found.fullest))
-    places = {name: len(order) - i for i, name in enumerate(order)}
+    data = pd.DataFrame(
+        {"epoch": at, "reading": presets.name_of(row.reading[0]), "when": row.reading[1], "rms": row.rms}
+        for at, row in rows
+    )
     with style.context():
         drawn = Figure((style.width, 1.6 + ROW_HEIGHT * style.font / 8 * len(order)), layout="constrained")
         axes = drawn.add_subplot()
-        for at, row in rows:
-            name = presets.name_of(row.reading[0])
-            axes.plot(
-                [row.rms], [places[name]], label=f"{name}, {row.reading[1]}, {at}", **_marker(found, at, row.reading[1])
+        handles = []
+        for at in found.epochs:
+            fill = {"linestyle": "none"} | ({} if at == found.epochs[-1] else plot_parts.HOLLOW)
+            of_epoch = data[data["epoch"] == at]
+            plot_parts.point_plot(
+                axes, of_epoch, LOOKS, x="rms", y="reading", hue="when", order=order, dodge=0.3, **fill
             )
+            handles += [plot_parts.handle(f"{when} pruning, epoch {at}", LOOKS[when], **fill) for when in LOOKS]
         axes.set_xscale("log")
-        axes.set_yticks(list(places.values()), list(places))
-        axes.set_xlabel("root mean square difference to the paper's accuracies")
-        handles = [
-            Line2D([], [], label=f"{when} pruning, epoch {at}", **_marker(found, at, when))
-            for when in COLORS
-            for at in found.epochs
-        ]
-        drawn.legend(handles=handles, loc="outside upper right", ncols=2)
-        drawn.suptitle("How near Table 1 each reading comes", x=0.01, ha="left", fontsize=style.font, fontweight="bold")
+        axes.grid(axis="y")
+        axes.set(xlabel="root mean square difference\nto the paper's accuracies", ylabel="")
+        plot_parts.heading(drawn, style, "How near Table 1 each reading comes", handles)
         cells, seeds = (sorted({getattr(row, name) for _, row in rows}) for name in ("cells", "seeds"))
         plot_parts.small_print(
             drawn,
@@ -278,11 +277,6 @@ def figure(found: Ranking, style: Style) -> Figure:
             ],
         )
     return drawn
-
-
-def _marker(found: Ranking, at: int, when: str) -> dict[str, Any]:
-    filled = "full" if at == found.epochs[-1] else "none"
-    return {"marker": "o", "linestyle": "", "color": COLORS[when], "fillstyle": filled}
 
 
 def _range(numbers: Sequence[int]) -> str:
