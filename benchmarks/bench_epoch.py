@@ -80,9 +80,9 @@ def loader(config: Any, images: int, shape: tuple[int, ...]) -> Callable[[], obj
 
 def floor(config: Any, data: Any) -> Callable[[], float]:
     """The least seconds: operations over the best matrix rate, and the optimiser's bytes over the bandwidth."""
+    import workload
     from measuring import bandwidth, matrix_rate
 
-    from bayes_pruning.engine import workload
     from bayes_pruning.models import networks
 
     model = networks.build(config.model, data.shape, 10, 0)

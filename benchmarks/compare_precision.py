@@ -13,12 +13,14 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # the other scripts
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
+
+from precisions import compare, markdown
 
 from bayes_pruning.results import frame
 from bayes_pruning.results.selection import choose
 from bayes_pruning.script import report_incomplete, run
-from bayes_pruning.studies.precisions import compare, markdown
 
 
 def main() -> None:

@@ -6,7 +6,7 @@
 
 The rates of matrix products and of memory are measured first, in this process. Then, for each stack, one epoch after
 two that are not counted (in which kernels are compiled and steps recorded): training, evaluation, and pruning, each
-with the device's work waited for. A floor is the count of bayes_pruning/engine/workload.py over a rate; "times" is the
+with the device's work waited for. A floor is the count of workload.py over a rate; "times" is the
 measured time over the higher of the two. Memory is the most that the stack, its data included, held at once on a GPU.
 --compile adds the same stacks with torch.compile, --everyday the speed-up over the DataLoader loop.
 """
@@ -24,17 +24,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # the other scripts
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 import torch
+import workload
 from everyday_loop import Everyday, loaders
 from measuring import bandwidth, machine, matrix_rates, wait
 from omegaconf import OmegaConf
 from setting import compose_config, part, run_values
+from workload import Cost
 
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.config.schema import PRECISIONS, RunConfig, run_config
 from bayes_pruning.data import datasets
 from bayes_pruning.engine import device as devices
-from bayes_pruning.engine import precision, workload
-from bayes_pruning.engine.workload import Cost
+from bayes_pruning.engine import precision
 from bayes_pruning.models import networks as models
 from bayes_pruning.training.trainer import Trainer
 

@@ -98,6 +98,8 @@ def test_other_values_are_refused_before_anything_is_written(value: str, command
         ("precision=half", "fp32 or tf32"),
         ("precision=tf32", "only fp32 on a CPU"),
         ("deterministic=1", "true or false"),
+        ("compile=1", "true or false"),
+        ("compile=True", "only false on a CPU"),
     ],
 )
 @pytest.mark.parametrize("sweep", [(), ("-m",)])

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import scipy.stats
+from precisions import at_least, compare, markdown
 from synthetic import frame, runs
 
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.studies.precisions import at_least, compare, markdown
 
 CELLS = [f"mnist fcn {pruner} {sparsity}" for pruner in ("random", "magnitude") for sparsity in (0.5, 0.9)]
 

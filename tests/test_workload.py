@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+import workload
 from conftest import composed
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from workload import Cost
 
-from bayes_pruning.engine import workload
-from bayes_pruning.engine.workload import Cost
 from bayes_pruning.models import networks
 
 

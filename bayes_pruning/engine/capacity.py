@@ -34,21 +34,24 @@ class Footprint:
     largest_parameter: int
     activations: int
     largest_activation: int
-    patches: int = 0  # of all convolutions, if they are products with patches
-    largest_patches: int = 0
+    patches: int  # of all convolutions, as gpu_layers.patches makes them
+    largest_patches: int
+    operations: int  # multiplications and additions of a forward pass
 
 
 def footprint(model: nn.Module, shape: tuple[int, ...]) -> Footprint:
     """Measure `model` by sending one example of `shape` through it."""
-    sizes, patches = [torch.Size(shape).numel()], [0]
+    sizes, patches, operations = [torch.Size(shape).numel()], [0], []
 
-    def count(layer: nn.Module, _: Any, out: torch.Tensor) -> None:
+    def measure(layer: nn.Module, _: Any, out: torch.Tensor) -> None:
         sizes.append(out.numel())
-        if isinstance(layer, nn.Conv2d):
-            patches.append(out[0, 0].numel() * layer.weight[0].numel())
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            positions = out[0, 0].numel() if out.ndim == 4 else 1
+            operations.append(2 * layer.weight.numel() * positions)
+            patches.append(layer.weight[0].numel() * positions if isinstance(layer, nn.Conv2d) else 0)
 
     leaves = [module for module in model.modules() if next(module.children(), None) is None]
-    handles = [leaf.register_forward_hook(count) for leaf in leaves]
+    handles = [leaf.register_forward_hook(measure) for leaf in leaves]
     trains = model.training
     with torch.no_grad():
         model.eval()(torch.zeros(1, *shape))  # BatchNorm would take this example into its running mean
@@ -56,7 +59,9 @@ def footprint(model: nn.Module, shape: tuple[int, ...]) -> Footprint:
     for handle in handles:
         handle.remove()
     parameters = [parameter.numel() for parameter in model.parameters()]
-    return Footprint(sum(parameters), max(parameters), sum(sizes), max(sizes), sum(patches), max(patches))
+    return Footprint(
+        sum(parameters), max(parameters), sum(sizes), max(sizes), sum(patches), max(patches), sum(operations)
+    )
 
 
 def evaluation_rows(size: Footprint, device: torch.device | None = None, members: int = 1) -> int:

@@ -1,4 +1,4 @@
-"""How many bits the products of a stack have: `precision` and `deterministic` of conf/config.yaml.
+"""What torch is told before a stack trains: `precision`, `deterministic` and `compile` of conf/config.yaml.
 
     fp32   float32 operands
     tf32   float32 tensors, of whose mantissa the matrix units of a GPU read 10 bits
@@ -16,17 +16,20 @@ from bayes_pruning.config.errors import ConfigError
 from bayes_pruning.config.schema import FULL, TF32
 
 
-def prepare(precision: str, deterministic: bool, device: torch.device) -> None:
+def prepare(precision: str, deterministic: bool, device: torch.device, compiled: bool = False) -> None:
     """Set torch up for training on `device`. On a CPU there is nothing to set: its runs repeat to the bit.
 
     Raises ConfigError for a precision that the device does not have: a CPU has no matrix units of fewer bits, and
-    rounding for them would only take time.
+    rounding for them would only take time. Nor is anything compiled for a CPU, where steps are a member's own.
     """
-    if not isinstance(deterministic, bool):
-        raise ConfigError("deterministic", deterministic, "true or false")
+    for field, value in (("deterministic", deterministic), ("compile", compiled)):
+        if not isinstance(value, bool):
+            raise ConfigError(field, value, "true or false")
     if device.type == "cpu":
         if precision != FULL:
             raise ConfigError("precision", precision, f"only {FULL} on a CPU; tf32 needs device=cuda")
+        if compiled:
+            raise ConfigError("compile", compiled, "only false on a CPU; true needs device=cuda")
         return
     if device.index is not None:
         torch.cuda.set_device(device)  # what names no device, such as a recording, is then on this one

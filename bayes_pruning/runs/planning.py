@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bayes_pruning.data import datasets
-from bayes_pruning.engine import capacity, device, precision, workload
+from bayes_pruning.engine import capacity, device
 from bayes_pruning.models import networks
 from bayes_pruning.runs import layout
-from bayes_pruning.runs.train import Job
+from bayes_pruning.runs.train import Job, prepare
 
-SHARED_SETTINGS = ("output_dir", "data_root", "device", "deterministic", "checkpoint_seconds", "log_evidence")
+SHARED = ("output_dir", "data_root", "device", "deterministic", "compile", "checkpoint_seconds", "log_evidence")
 # In the time that a member takes. Members take turns, so a stack gains only by what they share: the batches, which are
 # gathered once for all members of a seed. An epoch's took 0.2 s beside 1.4 s of steps (FCN on MNIST, EPYC, one thread).
 A_STACK_ITSELF = 0.15
@@ -23,7 +23,7 @@ def can_share(job: Job) -> str:
     """Equal for jobs that can share a stack: same data, network, batches and learning rate, whatever else differs."""
     run = job.run
     same = [dict(run.dataset), dict(run.model), run.batch_size, run.learning_rate, run.epochs, run.precision]
-    return json.dumps([*same, *(job.values.get(name) for name in SHARED_SETTINGS)], sort_keys=True)
+    return json.dumps([*same, *(job.values.get(name) for name in SHARED)], sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,13 @@ def price(job: Job) -> float:
     """What an epoch of a run like `job` costs beside others: operations of its training images' forward pass."""
     data = datasets.load(job.run.dataset, job.values["data_root"], device.pick(job.values["device"]))
     network = networks.build(job.run.model, data.shape, datasets.CLASSES, seed=0)
-    operations = sum(layer.operations for layer in workload.layers(network, data.shape))
-    return float(len(data.train) * max(1, operations))
+    return float(len(data.train) * max(1, capacity.footprint(network, data.shape).operations))
 
 
 def members_that_fit(job: Job, sharing: int = 1) -> int:
     """Members for a stack of runs like `job`, from the memory at hand, which `sharing` workers share."""
     place = device.pick(job.values["device"])
-    precision.prepare(job.run.precision, job.values.get("deterministic", False), place)
+    prepare(job, place)
     shape = datasets.load(job.run.dataset, job.values["data_root"], place).shape
     network = networks.build(job.run.model, shape, datasets.CLASSES, seed=0)
     share = capacity.free_memory(place) // sharing

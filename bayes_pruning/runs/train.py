@@ -209,6 +209,12 @@ class _Member:
         self.end(FINISHED)
 
 
+def prepare(job: Job, place: torch.device) -> None:
+    """Set torch up for runs like `job`. Raises ConfigError for settings that the device does not have."""
+    values = job.values
+    precision.prepare(job.run.precision, values.get("deterministic", False), place, values.get("compile", False))
+
+
 def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Outcome]:
     """Train jobs that can share a stack to their ends, each in its own folder; outcomes in the order of `jobs`.
 
@@ -227,7 +233,7 @@ def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Out
         return list(outcomes.values())
     settings = jobs[0].values
     place = device.pick(settings["device"])
-    precision.prepare(jobs[0].run.precision, settings.get("deterministic", False), place)
+    prepare(jobs[0], place)
     data = check_data(jobs[0], place)  # before anything is written
     with ExitStack() as folders:
         members: dict[int, _Member] = {}
@@ -253,6 +259,8 @@ def _train_members(members: list[_Member], data: datasets.Dataset, place: Any, d
         intervals = Intervals(members[0].job.values.get("checkpoint_seconds", 0))
         log_evidence = members[0].job.values["log_evidence"]
         trainer = Trainer([member.job.run for member in members], data, place, log_evidence)
+        if members[0].job.values.get("compile", False):
+            trainer.stack.compile()
         for i, member in enumerate(members):
             member.load_into(trainer, i)
         while trainer.epoch < members[0].job.run.epochs and any(not member.outcome for member in members):

@@ -1,0 +1,60 @@
+"""scripts/gpu_session.sh, the first hour on a GPU: what it says without a stage or images, and whole, on a CPU."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ONE_THREAD, ROOT
+from needs import data_root, need
+
+SCRIPT = ROOT / "scripts" / "gpu_session.sh"
+
+
+def session(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    paths = {
+        "OUT": str(folder / "out"),
+        "WORK": str(folder / "work"),
+        "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}",
+    }
+    own = {name: value for name, value in ONE_THREAD.items() if name != "DATA_ROOT"}
+    return subprocess.run(
+        [SCRIPT, *arguments], env=own | paths | environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_without_a_stage_the_commands_are_shown_and_nothing_is_written(tmp_path: Path) -> None:
+    done = session(tmp_path, "D")
+    assert done.returncode == 2
+    assert all(f"scripts/gpu_session.sh {stage}" in done.stdout for stage in "ABC")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_page_names_what_is_there() -> None:
+    page = (ROOT / "docs" / "gpu.md").read_text()
+    assert len(re.findall(r"^\| `scripts/gpu_session.sh [ABC]` ", page, re.MULTILINE)) == 3
+    for name in re.findall(r"(?:scripts|benchmarks|tests|bayes_pruning)/[\w/]+\.\w+", page + SCRIPT.read_text()):
+        assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("stage", "archives"),
+    [("A", {"precision_fp32": 6}), ("B", {"table1_B": 12}), ("C", {"table1_C": 6})],
+)
+def test_a_stage_on_a_cpu(stage: str, archives: dict[str, int], tmp_path: Path) -> None:
+    """Two seeds of the unpruned network and of one method, for each row; what comes back is few enough files."""
+    roots = {data_root(name) for name in ("mnist", "fashion_mnist", "cifar10")}
+    if None in roots or len(roots) > 1:
+        need("data")
+    [root] = roots
+    done = session(tmp_path, stage, REHEARSE="1", DATA_ROOT=str(root))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "0 of its steps failed" in done.stdout
+    found = {path.stem: len(pd.read_parquet(path)["run"].unique()) for path in (tmp_path / "out").glob("*.parquet")}
+    assert found == archives
+    assert len(list((tmp_path / "out").iterdir())) <= 8
+    assert (tmp_path / "out" / f"{stage}.txt").read_text() == done.stdout
