@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's p
 import torch
 from setting import compose_config, part, run_values
 
-from bayes_pruning.config.schema import FULL, PRECISIONS, RunConfig, run_config
+from bayes_pruning.config.schema import ALWAYS, FULL, PRECISIONS, RunConfig, run_config
 from bayes_pruning.data import datasets
 from bayes_pruning.data.datasets import Dataset
 from bayes_pruning.engine import device as devices
@@ -92,7 +92,7 @@ class Check:
     ) -> Any:
         """A stack before its first epoch."""
         precision.prepare(runs[0].precision, deterministic, place)
-        return Trainer(runs, self.data(place, images or self.arguments.images), place)
+        return Trainer(runs, self.data(place, images or self.arguments.images), place, ALWAYS)
 
     def rows(self, trainer: Trainer) -> list[list[Metrics]]:
         """Each member's epochs."""
@@ -122,9 +122,11 @@ class Check:
         together = self.rows(trainer)
         names = trainer.stack.parameters
         weights = {n: torch.cat([t.stack.parameters[n].detach() for t in own]).to(self.place) for n in names}
-        scores = zip(trainer._score(weights, range(len(own))), own, strict=True)
+        everyone = range(len(own))
+        scores = trainer._scores(weights, everyone, everyone)
         pairs = [
-            (found, t._score({n: p.detach() for n, p in t.stack.parameters.items()}, [0])[0]) for found, t in scores
+            (scores[i], t._scores({n: p.detach() for n, p in t.stack.parameters.items()}, [0], [0])[0])
+            for i, t in enumerate(own)
         ]
         for name in ("train_log_likelihood", "test_log_likelihood", "log_prior"):
             values = [(getattr(a, name), getattr(b, name)) for a, b in pairs]

@@ -22,9 +22,9 @@ export PYTHONUNBUFFERED=1 PYTHONPATH=$work/site:benchmarks
 if [ -z "${REHEARSE:-}" ]; then
   device=cuda kinds=(tf32 fp32) members=105 few=() small=() tiny=()
 else
-  device=cpu kinds=(fp32 fp32) members=2 few=(--images 128 --epochs 1) small=(--images 128 --members 2)
+  device=cpu kinds=(fp32) members=2 few=(--images 128 --epochs 1)
+  small=(--images 128 --members 2 --side 64 --copied 1000)
   tiny=(epochs=1 seed=0,1 sparsity=0.9 pruner=none,bayes_magnitude)
-  small+=(--side 64 --copied 1000)
   set -- precision=fp32
 fi
 
@@ -72,7 +72,7 @@ done
 case $stage in
 A)
   images mnist fashion_mnist
-  step 90 python3 benchmarks/check_gpu.py --device "$device" --data-root "$root" --images 2000 ${few[@]+"${few[@]}"}
+  step 120 python3 benchmarks/check_gpu.py --device "$device" --data-root "$root" --images 2000 ${few[@]+"${few[@]}"}
   step 190 python3 benchmarks/profile_stacks.py --device "$device" --data-root "$root" --stacks fcn/mnist cnn/mnist \
     --precision "${kinds[@]}" --compile --trace "$work/trace" --out "$out/profile.jsonl" ${small[@]+"${small[@]}"}
   tail -n +1 "$work"/trace/*.txt >"$out/trace.txt" || failed+=("the traces of profile_stacks.py")
