@@ -43,7 +43,7 @@ def stack(config: Any, data: Any, members: int) -> Callable[[], object]:
     trainer = Trainer(runs, data, torch.device("cpu"))
 
     def epoch() -> None:
-        trainer.evidence = [None] * members
+        trainer.known = [None] * members
         rows = trainer.run_epoch()
         assert None not in rows, trainer.failures
 

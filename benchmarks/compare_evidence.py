@@ -23,13 +23,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's p
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.random_streams import generator
+from bayes_pruning.config.registry import SELECTORS
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.data import datasets
 from bayes_pruning.engine import device, layers
 from bayes_pruning.models import networks
 from bayes_pruning.pruning import laplace
-from bayes_pruning.pruning.masks import SELECTORS, Layer, keep_mask, pruned_count
+from bayes_pruning.pruning.masks import keep_mask, pruned_count
 from bayes_pruning.pruning.posterior import log_likelihood, log_prior
+from bayes_pruning.pruning.selectors import Layer
 from bayes_pruning.script import run
 
 SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.99)

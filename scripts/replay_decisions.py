@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.pruning.decision import RATIOS
+from bayes_pruning.config.schema import RATIOS
 from bayes_pruning.results.frame import load_ledgers, load_summaries
 from bayes_pruning.script import run
 from bayes_pruning.studies import replay

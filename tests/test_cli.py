@@ -32,7 +32,8 @@ def test_every_option_of_every_group_composes_into_a_run() -> None:
         run = run_config(config)
         for group in ("dataset", "model", "pruner", "protocol"):
             assert config[group].name == chosen[group]
-        assert (run.sparsity, run.seed) == (float(chosen["sparsity"]), int(chosen["seed"]))
+        assert (config.sparsity, run.seed) == (float(chosen["sparsity"]), int(chosen["seed"]))
+        assert run.sparsity == (0 if chosen["pruner"] == "none" else config.sparsity)
 
 
 def test_every_experiment_composes_into_a_run() -> None:

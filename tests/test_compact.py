@@ -22,9 +22,11 @@ from synthetic import assert_one_sentence_each
 from torch import Tensor, nn
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.registry import SELECTORS
 from bayes_pruning.data.datasets import Dataset
 from bayes_pruning.models import networks as models
-from bayes_pruning.pruning.masks import SELECTORS, Layer, keep_mask, pruned_count
+from bayes_pruning.pruning.masks import keep_mask, pruned_count
+from bayes_pruning.pruning.selectors import Layer
 from bayes_pruning.studies.compact import Select, compact, load, multiply_adds, save, sparse_bytes
 
 SHAPE = (2, 8, 8)

@@ -21,7 +21,7 @@ from bayes_pruning.engine.resident_epoch import ResidentEpoch, group_size
 from bayes_pruning.engine.stack import Stack
 from bayes_pruning.models import networks as models
 from bayes_pruning.pruning import posterior
-from bayes_pruning.pruning.masks import Layer
+from bayes_pruning.pruning.selectors import Layer
 from bayes_pruning.training.trainer import Trainer
 
 CPU = torch.device("cpu")

@@ -11,17 +11,9 @@ from scipy import stats
 from torch import nn
 from torch.nn.utils import prune
 
-from bayes_pruning.pruning.masks import (
-    Evidence,
-    Layer,
-    always,
-    bayes_factor,
-    keep_mask,
-    magnitude,
-    never,
-    pruned_count,
-    random,
-)
+from bayes_pruning.pruning.gates import GateInput, always, bayes_factor, never
+from bayes_pruning.pruning.masks import keep_mask, pruned_count
+from bayes_pruning.pruning.selectors import Layer, magnitude, random
 
 SHAPES = st.one_of(
     st.tuples(st.integers(1, 1), st.integers(1, 1)),
@@ -114,15 +106,15 @@ def test_random_draws_depend_on_seed_epoch_and_layer_only() -> None:
     ],
 )
 def test_the_bayes_factor_gate(log_factor: float | None, log_beta: float, opens: bool) -> None:
-    assert bayes_factor(Evidence(2, 25, log_factor, log_beta, seed=0)) is opens
+    assert bayes_factor(GateInput(2, 25, log_factor, log_beta, seed=0)) is opens
 
 
 def test_the_first_state_of_the_gate_counts_only_while_there_is_no_bayes_factor() -> None:
-    assert bayes_factor(Evidence(1, 25, None, 0.0, seed=0, opens_first=False)) is False
-    assert bayes_factor(Evidence(2, 25, 1.0, 0.0, seed=0, opens_first=False)) is True
+    assert bayes_factor(GateInput(1, 25, None, 0.0, seed=0, opens_first=False)) is False
+    assert bayes_factor(GateInput(2, 25, 1.0, 0.0, seed=0, opens_first=False)) is True
 
 
 def test_the_other_gates_ask_nothing() -> None:
-    evidence = Evidence(1, 25, -1e9, 0.0, seed=0)
-    assert always(evidence) is True
-    assert never(evidence) is False
+    seen = GateInput(1, 25, -1e9, 0.0, seed=0)
+    assert always(seen) is True
+    assert never(seen) is False

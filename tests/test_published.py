@@ -9,7 +9,7 @@ from conftest import ROOT
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
-from bayes_pruning.pruning.decision import log_ratio
+from bayes_pruning.pruning.posterior import log_ratio
 from bayes_pruning.results import archive
 from bayes_pruning.studies import exact_sparsity_tables
 from bayes_pruning.studies.exact_sparsity import ScheduleStudy

@@ -12,12 +12,14 @@ from conftest import QUIET, run_of
 from synthetic import call_script
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.schema import RATIOS
 from bayes_pruning.data.datasets import Dataset
-from bayes_pruning.pruning import decision as decisions
-from bayes_pruning.pruning.decision import Comparison, Decision, decide
-from bayes_pruning.pruning.masks import Evidence, alternate, matched_rate, never_after
+from bayes_pruning.pruning.decision import Comparison, Decision, ledger_row
+from bayes_pruning.pruning.gates import GateInput, alternate, matched_rate, never_after
+from bayes_pruning.pruning.posterior import log_ratio
 from bayes_pruning.results import frame
 from bayes_pruning.results.run_records import read_metrics
+from bayes_pruning.runs import ledger as ledgers
 from bayes_pruning.studies import replay
 from bayes_pruning.studies.replay import Reading
 from bayes_pruning.training.metrics import COLUMNS
@@ -29,7 +31,7 @@ script = pytest.fixture(call_script)
 
 def row(epoch: int, likelihood: float, prior: float, opened: int, beta: float = 0.5) -> Decision:
     """A decision about a change of the two terms, from -100 and -50 nats."""
-    return decide(
+    return ledger_row(
         epoch, bool(opened), math.log(beta), Comparison(epoch - 1, -100, -50, -100 + likelihood, -50 + prior, 0)
     )
 
@@ -55,7 +57,7 @@ def test_the_ledger_says_what_was_compared_and_decided(
     )  # fmt: skip
     assert not code
     [folder] = tmp_path.iterdir()
-    ledger = decisions.read(folder / "decisions.csv")
+    ledger = ledgers.read(folder / "decisions.csv")
     metrics = [dict(zip(COLUMNS, line, strict=True)) for line in read_metrics(folder / "metrics.csv")]
     assert [entry.opened for entry in ledger] == [int(line["pruned"]) for line in metrics]
     assert {entry.log_threshold for entry in ledger} == {math.log(0.5)}
@@ -84,13 +86,13 @@ def test_the_ledger_says_what_was_compared_and_decided(
 @pytest.mark.parametrize("damage", ["epoch,opened", "1,1,x,,,,,,"])
 def test_a_damaged_ledger_is_named(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "decisions.csv"
-    path.write_text(",".join(decisions.COLUMNS) + f"\n{damage}\n")
+    path.write_text(",".join(ledgers.COLUMNS) + f"\n{damage}\n")
     with pytest.raises(UserError, match=r"decisions.csv, line 2"):
-        decisions.read(path)
+        ledgers.read(path)
 
 
 def test_another_threshold_differs_at_the_first_verdict_between_the_two() -> None:
-    ledger = [decide(1, True, math.log(0.5), None), row(2, -1.0, 0.0, 0), row(3, 0.0, 0.0, 1), row(4, -3.0, 0.0, 0)]
+    ledger = [ledger_row(1, True, math.log(0.5), None), row(2, -1.0, 0.0, 0), row(3, 0.0, 0.0, 1), row(4, -3.0, 0.0, 0)]
 
     def differs(beta: float) -> int | None:
         return replay.first_difference(ledger, PAPER, Reading("sum", "sum", beta, 1.0), 10, 10)
@@ -109,7 +111,7 @@ def test_scales_and_width_enter_as_the_posterior_says() -> None:
     assert factor("sum", "mean", 0.5, 1.0) == -600 + 3
     assert factor("sum", "sum", 0.5, 0.1) == pytest.approx(-600 + 3000)  # the gain in prior goes as 1 / std^2
     assert factor("sum", "sum", 0.5, 1.0, own=Reading("mean", "mean", 0.5, 1.0)) == -60000 + 300
-    assert replay.tested(decide(1, True, 0.0, None), PAPER, PAPER, 100, 10) is None
+    assert replay.tested(ledger_row(1, True, 0.0, None), PAPER, PAPER, 100, 10) is None
     assert factor("sum", "sum", 0.5, 1.0, "unpruned_over_pruned") == 570
     assert factor("mean", "sum", 0.5, 1.0, "of_logs") == pytest.approx(math.log((-7.0 - 20) / (-1.0 - 50)))
     assert factor("sum", "mean", 0.5, 1.0, "of_logs") == pytest.approx(math.log((-700.0 - 2) / (-100.0 - 5)))
@@ -122,14 +124,14 @@ def test_a_ratio_of_logs_replayed_with_another_prior_takes_its_normaliser_along(
         return float(scipy.stats.norm.logpdf(weights, 0, std).sum())
 
     before, after = (-1.0, 1.0, math.sqrt(2)), (0.0, 1.0, 0.0)
-    entry = decide(2, True, 0.0, Comparison(1, -9.0, log_prior(before, 1.0), -12.0, log_prior(after, 1.0), 0.0))
+    entry = ledger_row(2, True, 0.0, Comparison(1, -9.0, log_prior(before, 1.0), -12.0, log_prior(after, 1.0), 0.0))
     for std in (0.5, 1.0, 3.0):
         wanted = math.log((-12.0 + log_prior(after, std)) / (-9.0 + log_prior(before, std)))
         found = replay.tested(entry, PAPER, Reading("sum", "sum", 0.5, std, "of_logs"), images=10, weights=3)
         assert found == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("ratio", decisions.RATIOS)
+@pytest.mark.parametrize("ratio", RATIOS)
 def test_a_ratio_replayed_as_itself_is_what_was_tested(ratio: str, few_digits: Dataset) -> None:
     ledger, _ = trained(run_of("pruner=bayes_magnitude", "sparsity=0.9", f"protocol.ratio={ratio}"), few_digits, 4)
     own = Reading("sum", "sum", 0.5, 1.0, ratio)
@@ -139,12 +141,12 @@ def test_a_ratio_replayed_as_itself_is_what_was_tested(ratio: str, few_digits: D
 
 
 def test_what_a_bayes_factor_may_be_a_ratio_of() -> None:
-    assert decisions.log_ratio(-300.0, -100.0) == -200
-    assert decisions.log_ratio(-300.0, -100.0, "unpruned_over_pruned") == 200
-    assert decisions.log_ratio(-300.0, -100.0, "of_logs") == pytest.approx(math.log(3))
-    assert decisions.log_ratio(-300.0, 100.0, "of_logs") == -math.inf  # a negative quotient exceeds no beta
-    for ratio in decisions.RATIOS:
-        assert decisions.log_ratio(-100.0, -100.0, ratio) == 0  # nothing pruned: a ratio of 1
+    assert log_ratio(-300.0, -100.0) == -200
+    assert log_ratio(-300.0, -100.0, "unpruned_over_pruned") == 200
+    assert log_ratio(-300.0, -100.0, "of_logs") == pytest.approx(math.log(3))
+    assert log_ratio(-300.0, 100.0, "of_logs") == -math.inf  # a negative quotient exceeds no beta
+    for ratio in RATIOS:
+        assert log_ratio(-100.0, -100.0, ratio) == 0  # nothing pruned: a ratio of 1
 
 
 def test_a_replay_that_finds_no_difference_is_the_run_itself(few_digits: Dataset) -> None:
@@ -178,8 +180,8 @@ def test_bad_arguments_end_in_a_sentence(
     assert printed == ""
 
 
-def seen(epoch: int, epochs: int = 25, seed: int = 0) -> Evidence:
-    return Evidence(epoch, epochs, -1e9, 0.0, seed)
+def seen(epoch: int, epochs: int = 25, seed: int = 0) -> GateInput:
+    return GateInput(epoch, epochs, -1e9, 0.0, seed)
 
 
 def test_gates_without_evidence() -> None:

@@ -12,9 +12,9 @@ from fixtures import raw_rows, rewrite_summary, summary, unpack
 from omegaconf import OmegaConf
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.presets import protocol_text
 from bayes_pruning.results import archive
 from bayes_pruning.results import frame as results
-from bayes_pruning.results.run_records import protocol_text
 from bayes_pruning.results.selection import choose, protocols
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 

@@ -16,10 +16,11 @@ from bayes_pruning.config.schema import run_config
 from bayes_pruning.data.datasets import Dataset
 from bayes_pruning.models import networks
 from bayes_pruning.pruning import laplace
-from bayes_pruning.pruning.masks import Layer, masks, snip
-from bayes_pruning.pruning.masks import evidence as evidence_saliency
+from bayes_pruning.pruning.masks import masks
 from bayes_pruning.pruning.network import Network
 from bayes_pruning.pruning.schedules import Plan, evidence, gradual, iterative, one_shot
+from bayes_pruning.pruning.selectors import Layer, snip
+from bayes_pruning.pruning.selectors import evidence as evidence_saliency
 from bayes_pruning.training.trainer import Trainer
 
 CPU = torch.device("cpu")

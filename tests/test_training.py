@@ -10,12 +10,14 @@ from conftest import run_of
 
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.config.random_streams import generator
+from bayes_pruning.config.registry import GATES
 from bayes_pruning.config.schema import RunConfig
 from bayes_pruning.data.datasets import Dataset, Split
 from bayes_pruning.models import networks
 from bayes_pruning.pruning import laplace
-from bayes_pruning.pruning.masks import GATES, Evidence, masks
-from bayes_pruning.pruning.posterior import log_likelihood, log_prior
+from bayes_pruning.pruning.gates import GateInput
+from bayes_pruning.pruning.masks import masks
+from bayes_pruning.pruning.posterior import Terms, log_likelihood, log_prior
 from bayes_pruning.training import trainer as training
 from bayes_pruning.training.metrics import Metrics
 from bayes_pruning.training.trainer import Trainer
@@ -128,7 +130,7 @@ def test_decisions_follow_a_sequence_of_bayes_factors_written_by_hand(
         return [factors[trainer.epoch - 1] if asked.count(trainer.epoch) == 2 else 0.0]
 
     monkeypatch.setattr(trainer, "_train", lambda: [0.1])
-    monkeypatch.setattr(trainer, "_terms", lambda _, score: (score.train_log_likelihood, 0.0))
+    monkeypatch.setattr(trainer, "_terms", lambda _, score: Terms(score.train_log_likelihood, 0.0))
     monkeypatch.setattr(trainer.evaluator, "train_log_likelihoods", likelihoods)
     assert [row.pruned for _ in factors for row in trainer.run_epoch() if row] == opens
     tried = [epoch for epoch, factor in enumerate(factors, 1) if factor is not None]
@@ -158,7 +160,7 @@ def test_what_nothing_asks_for_is_not_computed_and_changes_no_bit(decision: str,
                 missing = getattr(one, name) is None
                 assert missing or getattr(one, name) == value
                 assert not missing or name in EVIDENCE
-                if run.asks_for_evidence and (decision == "candidate" or one.pruned):
+                if run.gate_reads_bayes_factor and (decision == "candidate" or one.pruned):
                     assert not missing
                 elif run.pruner.schedule != "evidence" and name in EVIDENCE:
                     assert missing == (name != "log_bayes_factor" or bool(one.pruned))
@@ -317,8 +319,8 @@ def test_an_epochs_time_is_shared_among_the_members_of_its_stack(
 
 
 def test_a_new_gate_is_a_function(few_digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    def every_other(evidence: Evidence, start: int) -> bool:
-        return (evidence.epoch - start) % 2 == 0
+    def every_other(seen: GateInput, start: int) -> bool:
+        return (seen.epoch - start) % 2 == 0
 
     monkeypatch.setitem(GATES.functions, "every_other", every_other)
     [rows] = train(

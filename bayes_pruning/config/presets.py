@@ -1,18 +1,20 @@
-"""The named readings of conf/protocol, so that results can call a reading by its name."""
+"""A protocol as text, and the named readings of conf/protocol, so that results can call a reading by its name."""
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from omegaconf import OmegaConf
 
 from bayes_pruning.config.paths import conf_dir
-from bayes_pruning.results.run_records import protocol_text
+from bayes_pruning.config.schema import OPEN, PRINTED
 
 BASE = "paper"  # the preset that all others start from
 
 
 @lru_cache(maxsize=1)
 def names() -> dict[str, str]:
-    """The name of each preset by the text of its protocol (logged.protocol_text)."""
+    """Return the name of each preset by the text of its protocol."""
     folder = conf_dir() / "protocol"
     base = OmegaConf.load(folder / f"{BASE}.yaml")
     found: dict[str, str] = {}
@@ -23,5 +25,42 @@ def names() -> dict[str, str]:
 
 
 def name_of(protocol: str) -> str:
-    """The preset that a protocol's text is of, or the text itself if it is of none."""
+    """Return the preset that a protocol's text is of, or the text itself if it is of none."""
     return names().get(protocol, protocol)
+
+
+def protocol_text(protocol: Mapping[str, Any]) -> str:
+    """Return a protocol's text, e.g. "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)".
+
+    Equal readings have equal texts. In order: whether pruned weights may grow again, which Bayes factor decides, the
+    scales of the log-likelihood and of the log-prior, the threshold, the prior. The protocol's name is left out: it can
+    not change a number. So is the ratio if it is the printed one, which others follow after the scales: "sum/sum of_logs"; so is
+    the first gate if it is open or never asked: "previous first closed".
+    """
+    prior, ratio = protocol["prior"], protocol.get("ratio", PRINTED)
+    return ", ".join(
+        [
+            "regrow" if protocol["regrow"] else "stay zero",
+            decision_text(protocol),
+            f"{protocol['log_likelihood']}/{protocol['log_prior']}" + ("" if ratio == PRINTED else f" {ratio}"),
+            f"beta {number(protocol['beta'])}",
+            f"prior N({number(prior['mean'])}, {number(prior['std'])}^2)",
+        ]
+    )
+
+
+def ratio_of(protocol: str) -> str:
+    """Return the ratio (schema.RATIOS) that a protocol's text names."""
+    _, _, ratio = protocol.split(", ")[2].partition(" ")
+    return ratio or PRINTED
+
+
+def decision_text(protocol: Mapping[str, Any]) -> str:
+    """Return which Bayes factor decides, with the gate's state before there is one where that is asked and closed."""
+    closed = protocol["decision"] == "previous" and protocol.get("first_gate", OPEN) != OPEN
+    return f"{protocol['decision']}{' first closed' if closed else ''}"
+
+
+def number(value: float) -> str:
+    """Return a number as text that tells any two numbers apart, without an idle '.0'."""
+    return repr(float(value)).removesuffix(".0")

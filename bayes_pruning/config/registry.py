@@ -1,34 +1,64 @@
 """Names in the config -> functions in the code: data set loaders, model builders, selectors, gates, schedules.
 
-A short name finds a function that this package registered. A dotted name ("my_pruners.smallest") is imported, so
-that a researcher's own function needs no change here.
+A short name finds a function of this package. A dotted name ("my_pruners.smallest") is imported, so that a researcher's
+own function needs no change here; the dotted name of a function of this package is its short name. What a gate or a
+schedule is (whether it reads a Bayes factor, how it estimates one) is declared where the function is defined:
+
+    @gate(reads_bayes_factor=False)
+    def every_other(seen: GateInput, start: int = 1) -> bool: ...
 """
 
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_type_hints
 
-from bayes_pruning.config.errors import ConfigError, one_of
+from bayes_pruning.config.errors import ConfigError, UserError, one_of
+from bayes_pruning.config.validation import checked, unknown
+
+PACKAGE = __name__.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a gate or schedule says of itself. The defaults are of a function that says nothing, and are safe:
+
+    a run whose gate or schedule reads a Bayes factor has beta and the ratio in its identity.
+    """
+
+    reads_bayes_factor: bool = True
+    estimate: Callable[..., float] | None = None  # of a gate: (candidate, **gate_options) -> log Bayes factor, in nats
+    of_a_reading: bool = False  # whether a gate that reads no Bayes factor still belongs to one reading of the paper
 
 
 class Registry:
-    """The functions of one kind, by name; `field` is the config field that names them."""
+    """The functions of one kind by name.
 
-    def __init__(self, field: str) -> None:
-        self.field = field
+    Args:
+        field: the config field that names them.
+        home: the module that holds this package's own; it is imported when the first of them is looked for.
+    """
+
+    def __init__(self, field: str, home: str) -> None:
+        self.field, self.home = field, home
         self.functions: dict[str, Callable[..., Any]] = {}
 
-    def register(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Decorator: make `function` available under its own name."""
-        self.functions[function.__name__] = function
+    def register(self, function: Callable[..., Any], declared: Declared | None = None) -> Callable[..., Any]:
+        """Attach what is declared of `function`, and make it available by its own name if it is of this package."""
+        if declared is not None:
+            function.declared = declared  # type: ignore[attr-defined]
+        if function.__module__ == self.home:
+            self.functions[function.__name__] = function
         return function
 
     def find(self, name: str) -> Callable[..., Any]:
-        """The function called `name`. Raises ConfigError, listing what exists, if there is none."""
+        """Return the function called `name`. Raise ConfigError, listing what exists, if there is none."""
+        importlib.import_module(self.home)
+        name = short_name(name)
         if name in self.functions:
             return self.functions[name]
-        module, _, attribute = str(name).rpartition(".")
+        module, _, attribute = name.rpartition(".")
         try:
             function = getattr(importlib.import_module(module), attribute) if module else None
         except (ImportError, AttributeError):
@@ -38,9 +68,42 @@ class Registry:
             raise ConfigError(self.field, name, accepted)
         return function
 
+    def declared(self, name: str) -> Declared:
+        """Return what the function called `name` declares. Raise ConfigError if there is none."""
+        return getattr(self.find(name), "declared", Declared())
+
     def check(self, name: str, options: Mapping[str, Any]) -> None:
-        """Raise ConfigError unless there is a function `name` that takes its one argument and `options`."""
-        try:
-            inspect.signature(self.find(name)).bind(None, **options)
-        except TypeError as error:
-            raise ConfigError(f"{self.field}_options", dict(options), f"the options of {name} ({error})") from error
+        """Check the options of the function `name` against the types of its parameters, of which the first is not one.
+
+        Raises ConfigError or UserError for an option that is unknown, missing or of another type.
+        """
+        function, field = self.find(name), f"{self.field}_options"
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        own = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        types = _types(function)
+        for option, value in options.items():
+            if option in own:
+                checked(types.get(option, Any), value, f"{field}.{option}", strict=True)
+            elif not takes_any:
+                raise unknown(f"{field}.{option}", value, name, own)
+        for option, parameter in own.items():
+            if option not in options and parameter.default is parameter.empty:
+                raise UserError(f"{name} needs {field}.{option}: say it in the pruner's file or on the command line.")
+
+
+def short_name(name: str) -> str:
+    """Return the short name of one of our own functions; a name that is not a dotted path into this package stays."""
+    return name.rpartition(".")[2] if name.startswith(f"{PACKAGE}.") else name
+
+
+def _types(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):  # annotations that only a type checker can resolve
+        return {}
+
+
+SELECTORS = Registry("pruner.selector", f"{PACKAGE}.pruning.selectors")
+GATES = Registry("pruner.gate", f"{PACKAGE}.pruning.gates")
+SCHEDULES = Registry("pruner.schedule", f"{PACKAGE}.pruning.schedules")

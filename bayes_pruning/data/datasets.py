@@ -19,7 +19,7 @@ from bayes_pruning.config.errors import ConfigError, UserError
 from bayes_pruning.config.registry import Registry
 from bayes_pruning.data.download import fetch
 
-LOADERS = Registry("dataset.loader")
+LOADERS = Registry("dataset.loader", __name__)
 CLASSES = 10
 DIGITS_MD5 = "d333f117366df9ee9442b60573c29a69"  # of mnist_5k's pixels, then labels, as uint8
 # MD5 of the unpacked files; torchvision publishes only those of the archives they come from.

@@ -18,7 +18,7 @@ from bayes_pruning.config.errors import ConfigError, one_of
 from bayes_pruning.config.random_streams import generator
 from bayes_pruning.config.registry import Registry
 
-BUILDERS = Registry("model.builder")
+BUILDERS = Registry("model.builder", __name__)
 ACTIVATIONS: Mapping[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 

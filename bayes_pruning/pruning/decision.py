@@ -1,38 +1,24 @@
-"""The ledger of a gate's decisions (Algorithms 2 and 3, line 4).
+"""Algorithms 2 and 3 of the paper: whether an epoch prunes, from what was compared before and what it compares now.
 
-A run whose gate asks for evidence keeps `decisions.csv`, one row an epoch: the two networks that were compared, the
-number that was held against the threshold, and the verdict. Without torch, so that reading results starts quickly.
+    1  train one epoch                                                training.trainer
+    2  log posterior of the network as trained                        posterior.terms
+    4  if Bayes factor > beta                                         opens
+    6  how many zeros, which weights, w <- w * m                      planned, masks.masks, masks.pruned
+    13 log posterior of the pruned network, log Bayes factor          compare
+    15 else the network stays as it is, a Bayes factor of 1           unchanged
+       what is kept, and what the next epoch's gate sees              decide
+
+The functions here are pure and need neither a stack, Hydra nor a folder: `trainer` calls them for each of its networks.
 """
 
-import csv
-import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path
 
-from bayes_pruning.config.errors import UserError
-
-RATIOS = ("pruned_over_unpruned", "unpruned_over_pruned", "of_logs")  # what "the Bayes factor" may be a ratio of
-PRINTED = RATIOS[0]  # the formula of section 1.1
-STATES = OPEN, CLOSED = "open", "closed"  # of a gate before there is a Bayes factor
-
-
-def log_ratio(after: float, before: float, ratio: str = PRINTED) -> float:
-    """Logarithm, in nats, of what a gate holds against beta.
-
-    Args:
-        after: log posterior of the pruned network, up to the constant that both share.
-        before: the same of the unpruned one.
-        ratio: "pruned_over_unpruned" is section 1.1 of the paper; "unpruned_over_pruned" is what the subscript of
-            BF_01 in its algorithms says, hypothesis 0 being the unpruned network; "of_logs" divides the log posteriors
-            themselves, as code may that can not exponentiate them: -inf where they are of opposite signs.
-    """
-    if ratio == "unpruned_over_pruned":
-        return before - after
-    if ratio == "of_logs":
-        quotient = after / before if before else 0.0
-        return math.log(quotient) if quotient > 0 else -math.inf
-    return after - before
+from bayes_pruning.config.registry import GATES, SCHEDULES, SELECTORS
+from bayes_pruning.config.schema import OPEN, PruningConfig
+from bayes_pruning.pruning.gates import Candidate, GateInput
+from bayes_pruning.pruning.posterior import Terms, log_posterior, log_ratio
+from bayes_pruning.pruning.schedules import Plan
 
 
 @dataclass(frozen=True)
@@ -62,38 +48,87 @@ class Decision:
     tested: float | None
 
 
-COLUMNS = tuple(field.name for field in fields(Decision))
-WHOLE = ("epoch", "opened", "compared_epoch")
-FILE = "decisions.csv"
+@dataclass(frozen=True)
+class Verdict:
+    """What an epoch decided."""
+
+    prunes: bool  # whether this epoch's pruning, if the schedule plans any, is kept
+    known: Comparison  # what the next epoch's gate sees
+    row: Decision | None  # of the ledger; None if the gate reads no Bayes factor, or had none to decide by
 
 
-def decide(epoch: int, opened: bool, log_threshold: float, evidence: Comparison | None) -> Decision:
-    """A row of the ledger."""
-    compared = vars(evidence) if evidence else dict.fromkeys(field.name for field in fields(Comparison))
-    return Decision(epoch, int(opened), log_threshold, **compared)
+def opens(run: PruningConfig, epoch: int, compared: Comparison | None) -> bool:
+    """Return what the gate says of `compared` (line 4 of Algorithms 2 and 3); None if nothing was compared yet."""
+    tested = compared.tested if compared else None
+    seen = GateInput(epoch, run.epochs, tested, run.log_beta, run.seed, run.protocol.first_gate == OPEN)
+    return bool(GATES.find(run.pruner.gate)(seen, **run.pruner.gate_options))
 
 
-def read(path: Path) -> list[Decision]:
-    """A ledger as it was written. Raises UserError, naming file and line, for a damaged one."""
-    try:
-        with path.open(newline="") as file:
-            lines = list(csv.reader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path} can not be read ({error}).") from error
-    if not lines or tuple(lines[0]) != COLUMNS:
-        raise UserError(f"{path}, line 1: the columns are not those of decisions.csv ({', '.join(COLUMNS)}).")
-    return [_decision(cells, f"{path}, line {number}") for number, cells in enumerate(lines[1:], start=2)]
+def tries(run: PruningConfig, epoch: int, known: Comparison | None) -> bool:
+    """Return whether this epoch needs a pruned network: to keep it, or to let the gate decide by it."""
+    return run.tries_candidate or opens(run, epoch, known)
 
 
-def _decision(cells: Sequence[str], where: str) -> Decision:
-    if len(cells) != len(COLUMNS):
-        raise UserError(f"{where}: {len(cells)} values where {len(COLUMNS)} are expected.")
-    try:
-        values = {name: None if cell == "" else _number(name, cell) for name, cell in zip(COLUMNS, cells, strict=True)}
-        return Decision(**values)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise UserError(f"{where}: {error}.") from error
+def planned(run: PruningConfig, epoch: int, current: float, log_bayes_factor: Callable[[float], float]) -> float | None:
+    """Return the fraction of zeros that the schedule wants now, None for no pruning in this epoch.
+
+    Args:
+        run: whose schedule.
+        epoch: from 1.
+        current: fraction of zeros among the prunable weights.
+        log_bayes_factor: of pruning to a sparsity now, in nats.
+    """
+    plan = Plan(epoch, run.epochs, run.sparsity, current, run.log_beta, log_bayes_factor)
+    sparsity: float | None = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
+    return sparsity
 
 
-def _number(name: str, cell: str) -> float:
-    return int(cell) if name in WHOLE else float(cell)
+def compare(run: PruningConfig, epoch: int, before: Terms, after: Terms, candidate: Candidate) -> Comparison:
+    """Return the two networks' terms with the log Bayes factor: the gate's own estimate, or the paper's ratio."""
+    estimate = GATES.declared(run.pruner.gate).estimate
+    if estimate is not None:
+        tested = estimate(candidate, **run.pruner.gate_options)
+    else:
+        tested = log_ratio(log_posterior(after), log_posterior(before), run.protocol.ratio)
+    return Comparison(epoch, *before, *after, tested=tested)
+
+
+def unchanged(epoch: int, network: Terms) -> Comparison:
+    """Return the comparison of a network that was not pruned with itself: a Bayes factor of 1, whatever the ratio."""
+    return Comparison(epoch, *network, *network, tested=0.0)
+
+
+def decide(
+    run: PruningConfig, epoch: int, known: Comparison | None, network: Terms, candidate: Comparison | None
+) -> Verdict:
+    """Return what this epoch does and what is known after it.
+
+    Args:
+        run: what is pruned, and how the paper is read.
+        epoch: from 1.
+        known: the last epoch's comparison, None before the first.
+        network: the terms of the network as trained.
+        candidate: this epoch's comparison; None if nothing was pruned to compare, or the gate does not read it.
+    """
+    compared = candidate if run.tries_candidate else known
+    if run.tries_candidate and candidate is None:
+        return Verdict(False, unchanged(epoch, network), None)
+    opened = opens(run, epoch, compared)
+    row = ledger_row(epoch, opened, run.log_beta, compared) if run.gate_reads_bayes_factor else None
+    return Verdict(opened, candidate if opened and candidate else unchanged(epoch, network), row)
+
+
+def ledger_row(epoch: int, opened: bool, log_threshold: float, compared: Comparison | None) -> Decision:
+    """Return a row of the ledger."""
+    terms = vars(compared) if compared else dict.fromkeys(field.name for field in fields(Comparison))
+    return Decision(epoch, int(opened), log_threshold, **terms)
+
+
+def check(run: PruningConfig) -> None:
+    """Raise ConfigError or UserError, before anything is trained, if a function does not take its options."""
+    pruner = run.pruner
+    SELECTORS.check(pruner.selector, pruner.selector_options)
+    GATES.check(pruner.gate, pruner.gate_options)
+    SCHEDULES.check(pruner.schedule, pruner.schedule_options)
+    opens(run, 1, None)
+    planned(run, 1, 0.0, lambda _: 0.0)

@@ -1,17 +1,16 @@
 """How sparse a network is to be after each epoch, on its way to the sparsity asked for.
 
 A schedule is called once an epoch, after training, and says the fraction of zeros to prune to now, or None to leave the
-network as it is. Only `constant` is the paper's; the others are for networks whose masks are kept. To add your own,
-write the function and name it in a file of conf/pruner.
+network as it is. It declares whether it reads a Bayes factor. Only `constant` is the paper's; the others are for
+networks whose masks are kept. To add your own, write the function, declare it and name it in a file of conf/pruner.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bayes_pruning.config.errors import ConfigError
-from bayes_pruning.config.registry import Registry
-
-SCHEDULES = Registry("pruner.schedule")
+from bayes_pruning.config.registry import SCHEDULES, Declared
+from bayes_pruning.config.validation import AboveZero, Count, Whole
 
 
 @dataclass(frozen=True)
@@ -29,24 +28,29 @@ class Plan:
 Schedule = Callable[..., float | None]  # (plan, **schedule_options)
 
 
-@SCHEDULES.register
+def schedule(reads_bayes_factor: bool = True) -> Callable[[Schedule], Schedule]:
+    """Declare a schedule: whether it reads `plan.log_bayes_factor`. If not, beta is no part of the run."""
+    return lambda function: SCHEDULES.register(function, Declared(reads_bayes_factor))
+
+
+@schedule(reads_bayes_factor=False)
 def constant(plan: Plan) -> float:
-    """The paper's: the full sparsity, in every epoch whose gate is open."""
+    """Return the full sparsity in every epoch whose gate is open, as the paper has it."""
     return plan.sparsity
 
 
-@SCHEDULES.register
-def one_shot(plan: Plan, epoch: int) -> float | None:
-    """All at once after `epoch`; the rest of the epochs is fine-tuning."""
+@schedule(reads_bayes_factor=False)
+def one_shot(plan: Plan, epoch: Count) -> float | None:
+    """Prune all at once after `epoch`; the rest of the epochs is fine-tuning."""
     _between("epoch", epoch, 1, plan.epochs)
     return plan.sparsity if plan.epoch == epoch else None
 
 
-@SCHEDULES.register
-def gradual(plan: Plan, start: int, end: int, power: float = 3.0) -> float | None:
-    """Gradual pruning (Zhu and Gupta, 2017, equation 1): s_t = s_f - s_f (1 - (t - t_0) / (t_n - t_0))^3.
+@schedule(reads_bayes_factor=False)
+def gradual(plan: Plan, start: Count, end: Count, power: AboveZero = 3.0) -> float | None:
+    """Prune gradually (Zhu and Gupta, 2017, equation 1): s_t = s_f - s_f (1 - (t - t_0) / (t_n - t_0))^3.
 
-    Prunes after each epoch t from `start` to `end`; `start` is the first that prunes, so t_0 is the epoch before it.
+    It prunes after each epoch t from `start` to `end`; `start` is the first that prunes, so t_0 is the epoch before it.
     """
     _between("start", start, 1, plan.epochs)
     _between("end", end, start, plan.epochs)
@@ -56,9 +60,9 @@ def gradual(plan: Plan, start: int, end: int, power: float = 3.0) -> float | Non
     return plan.sparsity * (1 - left**power)
 
 
-@SCHEDULES.register
-def iterative(plan: Plan, start: int, every: int, steps: int) -> float | None:
-    """Iterative pruning: `steps` prunings, `every` epochs apart, that each remove the same fraction of what is left."""
+@schedule(reads_bayes_factor=False)
+def iterative(plan: Plan, start: Count, every: Count, steps: Count) -> float | None:
+    """Prune `steps` times, `every` epochs apart; each time the same fraction of what is left goes."""
     _between("start", start, 1, plan.epochs)
     _between("every", every, 1, plan.epochs)
     _between("steps", steps, 1, plan.epochs)
@@ -69,12 +73,12 @@ def iterative(plan: Plan, start: int, every: int, steps: int) -> float | None:
     return 1 - (1 - plan.sparsity) ** ((step + 1) / steps)
 
 
-@SCHEDULES.register
-def evidence(plan: Plan, start: int, end: int, power: float = 3.0, steps: int = 4) -> float | None:
-    """The largest sparsity whose own Bayes factor stays above beta, but never behind `gradual`.
+@schedule()
+def evidence(plan: Plan, start: Count, end: Count, power: AboveZero = 3.0, steps: Whole = 4) -> float | None:
+    """Return the largest sparsity whose own Bayes factor stays above beta, but never less than `gradual` asks for.
 
-    Where more than `gradual` asks for is allowed, bisects the density between that and the final one on a logarithmic
-    scale, with `steps` candidates; docs/bayesian_schedule.md, algorithm 1.
+    Where more than `gradual` asks for is allowed, it bisects the density between that and the final one on a
+    logarithmic scale, with `steps` candidates; docs/bayesian_schedule.md, algorithm 1.
     """
     floor = gradual(plan, start, end, power)
     if floor is None or floor >= plan.sparsity:

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.pruning import decision
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results.run_records import Incomplete, read_json
+from bayes_pruning.runs import ledger
 
 SUFFIX = ".parquet"
 PROVENANCE = ("config", "overrides", "summary")  # columns of JSON text, kept out of the frame
-LEDGER = {f"ledger_{name}": name for name in decision.COLUMNS}
+LEDGER = {f"ledger_{name}": name for name in ledger.COLUMNS}
 METADATA_KEY = b"bayes_pruning"
 PLACES = ("output_dir", "data_root")  # settings that are folders of the machine
 FORMAT = 2
@@ -75,10 +75,10 @@ def write(
     for kind in PROVENANCE:
         texts = {run: json.dumps(values[kind]) for run, values in made_by.items()}
         columns[kind] = pa.array(frame["run"].map(texts), pa.string()).dictionary_encode()
-    rows = {(run, row.epoch): row for run, ledger in ledgers.items() for row in ledger}
+    rows = {(run, row.epoch): row for run, rows in ledgers.items() for row in rows}
     kept = [rows.get(key) for key in zip(frame["run"], frame["epoch"], strict=True)]
     for column, name in LEDGER.items():
-        kind = pa.int64() if name in decision.WHOLE else pa.float64()
+        kind = pa.int64() if name in ledger.WHOLE else pa.float64()
         columns[column] = pa.array([None if row is None else getattr(row, name) for row in kept], kind)
     about = json.dumps({"format": FORMAT, "incomplete": incomplete})
     table = pa.table(columns).replace_schema_metadata({METADATA_KEY: about.encode()})

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.presets import ratio_of
 from bayes_pruning.results.names import percent
-from bayes_pruning.results.run_records import UNPRUNED, ratio_of
+from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.selection import protocols
 from bayes_pruning.training.metrics import COLUMNS
 

@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.pruning import decision
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results import archive, wandb_server
 from bayes_pruning.results.run_records import Incomplete, LoggedRun, is_run_folder, read_folders, read_json
+from bayes_pruning.runs import ledger
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
 TEXT = ("run", "hash", "dataset", "model", "pruner", "protocol")
@@ -140,9 +140,7 @@ def load_summaries(source: str | Path) -> dict[str, Any]:
 
 
 def _read_ledgers(folders: Iterable[Path]) -> dict[str, list[Decision]]:
-    return {
-        folder.name: decision.read(folder / decision.FILE) for folder in folders if (folder / decision.FILE).exists()
-    }
+    return {folder.name: ledger.read(folder / ledger.FILE) for folder in folders if (folder / ledger.FILE).exists()}
 
 
 def _load_archives(paths: Sequence[Path]) -> Results:

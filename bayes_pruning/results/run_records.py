@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.pruning.decision import OPEN, PRINTED
+from bayes_pruning.config.presets import protocol_text
 from bayes_pruning.training.metrics import COLUMNS, OPTIONAL
 
 UNPRUNED = "none"  # the pruner of the baseline; no sparsity was asked of it
@@ -51,43 +51,6 @@ def logged_run(name: str, values: Mapping[str, Any], rows: Sequence[Sequence[flo
         epochs=int(values["epochs"]),
         rows=rows,
     )
-
-
-def protocol_text(protocol: Mapping[str, Any]) -> str:
-    """A protocol as text, e.g. "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)": equal readings, equal text.
-
-    In order: whether pruned weights may grow again, which Bayes factor decides, the scales of the log-likelihood and
-    of the log-prior, the threshold, the prior. The protocol's name is left out: it can not change a number. So is the
-    ratio if it is the printed one, which others follow after the scales: "sum/sum of_logs"; so is the first gate if it
-    is open or never asked: "previous first closed".
-    """
-    prior, ratio = protocol["prior"], protocol.get("ratio", PRINTED)
-    return ", ".join(
-        [
-            "regrow" if protocol["regrow"] else "stay zero",
-            decision_text(protocol),
-            f"{protocol['log_likelihood']}/{protocol['log_prior']}" + ("" if ratio == PRINTED else f" {ratio}"),
-            f"beta {number(protocol['beta'])}",
-            f"prior N({number(prior['mean'])}, {number(prior['std'])}^2)",
-        ]
-    )
-
-
-def ratio_of(protocol: str) -> str:
-    """The ratio (decisions.RATIOS) that a protocol's text names."""
-    _, _, ratio = protocol.split(", ")[2].partition(" ")
-    return ratio or PRINTED
-
-
-def decision_text(protocol: Mapping[str, Any]) -> str:
-    """Which Bayes factor decides, with the gate's state before there is one where that is asked and closed."""
-    closed = protocol["decision"] == "previous" and protocol.get("first_gate", OPEN) != OPEN
-    return f"{protocol['decision']}{' first closed' if closed else ''}"
-
-
-def number(value: float) -> str:
-    """A number as text that tells any two numbers apart, without an idle '.0'."""
-    return repr(float(value)).removesuffix(".0")
 
 
 def read_folders(source: Path) -> tuple[list[LoggedRun], Incomplete]:

@@ -2,7 +2,7 @@
 
     .hydra/               config.yaml, overrides.yaml, hydra.yaml
     metrics.csv           one row an epoch; the open file is also the lock that keeps a second process out
-    decisions.csv         one row an epoch, where the gate asks for evidence: what it compared and decided
+    decisions.csv         one row an epoch, where the gate reads a Bayes factor: what it compared and decided
     train.log             one line an epoch, for people
     checkpoint.pt         replaced atomically after each epoch; holds the rows of all epochs so far, so it alone decides
                           where a run goes on, and the files above are brought in line with it
@@ -33,9 +33,8 @@ from safetensors.torch import save as safetensors_bytes
 from bayes_pruning import __version__
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import RunConfig, run_config
-from bayes_pruning.pruning import decision
 from bayes_pruning.pruning.decision import Decision
-from bayes_pruning.runs import checkpoint, layout
+from bayes_pruning.runs import checkpoint, layout, ledger
 from bayes_pruning.runs.checkpoint import Progress
 from bayes_pruning.runs.files import LineFile, write_atomically
 from bayes_pruning.runs.progress import describe
@@ -151,7 +150,7 @@ class RunFolder:
         return found
 
     def save_epoch(
-        self, metrics: Sequence[Metrics], ledger: Sequence[Decision], state: Mapping[str, Any] | None
+        self, metrics: Sequence[Metrics], decisions: Sequence[Decision], state: Mapping[str, Any] | None
     ) -> None:
         """Keep an epoch: the checkpoint first, which counts, then its row of each file. Raises OSError.
 
@@ -159,22 +158,24 @@ class RunFolder:
         that are newer.
         """
         if state is not None:
-            self.save_checkpoint(metrics, ledger, state)
+            self.save_checkpoint(metrics, decisions, state)
         self._metrics.check_in_place()
-        for name, _, rows in self._texts(metrics[-1:], ledger[-1:]):
+        for name, _, rows in self._texts(metrics[-1:], decisions[-1:]):
             with self._open(name) as file:
                 file.append(rows)
 
-    def save_checkpoint(self, metrics: Sequence[Metrics], ledger: Sequence[Decision], state: Mapping[str, Any]) -> None:
+    def save_checkpoint(
+        self, metrics: Sequence[Metrics], decisions: Sequence[Decision], state: Mapping[str, Any]
+    ) -> None:
         """Replace the checkpoint. Raises OSError."""
         self._metrics.check_in_place()
-        checkpoint.save(self.checkpoint, self.run.hash(), metrics, ledger, state)
+        checkpoint.save(self.checkpoint, self.run.hash(), metrics, decisions, state)
 
-    def _texts(self, metrics: Sequence[Metrics], ledger: Sequence[Decision]) -> Iterator[tuple[str, str, str]]:
+    def _texts(self, metrics: Sequence[Metrics], decisions: Sequence[Decision]) -> Iterator[tuple[str, str, str]]:
         """Name, header and rows of each file that has a row an epoch."""
         yield "metrics.csv", _csv_lines([COLUMNS]), _csv_lines(map(_cells, metrics))
-        if self.run.asks_for_evidence:
-            yield decision.FILE, _csv_lines([decision.COLUMNS]), _csv_lines(map(_cells, ledger))
+        if self.run.gate_reads_bayes_factor:
+            yield ledger.FILE, _csv_lines([ledger.COLUMNS]), _csv_lines(map(_cells, decisions))
         yield "train.log", "", "".join(f"{describe(row, self.run.epochs)}\n" for row in metrics)
 
     def _open(self, name: str) -> AbstractContextManager[LineFile]:
@@ -193,6 +194,9 @@ class RunFolder:
             "dataset": self.run.dataset["name"],
             "model": self.run.model["name"],
             "pruner": self.run.pruner.name,
+            "twin": self.run.pruner.twin,
+            "unpruned": self.run.unpruned,
+            "reads_bayes_factor": self.run.gate_reads_bayes_factor,
             "sparsity": self.run.sparsity,
             "seed": self.run.seed,
             "protocol": asdict(self.run.protocol),

@@ -14,11 +14,11 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from bayes_pruning.config.errors import ConfigError, UserError
-from bayes_pruning.config.schema import RunConfig, check_log_evidence, run_config
+from bayes_pruning.config.schema import RunConfig, as_trained, run_config
 from bayes_pruning.data import datasets
 from bayes_pruning.engine import device, precision
 from bayes_pruning.models import networks
-from bayes_pruning.pruning import masks
+from bayes_pruning.pruning import decision
 from bayes_pruning.runs import layout, run_folder, tracking
 from bayes_pruning.runs.files import most_open_folders
 from bayes_pruning.runs.progress import Display
@@ -47,8 +47,7 @@ class Job:
         run = run_config(self.values)
         datasets.LOADERS.find(run.dataset["loader"])
         networks.BUILDERS.find(run.model["builder"])
-        masks.check(run)
-        check_log_evidence(self.values["log_evidence"])
+        decision.check(run)
         tracking.check_mode(self.values["wandb"]["mode"])
         Intervals(self.values.get("checkpoint_seconds", 0))
         object.__setattr__(self, "run", run)
@@ -136,7 +135,8 @@ class _Member:
     """One job while it trains: its open folder, its metrics so far and its W&B run."""
 
     def __init__(self, job: Job, folders: ExitStack) -> None:
-        config, hydra = job.compose()
+        composed, hydra = job.compose()
+        config = as_trained(composed, job.run)
         self.job = job
         self.folder = folders.enter_context(run_folder.RunFolder(job.run, job.values["output_dir"], config, hydra))
         self.outcome: Outcome | None = None

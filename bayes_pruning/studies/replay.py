@@ -12,8 +12,10 @@ from itertools import groupby, product
 from typing import Any
 
 from bayes_pruning.config.errors import ConfigError, UserError
-from bayes_pruning.pruning.decision import PRINTED, RATIOS, Decision, log_ratio
-from bayes_pruning.results.run_records import decision_text
+from bayes_pruning.config.presets import decision_text
+from bayes_pruning.config.schema import PRINTED, RATIOS
+from bayes_pruning.pruning.decision import Decision
+from bayes_pruning.pruning.posterior import log_ratio
 
 TRAINING_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000, "mnist_5k": 4_000}
 SCALES = ("sum", "mean")

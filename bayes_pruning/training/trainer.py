@@ -18,17 +18,14 @@ from bayes_pruning.engine.adam import Parameters
 from bayes_pruning.engine.resident_epoch import ResidentEpoch
 from bayes_pruning.engine.stack import Stack, joined, selected
 from bayes_pruning.models.networks import build
-from bayes_pruning.pruning.decision import OPEN, Comparison, Decision, decide, log_ratio
-from bayes_pruning.pruning.masks import ESTIMATES, GATES, Candidate, Evidence, masks
+from bayes_pruning.pruning import decision, masks
+from bayes_pruning.pruning.gates import Candidate
 from bayes_pruning.pruning.network import Network
-from bayes_pruning.pruning.posterior import scaled
-from bayes_pruning.pruning.schedules import SCHEDULES, Plan
+from bayes_pruning.pruning.posterior import Terms, log_bayes_factor, terms
 from bayes_pruning.training.evaluation import Evaluator, Score
 from bayes_pruning.training.metrics import Metrics
 
 TURN = 32  # steps that a member takes before the next one's turn, so that its weights stay in the cache
-
-Terms = tuple[float | None, float]  # log-likelihood and log-prior, in nats
 
 
 class Trainer:
@@ -43,7 +40,7 @@ class Trainer:
 
     Attributes:
         epoch: epochs done so far, the same for all members.
-        decisions: of the last epoch, by member; only of gates that ask for evidence.
+        decisions: of the last epoch, by member; only of gates that read a Bayes factor.
         failures: why a member can not go on, by index; its numbers are no longer reported.
     """
 
@@ -60,8 +57,8 @@ class Trainer:
         self.prunable = self.evaluator.prunable
         self.weights = sum(self.stack.parameters[name][0].numel() for name in self.prunable)
         self.before: dict[int, Score] = {}  # of this epoch's networks before pruning, by member
-        self.evidence: list[Comparison | None] = [None] * len(self.runs)
-        self.decisions: dict[int, Decision] = {}
+        self.known: list[decision.Comparison | None] = [None] * len(self.runs)  # of the last epoch
+        self.decisions: dict[int, decision.Decision] = {}
         self.epoch = 0
         self.failures: dict[int, str] = {}
         self.seeds = sorted({run.seed for run in self.runs})
@@ -71,7 +68,7 @@ class Trainer:
             self.resident = ResidentEpoch(self.stack, data.train, runs[0].batch_size, self.streams)
 
     def run_epoch(self) -> list[Metrics | None]:
-        """One epoch of every member; None for a member that failed, its reason in `failures`."""
+        """Train one epoch of every member; return None for a member that failed, its reason in `failures`."""
         start = time.perf_counter()
         self.epoch += 1
         train_losses = self._train()
@@ -89,7 +86,7 @@ class Trainer:
         return [None if member in self.failures else row for member, row in enumerate(rows)]
 
     def _train(self) -> list[float]:
-        """One pass over the training images; the mean of each member's batch losses, in nats."""
+        """Make one pass over the training images; return the mean of each member's batch losses, in nats."""
         train, batch_size = self.data.train, self.runs[0].batch_size
         orders = torch.stack([random_streams.data_order(seed, self.epoch, len(train)) for seed in self.seeds])
         if self.resident is not None:
@@ -112,7 +109,7 @@ class Trainer:
         return random_streams.torch_draws(self.device, self.runs[member].seed, "dropout", self.epoch, turn)
 
     def _members_by_seed(self) -> list[list[int]]:
-        """The members of each of `seeds`: they see the same batches."""
+        """Return the members of each of `seeds`: they see the same batches."""
         return [[m for m, stream in enumerate(self.streams) if stream == seed] for seed in range(len(self.seeds))]
 
     def _scores(self, parameters: Parameters, members: Sequence[int], asking: Collection[int]) -> dict[int, Score]:
@@ -136,105 +133,84 @@ class Trainer:
                 self.before[member] = replace(self.before[member], train_log_likelihood=likelihood)
 
     def _prune(self) -> dict[int, Score]:
-        """Lines 4 to 16 of Algorithms 2 and 3: prune the members whose gates open; their scores after pruning."""
-        self.decisions = {}
+        """Prune the members whose gates open, as pruning.decision says; return their scores after pruning."""
         before, runs = self.before, self.runs
-        open_gates = [m for m in before if runs[m].tries_candidate or self._gate_opens(m, self.evidence[m])]
-        self._ask([member for member in open_gates if runs[member].asks_for_evidence])
-        networks = {member: self.network(member) for member in open_gates}
+        trying = [m for m in before if decision.tries(runs[m], self.epoch, self.known[m])]
+        self._ask([member for member in trying if runs[member].gate_reads_bayes_factor])
+        networks = {member: self.network(member) for member in trying}
         keeps: dict[int, Parameters] = {}
         scores: dict[int, Score] = {}
         for member, network in networks.items():
-            keep, score = self._choose(member, network)
-            keeps |= {} if keep is None else {member: keep}
-            scores |= {} if score is None else {member: score}
+            sparsity, score = self._planned(member, network)
+            if sparsity is not None:
+                keeps[member] = masks.masks(runs[member], network, sparsity)
+                scores |= {} if score is None else {member: score}
         rest = [member for member in keeps if member not in scores]
-        pruned = self._pruned([networks[member] for member in rest], [keeps[member] for member in rest])
-        scores |= self._scores(pruned, rest, [m for m in rest if self.always_computes or runs[m].asks_for_evidence])
-        for member, score in before.items():  # where nothing is pruned, the same network twice: a Bayes factor of 1
+        pruned = self._pruned([(networks[member], keeps[member]) for member in rest])
+        asking = [m for m in rest if self.always_computes or runs[m].gate_reads_bayes_factor]
+        scores |= self._scores(pruned, rest, asking)
+        self.decisions = {}
+        for member, score in before.items():
+            candidate = None
+            if member in keeps and runs[member].gate_reads_bayes_factor:
+                candidate = self._compared(member, scores[member], networks[member], keeps[member])
             terms = self._terms(member, score)
-            self.evidence[member] = Comparison(self.epoch, *terms, *terms, tested=0.0)
-        for member, keep in keeps.items():
-            if runs[member].asks_for_evidence:
-                comparison = self._comparison(member, scores[member], networks[member], keep)
-                if runs[member].tries_candidate and not self._gate_opens(member, comparison):
-                    del scores[member]
-                    continue
-                self.evidence[member] = comparison
-            self.stack.replace(member, {name: networks[member].parameters[name] * keep[name] for name in keep})
-            if not runs[member].protocol.regrow:
-                self.stack.freeze_zeros(member, keep)
+            verdict = decision.decide(runs[member], self.epoch, self.known[member], terms, candidate)
+            self.known[member] = verdict.known
+            if verdict.row is not None:
+                self.decisions[member] = verdict.row
+            if verdict.prunes and member in keeps:
+                self._keep(member, networks[member], keeps[member])
+            else:
+                scores.pop(member, None)
         return scores
 
     def network(self, member: int) -> Network:
-        """A copy of one member as it is now, for what looks at a network alone."""
+        """Return a copy of one member as it is now, for what looks at a network alone."""
         run, train = self.runs[member], self.data.train
         parameters = {name: parameter[0] for name, parameter in self.stack.members([member]).items()}
         prunable = tuple(self.prunable)
         return Network(self.stack.model, parameters, prunable, train.images, train.labels, run.seed, self.epoch)
 
-    def _choose(self, member: int, network: Network) -> tuple[Parameters | None, Score | None]:
-        """What stays of a member under its schedule, None if it prunes nothing; its score, if that was asked for."""
+    def _planned(self, member: int, network: Network) -> tuple[float | None, Score | None]:
+        """Return the sparsity that a member's schedule wants, and the score of that network if the schedule asked."""
         run = self.runs[member]
         scores: dict[float, Score] = {}
 
         def log_bayes_factor(sparsity: float) -> float:
-            keep = masks(run, network, sparsity)
+            keep = masks.masks(run, network, sparsity)
             self._ask([member])
-            scores[sparsity] = self._scores(self._pruned([network], [keep]), [member], [member])[member]
-            return self._comparison(member, scores[sparsity], network, keep).tested
+            scores[sparsity] = self._scores(self._pruned([(network, keep)]), [member], [member])[member]
+            return self._compared(member, scores[sparsity], network, keep).tested
 
-        zeros = self.before[member].zeros / self.weights
-        plan = Plan(self.epoch, run.epochs, run.sparsity, zeros, run.log_beta, log_bayes_factor)
-        sparsity = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
-        return (None, None) if sparsity is None else (masks(run, network, sparsity), scores.get(sparsity))
+        sparsity = decision.planned(run, self.epoch, self.before[member].zeros / self.weights, log_bayes_factor)
+        return sparsity, None if sparsity is None else scores.get(sparsity)
 
     @staticmethod
-    def _pruned(networks: Sequence[Network], keeps: Sequence[Mapping[str, Tensor]]) -> Parameters:
-        """Equation 1, w <- w * m, of several networks: each parameter [networks, ...]; empty for none."""
-        if not networks:
-            return {}
-        return {
-            name: joined(
-                [
-                    network.parameters[name] * keep[name] if name in keep else network.parameters[name]
-                    for network, keep in zip(networks, keeps, strict=True)
-                ]
-            )
-            for name in networks[0].parameters
-        }
+    def _pruned(networks: Sequence[tuple[Network, Mapping[str, Tensor]]]) -> Parameters:
+        """Return the networks, pruned to their masks, as a stack: each parameter [networks, ...]; empty for none."""
+        each = [masks.pruned(network.parameters, keep) for network, keep in networks]
+        return {name: joined([parameters[name] for parameters in each]) for name in (each[0] if each else ())}
 
-    def _comparison(self, member: int, after: Score, network: Network, keep: Mapping[str, Tensor]) -> Comparison:
-        """The log Bayes factor of `network` after pruning to `keep` over that before, with its terms."""
+    def _keep(self, member: int, network: Network, keep: Mapping[str, Tensor]) -> None:
+        """Leave a member as it is once pruned; its zeros stay if the protocol lets nothing regrow."""
+        self.stack.replace(member, masks.pruned({name: network.parameters[name] for name in keep}, keep))
+        if not self.runs[member].protocol.regrow:
+            self.stack.freeze_zeros(member, keep)
+
+    def _compared(self, member: int, after: Score, network: Network, keep: Mapping[str, Tensor]) -> decision.Comparison:
+        """Return the comparison of `network` after pruning to `keep` with that before."""
         run, before = self.runs[member], self.before[member]
         assert before.train_log_likelihood is not None
         assert after.train_log_likelihood is not None
-        terms_before, terms_after = self._terms(member, before), self._terms(member, after)
-        if run.pruner.gate in ESTIMATES:
-            likelihoods = before.train_log_likelihood, after.train_log_likelihood
-            candidate = Candidate(network, keep, *likelihoods, run.protocol.prior)
-            tested = ESTIMATES[run.pruner.gate](candidate, **run.pruner.gate_options)
-        else:
-            tested = log_ratio(_sum(terms_after), _sum(terms_before), run.protocol.ratio)
-        return Comparison(self.epoch, *terms_before, *terms_after, tested=tested)
-
-    def _gate_opens(self, member: int, evidence: Comparison | None) -> bool:
-        """What the gate says; its decision goes into the ledger if it asks for evidence."""
-        run = self.runs[member]
-        tested = evidence.tested if evidence else None
-        seen = Evidence(self.epoch, run.epochs, tested, run.log_beta, run.seed, run.protocol.first_gate == OPEN)
-        opens = bool(GATES.find(run.pruner.gate)(seen, **run.pruner.gate_options))
-        if run.asks_for_evidence:
-            self.decisions[member] = decide(self.epoch, opens, run.log_beta, evidence)
-        return opens
+        likelihoods = before.train_log_likelihood, after.train_log_likelihood
+        candidate = Candidate(network, keep, *likelihoods, run.protocol.prior)
+        return decision.compare(run, self.epoch, self._terms(member, before), self._terms(member, after), candidate)
 
     def _terms(self, member: int, score: Score) -> Terms:
-        """Log-likelihood (None if it was not computed) and log-prior under the member's protocol, in nats."""
-        protocol, likelihood = self.runs[member].protocol, score.train_log_likelihood
-        return (
-            None if likelihood is None else scaled(likelihood, protocol.log_likelihood, len(self.data.train)),
-            scaled(score.log_prior, protocol.log_prior, self.weights),
-        )
+        """Return the terms of a network's log posterior under the member's protocol, in nats."""
+        sums = score.train_log_likelihood, score.log_prior
+        return terms(self.runs[member].protocol, *sums, len(self.data.train), self.weights)
 
     def _metrics(self, member: int, train_loss: float, before: Score, after: Score, seconds: float) -> Metrics:
         tests = len(self.data.test)
@@ -253,7 +229,7 @@ class Trainer:
             log_prior_before=terms_before[1],
             log_likelihood=terms_after[0],
             log_prior=terms_after[1],
-            log_bayes_factor=0.0 if after is before else _difference(terms_after, terms_before),
+            log_bayes_factor=0.0 if after is before else log_bayes_factor(terms_after, terms_before),
             seconds=seconds,
         )
 
@@ -263,29 +239,17 @@ class Trainer:
                 self.failures.setdefault(member, f"{name} became {value} in epoch {self.epoch}")
 
     def state(self, member: int) -> dict[str, Any]:
-        """All that a run needs to go on: tensors, the epoch (which is every random stream's position), the gate's."""
+        """Return all that a run needs to go on: tensors, the epoch (every stream's position), the last comparison."""
         return {
             "epoch": self.epoch,
             "seed": self.runs[member].seed,
-            "evidence": vars(self.evidence[member]) if self.evidence[member] else None,
+            "evidence": vars(self.known[member]) if self.known[member] else None,  # as in checkpoints so far
             **self.stack.state(member),
         }
 
     def load_state(self, member: int, state: Mapping[str, Any]) -> None:
         """Continue a member from `state`; all members of a stack must be at the same epoch."""
         self.epoch = state["epoch"]
-        self.evidence[member] = Comparison(**state["evidence"]) if state["evidence"] else None
+        self.known[member] = decision.Comparison(**state["evidence"]) if state["evidence"] else None
         steps = self.epoch * math.ceil(len(self.data.train) / self.runs[member].batch_size)
         self.stack.load_state(member, state, steps)
-
-
-def _difference(after: Terms, before: Terms) -> float | None:
-    """Log posterior after pruning minus before, in nats; None where a likelihood was not computed."""
-    return None if None in (after[0], before[0]) else _sum(after) - _sum(before)
-
-
-def _sum(terms: Terms) -> float:
-    """The log posterior, in nats, up to the constant that both networks share."""
-    likelihood, prior = terms
-    assert likelihood is not None
-    return likelihood + prior

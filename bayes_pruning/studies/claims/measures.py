@@ -11,7 +11,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from bayes_pruning.config.paths import conf_dir
-from bayes_pruning.pruning.decision import log_ratio
+from bayes_pruning.pruning.posterior import log_ratio
 from bayes_pruning.results.cells import Cell, Cells
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.statistics import FEWEST, summarise

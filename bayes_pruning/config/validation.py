@@ -1,0 +1,89 @@
+"""Values against their types, by pydantic; what is not accepted ends in one sentence."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from bayes_pruning.config.errors import ConfigError, UserError, one_of
+
+LARGEST = 1e37  # of a learning rate, beta or deviation: Adam divides the first by 0.1, and float32 ends at 3.4e38
+UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")  # the types of pydantic's error for a field there is not
+
+# The descriptions say what a field takes; they end the sentence of a ConfigError.
+Text = Annotated[str, Field(strict=True, min_length=1, description="text")]
+Flag = Annotated[bool, Field(strict=True, description="true or false")]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False, description="a number")]
+AboveZero = Annotated[
+    float, Field(strict=True, gt=0, le=LARGEST, description=f"a number above 0, up to {LARGEST:g}", allow_inf_nan=False)
+]
+Fraction = Annotated[float, Field(strict=True, ge=0, le=1, description="a number from 0 to 1")]
+Count = Annotated[int, Field(strict=True, ge=1, description="a whole number of at least 1")]
+CountOrNull = Annotated[int | None, Field(strict=True, ge=1, description="a whole number of at least 1, or null")]
+Whole = Annotated[int, Field(strict=True, ge=0, lt=2**63, description="a whole number of at least 0")]
+Numbers = Annotated[
+    list[Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True)]],
+    Field(min_length=1, description="a list of numbers"),
+]
+Options = Annotated[
+    Mapping[str, Any],
+    BeforeValidator(lambda value: {} if value is None else value),
+    Field(description="options by name"),
+]
+
+
+def checked(kind: Any, value: Any, field: str = "", strict: bool | None = None) -> Any:
+    """Return `value` as `kind`, a type that pydantic knows.
+
+    Args:
+        kind: for instance a dataclass with `__pydantic_config__`, or an annotated number.
+        value: plain values.
+        field: the name of the value in the config, "" for the whole of it.
+        strict: whether no value is converted; None for what `kind` says.
+
+    Raises ConfigError for the first value that is not accepted, UserError for an unknown field or a missing one.
+    """
+    try:
+        return _adapter(kind).validate_python(value, strict=strict)
+    except ValidationError as error:
+        found = sorted(error.errors(include_url=False), key=lambda each: each["type"] not in UNKNOWN)[0]
+    names, deeper = [field] if field else [], False
+    for part in found["loc"]:
+        inner = _fields(kind)
+        if found["type"] in UNKNOWN and part not in inner:
+            raise unknown(".".join([*names, str(part)]), found["input"], ".".join(names) or "the config", inner)
+        if part not in inner:
+            deeper = True  # an item of a list: its whole field is named
+            break
+        names.append(str(part))
+        kind, value = inner[part], value.get(part)
+    name = ".".join(names)
+    if found["type"].startswith("missing"):
+        raise UserError(f"The config has no field '{name}'; conf/config.yaml and its groups list them all.")
+    said = str(kind) if deeper else found["msg"].removeprefix("Input should be ")
+    raise ConfigError(name, value, _accepted(kind) or said)
+
+
+def unknown(name: str, value: Any, owner: str, fields: Mapping[str, Any]) -> UserError:
+    """Return the error that says that `owner` has no field of this name."""
+    own = f"has only {one_of(sorted(fields))}" if fields else "has none"
+    return UserError(f"{name}={value} is not accepted: there is no such field, {owner} {own}.")
+
+
+@lru_cache(maxsize=256)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    """Return the types of a dataclass's or typed dictionary's fields; nothing for other types."""
+    return get_type_hints(kind, include_extras=True) if hasattr(kind, "__pydantic_config__") else {}
+
+
+def _accepted(kind: Any) -> str | None:
+    if get_origin(kind) is Literal:
+        return one_of(map(str, get_args(kind)))
+    described = (part.description for part in getattr(kind, "__metadata__", ()) if isinstance(part, FieldInfo))
+    return next(filter(None, described), None)

@@ -1,0 +1,87 @@
+"""The decision of Algorithms 2 and 3 as a pure function, against epochs written down by hand."""
+
+import math
+
+import pytest
+from conftest import run_of
+
+from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.pruning import decision
+from bayes_pruning.pruning.decision import Comparison, Verdict, decide, tries, unchanged
+from bayes_pruning.pruning.gates import Candidate
+from bayes_pruning.pruning.posterior import Terms, log_bayes_factor
+
+NETWORK = Terms(-100.0, -50.0)
+SAME = Comparison(3, -100.0, -50.0, -100.0, -50.0, 0.0)  # nothing was pruned: a Bayes factor of 1
+BETTER = Comparison(3, -100.0, -50.0, -101.0, -45.0, 4.0)
+WORSE = Comparison(3, -100.0, -50.0, -109.0, -45.0, -4.0)
+LAST = Comparison(2, -90.0, -40.0, -95.0, -40.0, -5.0)
+LAST_GOOD = Comparison(2, -90.0, -40.0, -90.0, -40.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("reading", "known", "candidate", "prunes", "after", "compared"),
+    [  # beta is 0.5: the threshold is log 0.5 = -0.69
+        ((), None, WORSE, True, WORSE, None),  # the first epoch: open
+        (("protocol.first_gate=closed",), None, None, False, SAME, None),
+        ((), LAST, None, False, SAME, LAST),  # last epoch's Bayes factor of e^-5 closes it
+        ((), LAST_GOOD, WORSE, True, WORSE, LAST_GOOD),  # and 1 opens it, whatever this epoch's own is
+        ((), LAST_GOOD, None, True, SAME, LAST_GOOD),  # open, but the schedule pruned nothing
+        (("protocol.decision=candidate",), LAST, BETTER, True, BETTER, BETTER),  # its own decides
+        (("protocol.decision=candidate",), LAST_GOOD, WORSE, False, SAME, WORSE),
+        (("protocol.beta=60",), LAST_GOOD, None, False, SAME, LAST_GOOD),  # log 60 is above 0 and 4
+        (("protocol.decision=candidate", "protocol.beta=60"), None, BETTER, False, SAME, BETTER),
+    ],
+)
+def test_an_epoch_that_reads_a_bayes_factor(
+    reading: tuple[str, ...],
+    known: Comparison | None,
+    candidate: Comparison | None,
+    prunes: bool,
+    after: Comparison,
+    compared: Comparison | None,
+) -> None:
+    run = run_of("pruner=bayes_magnitude", *reading)
+    verdict = decide(run, 3, known, NETWORK, candidate)
+    assert (verdict.prunes, verdict.known) == (prunes, after)
+    assert verdict.row is not None
+    assert (verdict.row.epoch, verdict.row.opened, verdict.row.log_threshold) == (
+        3,
+        prunes,
+        math.log(run.protocol.beta),
+    )
+    seen = [getattr(verdict.row, name) for name in vars(SAME)]
+    assert seen == (list(vars(compared).values()) if compared else [None] * 6)
+    assert decide(run, 3, known, NETWORK, candidate) == verdict  # the same again: nothing is remembered
+    assert tries(run, 3, known) is (prunes or run.protocol.decision == "candidate")
+
+
+def test_a_candidate_that_was_not_pruned_leaves_nothing_to_decide() -> None:
+    run = run_of("pruner=bayes_magnitude", "protocol.decision=candidate")
+    assert decide(run, 3, LAST, NETWORK, None) == Verdict(False, SAME, None)
+
+
+@pytest.mark.parametrize(("pruner", "prunes"), [("none", False), ("magnitude", True)])
+def test_a_gate_that_reads_no_bayes_factor_has_no_row(pruner: str, prunes: bool) -> None:
+    assert decide(run_of(f"pruner={pruner}"), 3, LAST, NETWORK, None) == Verdict(prunes, SAME, None)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "nats"),
+    [("pruned_over_unpruned", 4.0), ("unpruned_over_pruned", -4.0), ("of_logs", math.log(146 / 150))],
+)
+def test_two_networks_are_compared_by_the_ratio_that_the_protocol_names(ratio: str, nats: float) -> None:
+    before, after = NETWORK, Terms(-101.0, -45.0)
+    nothing: Candidate = None  # type: ignore[assignment]  # only an estimate of the gate's own looks at it
+    found = decision.compare(run_of("pruner=bayes_random", f"protocol.ratio={ratio}"), 3, before, after, nothing)
+    assert found == Comparison(3, -100.0, -50.0, -101.0, -45.0, pytest.approx(nats))  # type: ignore[arg-type]
+    assert log_bayes_factor(after, before) == 4.0
+    assert log_bayes_factor(Terms(None, -45.0), before) is None
+    assert unchanged(3, before) == SAME
+
+
+def test_the_schedule_plans_and_its_options_are_checked_before_training() -> None:
+    run = run_of("pruner=one_shot", "sparsity=0.8")
+    assert [decision.planned(run, epoch, 0.0, lambda _: 0.0) for epoch in (9, 10, 11)] == [None, 0.8, None]
+    with pytest.raises(ConfigError, match=r"pruner\.schedule_options\.epoch=10 .* from 1 to 5"):
+        decision.check(run_of("pruner=one_shot", "epochs=5"))
