@@ -34,8 +34,8 @@ def protocol_text(protocol: Mapping[str, Any]) -> str:
 
     Equal readings have equal texts. In order: whether pruned weights may grow again, which Bayes factor decides, the
     scales of the log-likelihood and of the log-prior, the threshold, the prior. The protocol's name is left out: it can
-    not change a number. So is the ratio if it is the printed one, which others follow after the scales: "sum/sum of_logs"; so is
-    the first gate if it is open or never asked: "previous first closed".
+    not change a number. So is the ratio if it is the printed one, which others follow after the scales, as in
+    "sum/sum of_logs"; so is the first gate if it is open or never asked: "previous first closed".
     """
     prior, ratio = protocol["prior"], protocol.get("ratio", PRINTED)
     return ", ".join(
