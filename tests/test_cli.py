@@ -97,7 +97,7 @@ BAD_INPUT = [
     (("pruner=gradual_snip", "pruner.selector_options.examples=x"), "examples=x", "at least 1, or null"),
     (("pruner=laplace_random", "pruner.gate_options.draws=0"), "gate_options.draws=0", "at least 1, or null"),
     (("dataset=mnits",), "dataset=mnits", "cifar10, fashion_mnist, mnist or mnist_5k"),
-    (("model=rnn",), "model=rnn", "cnn or fcn"),
+    (("model=rnn",), "model=rnn", "cnn, fcn or resnet18"),
     (("+model.activation=step",), "model.activation=step", "relu, sigmoid or tanh"),
     (("model.hidden=[]",), "model.hidden=[]", "whole numbers of at least 1"),
     (("protocol.prior.std=0",), "protocol.prior.std=0", "a number above 0"),
