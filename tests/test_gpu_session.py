@@ -43,7 +43,7 @@ def test_the_page_names_what_is_there() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("stage", "archives"),
-    [("A", {"precision_fp32": 6}), ("B", {"table1_B": 12}), ("C", {"table1_C": 6})],
+    [("A", {"precision_fp32": 4}), ("B", {"table1_B": 16}), ("C", {"table1_C": 8})],
 )
 def test_a_stage_on_a_cpu(stage: str, archives: dict[str, int], tmp_path: Path) -> None:
     """Two seeds of the unpruned network and of one method, for each row; what comes back is few enough files."""
