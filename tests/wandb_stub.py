@@ -73,12 +73,18 @@ class Stub:
 
     Attributes:
         runs: what was uploaded, by run id.
+        views: what UpsertView and its kin said of workspaces and reports, in order.
+        files: what was uploaded as files of runs and artifacts, by name.
+        artifacts: what CreateArtifact said of each, in order.
         calls: names of the GraphQL operations and paths asked for, in order.
         refuse: ids of runs whose uploads are refused (HTTP 403).
     """
 
     def __init__(self) -> None:
         self.runs: dict[str, StoredRun] = {}
+        self.views: list[dict[str, Any]] = []
+        self.files: dict[str, bytes] = {}
+        self.artifacts: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.refuse: set[str] = set()
         self._lock = threading.Lock()
@@ -113,7 +119,9 @@ class Stub:
                 self.reply(status, answer)
 
             def do_PUT(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                with stub._lock:
+                    stub.files[self.path.removeprefix("/upload/")] = content
                 self.reply(200, {})
 
             def do_GET(self) -> None:
@@ -198,6 +206,59 @@ class Stub:
 
     def _MarkRunFilesUploaded(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"markRunFilesUploaded": {"success": True}}
+
+    def _ArtifactType(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"project": {"artifact": None}}
+
+    def _CreateArtifact(self, variables: dict[str, Any]) -> dict[str, Any]:
+        self.artifacts.append(variables["input"])
+        sequence = {"latestArtifact": None}
+        artifact = {"id": f"artifact-{len(self.artifacts)}", "state": "PENDING", "artifactSequence": sequence}
+        return {"createArtifact": {"artifact": artifact}}
+
+    def _CreateArtifactManifest(self, variables: dict[str, Any]) -> dict[str, Any]:
+        name = variables["artifactID"]
+        file = {"id": name, "uploadUrl": f"{self.url}/upload/{name}/manifest.json", "uploadHeaders": []}
+        return {"createArtifactManifest": {"artifactManifest": {"id": name, "file": file}}}
+
+    def _CreateArtifactFiles(self, variables: dict[str, Any]) -> dict[str, Any]:
+        nodes = [
+            {
+                "id": file["name"],
+                "name": file["name"],
+                "displayName": file["name"],
+                "uploadUrl": f"{self.url}/upload/{file['artifactID']}/{file['name']}",
+                "uploadHeaders": [],
+                "uploadMultipartUrls": None,
+                "storagePath": file["name"],
+                "artifact": {"id": file["artifactID"]},
+            }
+            for file in variables["input"]["artifactFiles"]
+        ]
+        return {"createArtifactFiles": {"files": {"edges": [{"node": node} for node in nodes]}}}
+
+    def _CommitArtifact(self, variables: dict[str, Any]) -> dict[str, Any]:
+        return {"commitArtifact": {"artifact": {"id": variables["artifactID"], "digest": ""}}}
+
+    def _UpsertView2(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """A workspace or a report: `spec` is JSON."""
+        self.views.append(variables)
+        view = {"description": "", "updatedAt": "2026-01-01T00:00:00Z"} | variables | {"id": f"view-{len(self.views)}"}
+        view["project"] = {"id": "project", "name": view.pop("projectName"), "entityName": view.pop("entityName")}
+        return {"upsertView": {"view": view, "inserted": True}}
+
+    _upsertView = _UpsertView2
+
+    def _GetProjects(self, _: dict[str, Any]) -> dict[str, Any]:
+        node = {"__typename": "Project", "id": "project", "entityName": ENTITY, "isBenchmark": False, "user": None}
+        names = sorted({run.project for run in self.runs.values()})
+        edges = [{"node": node | {"name": name, "createdAt": "2026-01-01T00:00:00Z"}} for name in names]
+        return {
+            "models": {"edges": edges, "pageInfo": {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}}
+        }
+
+    def _ProjectInternalId(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"project": {"id": "project", "internalId": "1"}}
 
     def _Runs(self, variables: dict[str, Any]) -> dict[str, Any]:
         """The runs of a project that match, two at a time so that paging is used."""

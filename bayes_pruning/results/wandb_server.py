@@ -21,6 +21,7 @@ from bayes_pruning.config.schema import run_config
 from bayes_pruning.results.run_records import Incomplete, LoggedRun, counted, logged_run
 from bayes_pruning.training.metrics import COLUMNS, OPTIONAL
 
+PUBLICATION = "publication"  # in the config of a W&B run that holds tables and figures and trains nothing
 REQUESTS = 8  # histories asked of the server at a time
 
 
@@ -117,6 +118,8 @@ def _join(pieces: Iterable[Piece]) -> tuple[list[LoggedRun], Incomplete]:
     by_hash: dict[str, list[Piece]] = {}
     incomplete: Incomplete = []
     for piece in sorted(pieces, key=lambda piece: (piece.started, piece.name)):
+        if PUBLICATION in piece.config:
+            continue
         if "hash" in piece.config:
             by_hash.setdefault(str(piece.config["hash"]), []).append(piece)
         else:
