@@ -48,7 +48,7 @@ def write_run(output_dir: Path, *overrides: str) -> str:
     config = job(output_dir, "epochs=3", "wandb.group=trio", *overrides)
     run = run_config(config)
     done = [metrics(epoch, shift=run.seed) for epoch in (1, 2, 3)]
-    state: dict[str, Any] = {"parameters": {}}
+    state: dict[str, Any] = {"parameters": {}, "buffers": {}}
     with RunFolder(run, output_dir, config, None) as folder:
         folder.progress()
         tracker = tracking.start(run, config, folder.path)
