@@ -38,7 +38,8 @@ def plan(epoch: int, sparsity: float = 0.9, current: float = 0.0, factor: Any = 
 def network_of(data: Dataset, seed: int = 0) -> Network:
     model = networks.build(run_of().model, data.shape, 10, seed)
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    return Network(model, parameters, tuple(networks.prunable(model)), data.train.images, data.train.labels, seed, 1)
+    train, prunable = data.train, tuple(networks.prunable(model))
+    return Network(model, parameters, prunable, lambda: (train.images, train.labels), seed, 1)
 
 
 @pytest.mark.parametrize("pruner", SCHEDULED)

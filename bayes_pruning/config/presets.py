@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from bayes_pruning.config.errors import ConfigError, one_of
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.config.schema import OPEN, PRINTED
 
@@ -15,13 +16,26 @@ BASE = "paper"  # the preset that all others start from
 @lru_cache(maxsize=1)
 def names() -> dict[str, str]:
     """Return the name of each preset by the text of its protocol."""
-    folder = conf_dir() / "protocol"
-    base = OmegaConf.load(folder / f"{BASE}.yaml")
     found: dict[str, str] = {}
-    for path in sorted(folder.glob("*.yaml"), key=lambda path: (path.stem != BASE, path.stem)):
-        values = OmegaConf.to_container(OmegaConf.merge(base, OmegaConf.load(path)))
-        found.setdefault(protocol_text(values), path.stem)  # type: ignore[arg-type]
+    for name in _presets():
+        found.setdefault(protocol_text(values(name)), name)
     return found
+
+
+def _presets() -> list[str]:
+    found = {path.stem for path in (conf_dir() / "protocol").glob("*.yaml")}
+    return [BASE, *sorted(found - {BASE})]
+
+
+def values(name: str) -> dict[str, Any]:
+    """Return the fields of the preset `name`. Raises ConfigError if there is none."""
+    if name not in _presets():
+        raise ConfigError("protocol", name, one_of(_presets()))
+    folder = conf_dir() / "protocol"
+    merged: Any = OmegaConf.merge(OmegaConf.load(folder / f"{BASE}.yaml"), OmegaConf.load(folder / f"{name}.yaml"))
+    found: Any = OmegaConf.to_container(merged)
+    found.pop("defaults", None)
+    return dict(found)
 
 
 def name_of(protocol: str) -> str:

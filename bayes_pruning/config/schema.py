@@ -213,12 +213,24 @@ def run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:
     """
     values: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
     own = {"precision": FULL} | {name: values[name] for name in NAMES if name in values}
+    run: RunConfig = checked(RunConfig, _completed(own))
+    protocol = dataclasses.replace(run.protocol, regrow=run.protocol.regrow and run.pruner.masks != "kept")
+    return dataclasses.replace(run, protocol=protocol, sparsity=0.0 if run.unpruned else run.sparsity)
+
+
+def pruning_config(values: Mapping[str, Any]) -> PruningConfig:
+    """Check what pruning reads of a run, for a network that is trained elsewhere. Raises ConfigError, UserError."""
+    run: PruningConfig = checked(PruningConfig, _completed(values))
+    return run
+
+
+def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with what a saved config may lack."""
+    own = dict(values)
     for group, fields in LATER.items():
         if isinstance(own.get(group), Mapping):
             own[group] = {**fields, **(OPTIONAL if group == "pruner" else {}), **own[group]}
-    run: RunConfig = checked(RunConfig, own)
-    protocol = dataclasses.replace(run.protocol, regrow=run.protocol.regrow and run.pruner.masks != "kept")
-    return dataclasses.replace(run, protocol=protocol, sparsity=0.0 if run.unpruned else run.sparsity)
+    return own
 
 
 def as_trained(config: DictConfig, run: RunConfig) -> DictConfig:

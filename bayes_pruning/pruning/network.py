@@ -1,6 +1,6 @@
 """One network after an epoch, as selectors and estimates of the Bayes factor see it: weights, gradient, curvature."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -21,8 +21,7 @@ class Network:
     model: nn.Module  # called with `parameters`; its own are not used
     parameters: Mapping[str, Tensor]
     prunable: tuple[str, ...]
-    images: Tensor  # of the training set: [n, channels, height, width]
-    labels: Tensor  # int64 [n]
+    load: Callable[[], tuple[Tensor, Tensor]]  # the training images [n, ...] and their labels, int64 [n]
     seed: int
     epoch: int  # from 1
     _kept: dict[tuple[object, ...], dict[str, Tensor]] = field(default_factory=dict)
@@ -47,16 +46,16 @@ class Network:
         key = ("fisher", examples, draws)
         if key not in self._kept:
             stream = generator(self.seed, "Fisher information", self.epoch)
+            images, _ = self.load()
+            some = _at_most(examples, images)
             self._kept[key] = laplace.fisher_diagonal(
-                self.model, self.parameters, self.images, self.prunable, self._at_most(examples), draws, stream
+                self.model, self.parameters, images, self.prunable, some, draws, stream
             )
         return self._kept[key]
 
-    def _at_most(self, examples: int | None) -> int | None:
-        return None if examples is None or examples >= len(self.images) else examples
-
     def _gradient(self, examples: int | None) -> dict[str, Tensor]:
-        images, labels, examples = self.images, self.labels, self._at_most(examples)
+        images, labels = self.load()
+        examples = _at_most(examples, images)
         if examples is not None:
             stream = generator(self.seed, "gradient of the loss", self.epoch)
             chosen = torch.randperm(len(images), generator=stream)[:examples].to(images.device)
@@ -66,7 +65,12 @@ class Network:
         wanted = [leaves[name] for name in self.prunable]
         total = [torch.zeros_like(leaf) for leaf in wanted]
         for some, answers in zip(images.split(GRADIENT_ROWS), labels.split(GRADIENT_ROWS), strict=True):
-            loss = F.cross_entropy(layers.logits(layers.stages(self.model), leaves, some), answers, reduction="sum")
+            with torch.enable_grad():
+                loss = F.cross_entropy(layers.logits(layers.stages(self.model), leaves, some), answers, reduction="sum")
             for sums, part in zip(total, torch.autograd.grad(loss, wanted), strict=True):
                 sums += part / len(images)
         return dict(zip(self.prunable, total, strict=True))
+
+
+def _at_most(examples: int | None, images: Tensor) -> int | None:
+    return None if examples is None or examples >= len(images) else examples

@@ -1,0 +1,308 @@
+"""The method in anyone's training loop: no Hydra, no folders, no stack, the same functions as the grid of runs.
+
+    pruner = BayesPruner(model, train_loader, sparsity=0.9, selector="magnitude", beta=0.5, regrow=False)
+    for epoch in range(epochs):
+        train_one_epoch(model, optimizer)
+        report = pruner.step(optimizer)
+
+`step` is lines 3 to 16 of Algorithms 2 and 3 of the paper, for one network (decision.py has them line by line).
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from bayes_pruning.config import presets
+from bayes_pruning.config.errors import ConfigError, UserError
+from bayes_pruning.config.schema import PruningConfig, pruning_config
+from bayes_pruning.pruning import decision, masks, posterior
+from bayes_pruning.pruning.gates import Candidate
+from bayes_pruning.pruning.network import Network
+
+NO_END = 1_000_000  # epochs of a training whose end nobody said
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one epoch decided, and why. Log posteriors in nats, up to a constant; None: nothing asked for it."""
+
+    epoch: int  # from 1
+    pruned: bool
+    sparsity_before: float  # zeros / prunable weights, as trained
+    sparsity: float  # the same after the decision
+    tested: float | None  # the log Bayes factor that the gate held against log beta; None if it read none
+    log_beta: float
+    log_posterior_before: float | None
+    log_posterior: float | None  # of the pruned network, also of one that was tried and not kept
+    log_bayes_factor: float | None  # the difference of the two; 0 where nothing was pruned
+
+    def __str__(self) -> str:
+        """One line for people."""
+        why = "" if self.tested is None else f", log Bayes factor tested {self.tested:.1f} against {self.log_beta:.1f}"
+        what = f"pruned to {self.sparsity:.4f}" if self.pruned else f"not pruned, {self.sparsity:.4f}"
+        after = "" if self.log_bayes_factor is None else f", now {self.log_bayes_factor:.1f}"
+        return f"epoch {self.epoch}: {what}{why}{after}"
+
+
+@dataclass
+class _Epoch:
+    """One epoch's network as trained: a copy of its parameters, its numbers, and those of candidates by sparsity."""
+
+    network: Network
+    zeros: int
+    log_likelihood: float | None = None
+    tried: dict[float, tuple[dict[str, Tensor], float]] = field(default_factory=dict)  # masks, log-likelihood
+
+
+class BayesPruner:
+    """Prunes one network while it trains, once an epoch, if its Bayes factor allows it.
+
+    Args:
+        model: any classifier whose output is logits [batch, classes]. Its parameters are changed in place.
+        train_loader: gives batches of images and int64 labels, the same images in each pass: the log-likelihood is that
+            of all of them, so it should neither augment nor drop the last batch.
+        sparsity: fraction of zeros, 0 to 1.
+        selector: which weights go: "magnitude" (Algorithm 3), "random" (Algorithm 2), "snip", "evidence", or the dotted
+            path of a function of yours, as for the two that follow.
+        gate: when: "bayes_factor" (the paper's), "always" (its classic twin), "laplace_evidence".
+        schedule: how many: "constant" (the paper's), "gradual", "evidence".
+        epochs: that the training has in all, for gates and schedules that plan ahead.
+        seed: of random pruning and of all else that is drawn.
+        prunable: names of the parameters to prune, by default all of two or more dimensions.
+        scope: whether each "layer" has the sparsity, or all together, "global".
+        selector_options, gate_options, schedule_options: of these functions, by name.
+        protocol: a file of conf/protocol, a reading of the paper; its fields can be given beside it.
+        log_evidence: "asked" computes log posteriors where the gate or schedule reads them, "always" in every epoch.
+        reading: fields of the protocol that differ from it: beta, regrow, decision, ratio, first_gate, log_likelihood,
+            log_prior, and prior={"mean": 0.0, "std": 1.0}.
+
+    Raises ConfigError or UserError for a value that is not accepted.
+
+    Attributes:
+        epoch: epochs done so far.
+        masks: of weights that stay zero, by parameter: bool, False where a weight is held. Empty where they may regrow.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train_loader: Iterable[Any],
+        sparsity: float,
+        selector: str = "magnitude",
+        gate: str = "bayes_factor",
+        schedule: str = "constant",
+        *,
+        epochs: int = NO_END,
+        seed: int = 0,
+        prunable: Iterable[str] | None = None,
+        scope: str = "layer",
+        selector_options: Mapping[str, Any] | None = None,
+        gate_options: Mapping[str, Any] | None = None,
+        schedule_options: Mapping[str, Any] | None = None,
+        protocol: str = presets.BASE,
+        log_evidence: str = "asked",
+        **reading: Any,
+    ) -> None:
+        self.model, self.loader, self.always_computes = model, train_loader, log_evidence == "always"
+        functions = {"selector": selector, "gate": gate, "schedule": schedule, "scope": scope}
+        options = {
+            "selector_options": selector_options,
+            "gate_options": gate_options,
+            "schedule_options": schedule_options,
+        }
+        self.run: PruningConfig = pruning_config(
+            {
+                "pruner": {"name": f"{selector} {gate}", **functions, **{k: v or {} for k, v in options.items()}},
+                "protocol": OmegaConf.to_container(OmegaConf.merge(presets.values(protocol), reading)),
+                "sparsity": sparsity,
+                "epochs": epochs,
+                "seed": seed,
+            }
+        )
+        decision.check(self.run)
+        if log_evidence not in ("asked", "always"):
+            raise ConfigError("log_evidence", log_evidence, "asked or always")
+        if getattr(train_loader, "drop_last", False):
+            raise UserError("train_loader.drop_last=True is not accepted: the log-likelihood is that of all images.")
+        named = dict(model.named_parameters())
+        self.prunable = tuple(n for n, p in named.items() if p.ndim >= 2) if prunable is None else tuple(prunable)
+        if unknown := [name for name in self.prunable if name not in named]:
+            raise UserError(f"prunable={', '.join(unknown)} is not accepted: the model has no such parameters.")
+        self.epoch = 0
+        self.known: decision.Comparison | None = None
+        self.masks: dict[str, Tensor] = {}
+        self._hooks: dict[object, RemovableHandle] = {}
+
+    @torch.no_grad()
+    def step(self, optimizer: torch.optim.Optimizer) -> Report:
+        """Decide, prune if so decided, and say why; call it after each epoch.
+
+        Args:
+            optimizer: what trains the model: of weights that are to stay zero, its moments are forgotten.
+        """
+        self.epoch += 1
+        trains = self.model.training
+        self.model.eval()
+        try:
+            return self._step(optimizer)
+        finally:
+            self.model.train(trains)
+
+    def _step(self, optimizer: torch.optim.Optimizer) -> Report:
+        run, now = self.run, self._now()
+        if self.always_computes:
+            self._ask(now)
+        keep, after = self._tried(now) if decision.tries(run, self.epoch, self.known) else (None, None)
+        before = self._terms(now.log_likelihood, now.network.parameters)
+        candidate = None
+        terms_after = None
+        if keep is not None:
+            terms_after = self._terms(after, masks.pruned(now.network.parameters, keep))
+            if run.gate_reads_bayes_factor:
+                candidate = self._compared(now, keep, after)
+        verdict = decision.decide(run, self.epoch, self.known, before, candidate)
+        self.known = verdict.known
+        prunes = verdict.prunes and keep is not None
+        if prunes:
+            assert keep is not None
+            self._keep(keep, optimizer)
+        zeros = sum(int((self._parameter(name) == 0).sum()) for name in self.prunable)
+        known_after = before if terms_after is None else terms_after
+        return Report(
+            self.epoch,
+            prunes,
+            now.zeros / self._weights,
+            zeros / self._weights,
+            verdict.row.tested if verdict.row else None,
+            run.log_beta,
+            None if before.log_likelihood is None else posterior.log_posterior(before),
+            None if known_after.log_likelihood is None else posterior.log_posterior(known_after),
+            posterior.log_bayes_factor(known_after, before) if terms_after else 0.0,
+        )
+
+    @property
+    def _weights(self) -> int:
+        return sum(self._parameter(name).numel() for name in self.prunable)
+
+    def _parameter(self, name: str) -> Tensor:
+        return self.model.get_parameter(name).detach()
+
+    def _now(self) -> _Epoch:
+        tensors = [*self.model.named_parameters(), *self.model.named_buffers()]
+        parameters = {name: tensor.detach().clone() for name, tensor in tensors}
+        network = Network(self.model, parameters, self.prunable, self._images, self.run.seed, self.epoch)
+        return _Epoch(network, sum(int((parameters[name] == 0).sum()) for name in self.prunable))
+
+    def _images(self) -> tuple[Tensor, Tensor]:
+        """All training images and labels in memory, for selectors and estimates that ask for them."""
+        device = self._parameter(self.prunable[0]).device
+        batches = [(batch[0].to(device), batch[1].to(device)) for batch in self.loader]
+        return torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])
+
+    def _ask(self, now: _Epoch) -> None:
+        """Compute the log-likelihood before pruning, unless that is done."""
+        if now.log_likelihood is None:
+            now.log_likelihood = self._log_likelihood(now.network.parameters)
+
+    def _tried(self, now: _Epoch) -> tuple[dict[str, Tensor] | None, float | None]:
+        """What stays under the schedule, None if it prunes nothing; the log-likelihood then, if anything reads it."""
+        run = self.run
+        if run.gate_reads_bayes_factor:
+            self._ask(now)
+
+        def log_bayes_factor(sparsity: float) -> float:
+            self._ask(now)
+            keep = masks.masks(run, now.network, sparsity)
+            now.tried[sparsity] = keep, self._log_likelihood(masks.pruned(now.network.parameters, keep))
+            return self._compared(now, *now.tried[sparsity]).tested
+
+        sparsity = decision.planned(run, self.epoch, now.zeros / self._weights, log_bayes_factor)
+        if sparsity is None:
+            return None, None
+        if sparsity in now.tried:
+            return now.tried[sparsity]
+        keep = masks.masks(run, now.network, sparsity)
+        if not (run.gate_reads_bayes_factor or self.always_computes):
+            return keep, None
+        return keep, self._log_likelihood(masks.pruned(now.network.parameters, keep))
+
+    def _compared(self, now: _Epoch, keep: Mapping[str, Tensor], after: float | None) -> decision.Comparison:
+        assert now.log_likelihood is not None
+        assert after is not None
+        parameters = now.network.parameters
+        terms = self._terms(now.log_likelihood, parameters), self._terms(after, masks.pruned(parameters, keep))
+        candidate = Candidate(now.network, keep, now.log_likelihood, after, self.run.protocol.prior)
+        return decision.compare(self.run, self.epoch, *terms, candidate)
+
+    def _terms(self, log_likelihood: float | None, parameters: Mapping[str, Tensor]) -> posterior.Terms:
+        protocol, weights = self.run.protocol, [parameters[name] for name in self.prunable]
+        log_prior = float(posterior.log_prior(weights, protocol.prior))
+        return posterior.terms(protocol, log_likelihood, log_prior, self._examples, self._weights)
+
+    _examples = 0  # images of the last pass, which scale a mean log-likelihood
+
+    def _log_likelihood(self, parameters: Mapping[str, Tensor]) -> float:
+        """Return log p(D | w) in nats, over one pass of the loader."""
+        total, examples = 0.0, 0
+        for images, labels, *_ in self.loader:
+            device = self._parameter(self.prunable[0]).device
+            logits = torch.func.functional_call(self.model, dict(parameters), (images.to(device),))
+            total += float(posterior.log_likelihood(logits.unsqueeze(0), labels.to(device)))
+            examples += len(labels)
+        self._examples = examples
+        if not math.isfinite(total):
+            raise UserError(f"The log-likelihood became {total} in epoch {self.epoch}: the network has diverged.")
+        return total
+
+    def _keep(self, keep: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
+        """Equation 1 in place; where nothing may regrow, hold the zeros from now on."""
+        for name, mask in keep.items():
+            parameter = self.model.get_parameter(name)
+            parameter.mul_(mask)
+            if not self.run.protocol.regrow:
+                for state in optimizer.state[parameter].values():
+                    if isinstance(state, Tensor) and state.shape == parameter.shape:
+                        state.mul_(mask)
+        if not self.run.protocol.regrow:
+            self.masks = dict(keep)
+            self._hold(optimizer)
+
+    def _hold(self, optimizer: torch.optim.Optimizer | None) -> None:
+        """Let no gradient reach a held weight, and no optimiser move it, whatever it remembers."""
+        for name in self.masks:
+            if name not in self._hooks:
+                hook = self.model.get_parameter(name).register_hook(lambda g, name=name: g * self.masks[name])
+                self._hooks[name] = hook
+        if optimizer is not None and id(optimizer) not in self._hooks:
+            self._hooks[id(optimizer)] = optimizer.register_step_post_hook(lambda *_: self._apply())
+
+    @torch.no_grad()
+    def _apply(self) -> None:
+        for name, mask in self.masks.items():
+            self.model.get_parameter(name).mul_(mask)
+
+    def finalize(self) -> nn.Module:
+        """Return the model with plain zeros: no hook of the pruner is left in it or in the optimiser."""
+        self._apply()
+        for hook in self._hooks.values():
+            hook.remove()
+        self._hooks, self.masks = {}, {}
+        return self.model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a training needs to go on, beside the model's and the optimiser's own states."""
+        known = asdict(self.known) if self.known else None
+        return {"epoch": self.epoch, "known": known, "masks": dict(self.masks)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`; the model and the optimiser load their own."""
+        self.epoch = state["epoch"]
+        self.known = decision.Comparison(**state["known"]) if state["known"] else None
+        self.masks = dict(state["masks"])
+        self._hold(None)

@@ -1,0 +1,296 @@
+"""BayesPruner in a plain PyTorch loop: the grid's decisions and masks, zeros that hold, resume, and plain zeros."""
+
+import copy
+import runpy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import ROOT, run_of
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from bayes_pruning import BayesPruner
+from bayes_pruning.config.errors import ConfigError, UserError
+from bayes_pruning.config.random_streams import data_order
+from bayes_pruning.data.datasets import Dataset, Split
+from bayes_pruning.models.networks import build
+from bayes_pruning.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+EPOCHS = 4
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "SGD": lambda weights: torch.optim.SGD(weights, lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    "Adam": lambda weights: torch.optim.Adam(weights, lr=1e-3, amsgrad=True),
+    "AdamW": lambda weights: torch.optim.AdamW(weights, lr=1e-3),
+    "RMSprop": lambda weights: torch.optim.RMSprop(weights, lr=1e-3, momentum=0.9),
+    "LBFGS": lambda weights: torch.optim.LBFGS(weights, lr=0.1, max_iter=3),
+}
+KEPT = {"regrow": False}
+CASES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # as the grid and as BayesPruner are told
+    "random": (("pruner=bayes_random",), {"selector": "random"}),
+    "magnitude": (("pruner=bayes_magnitude",), {"selector": "magnitude"}),
+    "classic": (("pruner=magnitude",), {"gate": "always"}),
+    "kept": (("pruner=bayes_magnitude", "protocol.regrow=false"), KEPT),
+    "mean": (("pruner=bayes_magnitude", "protocol.log_likelihood=mean"), {"log_likelihood": "mean"}),
+    "candidate": (("pruner=bayes_random", "protocol=candidate"), {"selector": "random", "protocol": "candidate"}),
+    "laplace": (("pruner=laplace_magnitude",), {"gate": "laplace_evidence", "gate_options": {"draws": 1}}),
+    "snip": (
+        ("pruner=magnitude", "pruner.selector=snip", "protocol.regrow=false"),
+        {"selector": "snip", "gate": "always", **KEPT},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def data(digits: Dataset) -> Dataset:
+    """150 images: two whole batches of 64 and one of 22."""
+    train, test = digits.train, digits.test
+    return Dataset(Split(train.images[:150], train.labels[:150]), Split(test.images[:50], test.labels[:50]))
+
+
+def batches(data: Dataset) -> list[tuple[Tensor, Tensor]]:
+    train = data.train
+    return list(zip(train.images.split(64), train.labels.split(64), strict=True))
+
+
+def train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, data: Dataset, epoch: int) -> None:
+    model.train()
+    for batch in data_order(0, epoch, len(data.train)).split(64):
+
+        def closure(batch: Tensor = batch) -> Tensor:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(data.train.images[batch]), data.train.labels[batch])
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+
+def zeros(model: nn.Module) -> dict[str, Tensor]:
+    return {name: weight.detach() == 0 for name, weight in model.named_parameters() if weight.ndim > 1}
+
+
+def linear() -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    return model, torch.optim.Adam(model.parameters(), lr=0.01)
+
+
+@pytest.mark.parametrize("network", ["fcn", "cnn"])
+@pytest.mark.parametrize("case", CASES)
+def test_decisions_and_masks_are_those_of_the_grid(case: str, network: str, data: Dataset) -> None:
+    """With one seed. The two differ in the last bits of a sum, so that a mask of magnitudes may differ a little."""
+    overrides, arguments = CASES[case]
+    small = "model.hidden=[24,16]" if network == "fcn" else "model.filters=[4,4]"
+    run = run_of(f"model={network}", small, "sparsity=0.7", f"epochs={EPOCHS}", "protocol.prior.std=0.1", *overrides)
+    grid = Trainer([run], data, CPU)
+    model = build(run.model, data.shape, 10, run.seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=run.learning_rate, fused=True)
+    told = {"epochs": EPOCHS, "seed": run.seed, "prior": {"mean": 0.0, "std": 0.1}, **arguments}
+    pruner = BayesPruner(model, batches(data), 0.7, **told)
+    opened = []
+    for epoch in range(1, EPOCHS + 1):
+        [row] = grid.run_epoch()
+        train_epoch(model, optimizer, data, epoch)
+        report = pruner.step(optimizer)
+        assert row is not None
+        assert (report.pruned, report.sparsity) == (bool(row.pruned), row.sparsity)
+        assert report.sparsity_before == pytest.approx(row.sparsity_before, abs=2e-3)
+        if row.pruned and row.log_bayes_factor is not None:
+            assert report.log_bayes_factor == pytest.approx(row.log_bayes_factor, rel=1e-3, abs=1e-2)
+        if epoch > 1 and 0 in grid.decisions:
+            assert report.tested == pytest.approx(grid.decisions[0].tested, rel=1e-3, abs=1e-2)
+        opened.append(report.pruned)
+        for name, mask in zeros(model).items():
+            weights = grid.stack.parameters[name][0]
+            assert int(((weights == 0) != mask).sum()) <= 0.002 * mask.numel(), (epoch, name)
+    assert any(opened)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_zeros_hold_whatever_the_optimiser_remembers(name: str, data: Dataset) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 10))
+    optimizer = OPTIMIZERS[name](model.parameters())
+    pruner = BayesPruner(model, batches(data), 0.8, gate="always", regrow=False)
+    train_epoch(model, optimizer, data, 1)
+    pruner.step(optimizer)
+    held = zeros(model)
+    assert {layer: int(mask.sum()) for layer, mask in held.items()} == {"1.weight": 7526, "4.weight": 96}
+    before = {layer: weight.detach().clone() for layer, weight in model.named_parameters()}
+    train_epoch(model, optimizer, data, 2)
+    for layer, mask in held.items():
+        weight = model.get_parameter(layer)
+        assert (weight[mask] == 0).all()
+        assert (weight != before[layer]).any()
+        remembered = [kept for kept in optimizer.state[weight].values() if isinstance(kept, Tensor)]
+        assert all((kept[mask] == 0).all() for kept in remembered if kept.shape == weight.shape)
+
+
+def test_pruned_weights_regrow_where_the_protocol_lets_them(data: Dataset) -> None:
+    model, optimizer = linear()
+    pruner = BayesPruner(model, batches(data), 0.8, gate="always")
+    train_epoch(model, optimizer, data, 1)
+    pruner.step(optimizer)
+    assert int(zeros(model)["1.weight"].sum()) == 6272
+    train_epoch(model, optimizer, data, 2)
+    assert int(zeros(model)["1.weight"].sum()) < 3000
+    assert not pruner.masks
+
+
+def test_training_goes_on_from_the_states_with_the_same_bits(data: Dataset) -> None:
+    run = run_of("model.hidden=[16]")
+
+    def start() -> tuple[nn.Module, torch.optim.Optimizer, BayesPruner]:
+        model = build(run.model, data.shape, 10, 0)
+        optimizer = torch.optim.Adam(model.parameters())
+        return model, optimizer, BayesPruner(model, batches(data), 0.7, "random", regrow=False)
+
+    def go(model: nn.Module, optimizer: torch.optim.Optimizer, pruner: BayesPruner, epochs: range) -> list[Any]:
+        reports = []
+        for epoch in epochs:
+            train_epoch(model, optimizer, data, epoch)
+            reports.append(pruner.step(optimizer))
+        return reports
+
+    whole, cut, again = start(), start(), start()
+    reports = go(*whole, range(1, 5))
+    go(*cut, range(1, 3))
+    for part, other in zip(again, cut, strict=True):
+        part.load_state_dict(copy.deepcopy(other.state_dict()))
+    assert go(*again, range(3, 5)) == reports[2:]
+    for one, two in zip(whole[0].parameters(), again[0].parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_finalize_leaves_plain_zeros_and_no_hook(data: Dataset) -> None:
+    model, optimizer = linear()
+    pruner = BayesPruner(model, batches(data), 0.5, gate="always", regrow=False)
+    train_epoch(model, optimizer, data, 1)
+    pruner.step(optimizer)
+    assert pruner.finalize() is model
+    assert int(zeros(model)["1.weight"].sum()) == 3920
+    assert set(model.state_dict()) == {"1.weight", "1.bias"}
+    train_epoch(model, optimizer, data, 2)
+    assert int(zeros(model)["1.weight"].sum()) < 3920  # nothing holds them any more
+
+
+def test_a_report_says_what_was_held_against_beta(data: Dataset) -> None:
+    """The gate opens in the first epoch, and then sees that epoch's Bayes factor, far below beta."""
+    model, optimizer = linear()
+    pruner = BayesPruner(model, batches(data), 0.99)
+    train_epoch(model, optimizer, data, 1)
+    first = pruner.step(optimizer)
+    assert first.log_posterior is not None
+    assert first.log_posterior_before is not None
+    assert first.log_bayes_factor == pytest.approx(first.log_posterior - first.log_posterior_before)
+    assert str(first) == f"epoch 1: pruned to 0.9901, now {first.log_bayes_factor:.1f}"
+    train_epoch(model, optimizer, data, 2)
+    second = pruner.step(optimizer)
+    if first.log_bayes_factor > first.log_beta:
+        pytest.fail("the case is not what it says")
+    assert second.tested == first.log_bayes_factor
+    assert (second.pruned, second.log_bayes_factor) == (False, 0)
+    assert f"not pruned, {second.sparsity:.4f}, log Bayes factor tested {second.tested:.1f} against -0.7" in str(second)
+
+
+def test_log_posteriors_are_computed_in_every_epoch_if_asked(data: Dataset) -> None:
+    model, optimizer = linear()
+    asked = BayesPruner(model, batches(data), 0.5, gate="always").step(optimizer)
+    always = BayesPruner(model, batches(data), 0.5, gate="never", log_evidence="always").step(optimizer)
+    assert asked.log_posterior_before is None
+    assert asked.log_bayes_factor is None
+    assert always.log_posterior_before is not None
+    assert always.log_posterior_before == always.log_posterior
+    assert always.log_bayes_factor == 0
+
+
+def test_a_schedule_says_how_sparse_each_epoch_ends(data: Dataset) -> None:
+    model, optimizer = linear()
+    options = {"start": 1, "end": 3, "power": 1.0}
+    told = {"gate": "always", "schedule": "gradual", "schedule_options": options, "regrow": False}
+    pruner = BayesPruner(model, batches(data), 0.9, **told)
+    assert [round(pruner.step(optimizer).sparsity, 3) for _ in range(4)] == [0.3, 0.6, 0.9, 0.9]
+
+
+def test_posteriors_are_of_the_network_in_evaluation_mode(data: Dataset) -> None:
+    """Without dropout: against the loss of the module itself."""
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(784, 10))
+    pruner = BayesPruner(
+        model, batches(data), 0.5, gate="never", log_evidence="always", prior={"mean": 0.0, "std": 1.0}
+    )
+    report = pruner.step(torch.optim.SGD(model.parameters(), lr=0.1))
+    loss = F.cross_entropy(model.eval()(data.train.images), data.train.labels, reduction="sum")
+    log_prior = torch.distributions.Normal(0.0, 1.0).log_prob(model.get_parameter("2.weight")).sum()
+    assert report.log_posterior == pytest.approx(float(log_prior - loss), rel=1e-5)
+
+
+def test_a_step_leaves_running_means_and_the_mode_as_they_were(data: Dataset) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 10))
+    optimizer = torch.optim.Adam(model.parameters())
+    pruner = BayesPruner(model, batches(data), 0.9)
+    train_epoch(model, optimizer, data, 1)
+    before = copy.deepcopy(dict(model.named_buffers()))
+    pruner.step(optimizer)
+    assert model.training
+    for name, buffer in model.named_buffers():
+        assert torch.equal(buffer, before[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_resnet18_is_pruned_and_its_zeros_hold(name: str, data: Dataset) -> None:
+    """The images are every fourth pixel, three times."""
+    images = data.train.images[:128, :, ::4, ::4].expand(-1, 3, -1, -1)
+    small = Dataset(Split(images, data.train.labels[:128]), data.test)
+    model = build({"name": "resnet18", "builder": "torchvision.models.resnet18"}, (3, 7, 7), 10, 0)
+    optimizer = OPTIMIZERS[name](model.parameters())
+    pruner = BayesPruner(model, batches(small), 0.9, regrow=False)
+    for epoch in (1, 2):
+        train_epoch(model, optimizer, small, epoch)
+        report = pruner.step(optimizer)
+    train_epoch(model, optimizer, small, 3)
+    assert report.sparsity == pytest.approx(0.9, abs=1e-4)
+    for layer, weight in pruner.finalize().named_parameters():
+        if weight.ndim > 1:
+            assert int((weight == 0).sum()) == round(0.9 * weight.numel()), layer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"sparsity": 1.5}, "sparsity=1.5 is not accepted"),
+        ({"selector": "largest"}, "pruner.selector=largest is not accepted"),
+        ({"beta": -1.0}, "protocol.beta=-1.0 is not accepted"),
+        ({"betta": 0.5}, "protocol.betta=0.5 is not accepted"),
+        ({"protocol": "papper"}, "protocol=papper is not accepted"),
+        ({"log_evidence": "never"}, "log_evidence=never is not accepted"),
+        ({"prunable": ["2.weight"]}, "prunable=2.weight is not accepted"),
+        ({"schedule": "gradual", "schedule_options": {"start": 1, "end": 30}, "epochs": 25}, "schedule_options.end=30"),
+    ],
+)
+def test_what_is_not_accepted_ends_in_a_sentence(arguments: dict[str, Any], sentence: str, data: Dataset) -> None:
+    model, _ = linear()
+    with pytest.raises((ConfigError, UserError)) as error:
+        BayesPruner(model, batches(data), **{"sparsity": 0.9, **arguments})
+    assert sentence in str(error.value)
+
+
+def test_a_loader_that_drops_images_is_refused(data: Dataset) -> None:
+    loader = DataLoader(TensorDataset(data.train.images, data.train.labels), batch_size=64, drop_last=True)
+    with pytest.raises(UserError, match="drop_last=True is not accepted"):
+        BayesPruner(linear()[0], loader, 0.9)
+
+
+@pytest.mark.slow  # it reads 5,000 digits from text
+def test_the_example_runs_and_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+    path = ROOT / "examples" / "own_loop.py"
+    assert len(path.read_text().splitlines()) < 60
+    with torch.random.fork_rng():
+        runpy.run_path(str(path))["main"](epochs=2)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("epoch 1: pruned to 0.9")
+    assert printed[-1] == f"{round(0.9 * 784 * 256) + round(0.9 * 2560)} of {784 * 256 + 2560} weights are zero"
