@@ -20,19 +20,20 @@ root=${DATA_ROOT:-$work/root} log=$out/$stage.txt end=$((SECONDS + 530)) failed=
 mkdir -p "$out" "$work/data" "$work/site"
 export PYTHONUNBUFFERED=1 PYTHONPATH=$work/site:benchmarks
 if [ -z "${REHEARSE:-}" ]; then
-  device=cuda kinds=(tf32 fp32) members=105 few=() small=() tiny=()
+  device=cuda kinds=(tf32 fp32) members=105 few=() small=() tiny=() patience=1
 else
   device=cpu kinds=(fp32) members=2 few=(--images 128 --epochs 1)
   small=(--images 128 --members 2 --side 64 --copied 1000)
   tiny=(epochs=1 seed=0,1 sparsity=0.9 pruner=none,bayes_magnitude)
   set -- precision=fp32
+  patience=4 # a CPU may be busy
 fi
 
 say() { echo "$@" | tee -a "$log"; }
 
 # step SECONDS COMMAND...: run it within that time and what is left of the stage's. What fails does not end the stage.
 step() {
-  local seconds=$(($1 < end - SECONDS ? $1 : end - SECONDS))
+  local seconds=$(($1 * patience < end - SECONDS ? $1 * patience : end - SECONDS))
   shift
   say "== at $SECONDS s: $*"
   if [ "$seconds" -lt 5 ]; then
