@@ -50,7 +50,7 @@ train() {
   local minutes # the rest is for starting and ending
   minutes=$(awk "BEGIN { print ($seconds > 60 ? $seconds - 30 : $seconds / 2) / 60 }")
   [ -z "${REHEARSE:-}" ] || set -- "$@" "dataset.loader=rehearsal.${row#*/}"
-  step "$seconds" python3 train.py -m "experiment=table1_${row/\//_}" ${tiny[@]+"${tiny[@]}"} "device=$device" \
+  step "$seconds" python3 train.py -m experiment=table1 "model=${row%/*}" "dataset=${row#*/}" ${tiny[@]+"${tiny[@]}"} "device=$device" \
     "data_root=$root" "output_dir=$work/runs/$archive" wandb.mode=disabled progress=lines checkpoint_seconds=600 \
     "max_minutes=$minutes" "$@"
   step 20 python3 scripts/publish.py "$work/runs/$archive" --out "$out/$archive.parquet"

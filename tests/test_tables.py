@@ -1,9 +1,9 @@
 import csv
-import importlib.util
 import io
 import math
 import random
 import re
+import runpy
 import subprocess
 import sys
 
@@ -12,7 +12,6 @@ import scipy.stats
 from fixtures import raw_rows, rewrite_summary, unpack
 from synthetic import script_path
 
-from bayes_pruning import script
 from bayes_pruning.results import frame as results
 from bayes_pruning.results.names import percent
 from bayes_pruning.results.paper import paper_values
@@ -250,12 +249,9 @@ def test_csv_has_every_cell_in_full(runs, as_mnist):
 
 def call(name, monkeypatch, *arguments):
     """Run a script as `python scripts/NAME ARGUMENTS` would, in this process."""
-    spec = importlib.util.spec_from_file_location(name, script_path(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
-    spec.loader.exec_module(module)
-    script.run(module.main)
+    runpy.run_path(str(script_path(f"{name}.py")), run_name="__main__")
 
 
 def test_table_on_the_terminal_is_markdown(runs, frame, monkeypatch, capsys):

@@ -15,6 +15,7 @@ from bayes_pruning.results.names import display_name, percent
 from bayes_pruning.results.paper import DATASETS, Key, paper_values
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.statistics import FEWEST
+from bayes_pruning.results.tables import markdown as table_text
 from bayes_pruning.studies import likelihood, table1
 from bayes_pruning.studies.likelihood import Cells
 from bayes_pruning.studies.table1 import BEFORE
@@ -134,8 +135,7 @@ def markdown(found: Sequence[Detail]) -> str:
             for detail in found
             if detail.dataset == dataset
         ]
-        lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
-        parts.append(f"{display_name(dataset)}:\n\n" + "\n".join(lines) + "\n")
+        parts.append(f"{display_name(dataset)}:\n\n" + table_text(head, rows))
     return "\n".join([*parts, f"{LEGEND}\n"])
 
 

@@ -15,6 +15,7 @@ from bayes_pruning.results.names import display_name, percent
 from bayes_pruning.results.paper import Key, paper_values
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.statistics import FEWEST, Difference, paired_difference, summarise
+from bayes_pruning.results.tables import markdown
 from bayes_pruning.studies import table1
 from bayes_pruning.studies.formats import MISSING
 from bayes_pruning.studies.table1 import AFTER
@@ -62,7 +63,7 @@ def accuracies(frame: pd.DataFrame) -> str:
         unpruned = _cell(runs.get((*place, UNPRUNED, 0.0)))
         cells = [_cell(runs.get((*place, method, sparsity))) for method in METHODS]
         rows.append([display_name(dataset), display_name(model), percent(sparsity), unpruned, *claims, *cells])
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def differences(frame: pd.DataFrame, reference: str = BASELINE, methods: Sequence[str] = METHODS) -> str:
@@ -76,7 +77,7 @@ def differences(frame: pd.DataFrame, reference: str = BASELINE, methods: Sequenc
             found = _paired(runs, (dataset, model, method, sparsity), (dataset, model, reference, sparsity))
             cells.append(MISSING if found is None else _interval(found))
         rows.append([display_name(dataset), display_name(model), percent(sparsity), *cells])
-    return _markdown(["Dataset", "Model", "Sparsity", *map(display_name, others)], rows)
+    return markdown(["Dataset", "Model", "Sparsity", *map(display_name, others)], rows)
 
 
 def targets(frame: pd.DataFrame, method: str = PROPOSED) -> list[Target]:
@@ -125,7 +126,7 @@ def targets_table(frame: pd.DataFrame, method: str = PROPOSED) -> str:
         names = [display_name(dataset), display_name(model), percent(sparsity), f"{target.mean:.4f} ({target.seeds})"]
         verdict = "met" if target.met else "missed"
         rows.append([*names, "yes" if target.exact else "no", *beyond, baseline, verdict])
-    return _markdown([*head, f"minus {display_name(BASELINE)}", "Target"], rows)
+    return markdown([*head, f"minus {display_name(BASELINE)}", "Target"], rows)
 
 
 def brake(frame: pd.DataFrame) -> str:
@@ -141,7 +142,7 @@ def brake(frame: pd.DataFrame) -> str:
             names = [display_name(dataset), display_name(model), percent(sparsity)]
             rows.append([*names, _interval(found), ", ".join(epochs)])
     both = f"{display_name(PROPOSED)} minus {display_name(FLOOR)}"
-    return _markdown(["Dataset", "Model", "Sparsity", both, "Epochs beyond the floor"], rows)
+    return markdown(["Dataset", "Model", "Sparsity", both, "Epochs beyond the floor"], rows)
 
 
 def _beyond_floor(frame: pd.DataFrame, place: tuple[str, str, float]) -> list[tuple[int, int]]:
@@ -192,8 +193,3 @@ def _four(value: float | None) -> str:
 
 def _claim_name(column: str) -> str:
     return f"paper's {display_name(column)}"
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
-    return "\n".join(lines) + "\n"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from bayes_pruning.results import tables
 from bayes_pruning.results.names import display_name, percent
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.selection import protocols
@@ -78,9 +79,8 @@ def markdown(frame: pd.DataFrame, compared: bool = False, reference: str | None 
 def sheet_markdown(sheet: Sheet, only_with_runs: bool = False) -> str:
     """One table and what its cells mean; with `only_with_runs` without the blocks that have none."""
     blocks = [block for block in sheet.blocks if not only_with_runs or _has_runs(block)]
-    rows = ["| " + " | ".join("<br>".join(cell) for cell in row) + " |" for block in blocks for row in block]
-    head = "| " + " | ".join(sheet.header) + " |"
-    return "\n".join([head, "|" + " --- |" * len(sheet.header), *rows, "", sheet.legend]) + "\n"
+    rows = [["<br>".join(cell) for cell in row] for block in blocks for row in block]
+    return f"{tables.markdown(sheet.header, rows)}\n{sheet.legend}\n"
 
 
 def _has_runs(block: Sequence[Sequence[Lines]]) -> bool:
@@ -91,9 +91,9 @@ def _has_runs(block: Sequence[Sequence[Lines]]) -> bool:
 
 
 def latex(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
-    """The tables of a chosen frame (`sheets`) as LaTeX floats; a document needs the packages booktabs and rotating."""
+    """The tables of a chosen frame (`sheets`) as LaTeX floats, with the packages booktabs, makecell and rotating."""
     found = sheets(frame, compared, reference)
-    return "% \\usepackage{booktabs,rotating}\n" + "\n".join(map(_latex_table, found))
+    return "% \\usepackage{booktabs,makecell,rotating}\n" + "\n".join(map(_latex_table, found))
 
 
 def csv_text(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
@@ -182,31 +182,12 @@ def _spread(sd: float) -> str:
 
 
 def _latex_table(sheet: Sheet) -> str:
-    lines = [
-        "\\begin{sidewaystable}",
-        f"\\caption{{{_escape(sheet.title)}. {_escape(sheet.legend)}}}",
-        f"\\label{{tab:{sheet.key}}}",
-        "\\centering\\scriptsize",
-        f"\\begin{{tabular}}{{{'l' * len(sheet.header)}}}",
-        "\\toprule",
-        _latex_row(sheet.header),
-        "\\midrule",
-        "\n\\midrule\n".join("\n\\addlinespace\n".join(map(_latex_lines, block)) for block in sheet.blocks),
-        "\\bottomrule",
-        "\\end{tabular}",
-        "\\end{sidewaystable}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _latex_lines(row: Sequence[Lines]) -> str:
-    """One row of a sheet as the lines of LaTeX that its longest cell needs."""
-    height = max(map(len, row))
-    return "\n".join(_latex_row(cell[i] if i < len(cell) else "" for cell in row) for i in range(height))
-
-
-def _latex_row(cells: Iterable[str]) -> str:
-    return " & ".join(map(_escape, cells)) + r" \\"
+    rows = [["\n".join(cell) for cell in row] for block in sheet.blocks for row in block]
+    return (
+        f"\\begin{{sidewaystable}}\n\\caption{{{_escape(sheet.title)}. {_escape(sheet.legend)}}}\n"
+        f"\\label{{tab:{sheet.key}}}\n\\centering\\scriptsize\n"
+        f"{tables.latex(sheet.header, rows, _escape)}\\end{{sidewaystable}}\n"
+    )
 
 
 def _escape(text: str) -> str:

@@ -21,6 +21,7 @@ from bayes_pruning.results import frame
 from bayes_pruning.results.paper import METHODS
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.selection import choose
+from bayes_pruning.results.tables import markdown
 from bayes_pruning.studies import details, formats, ranking_formats, replay
 from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.claims.rules import UNDECIDED
@@ -143,13 +144,13 @@ class Publication:
 
     def decided(self) -> str:
         """The claims that the runs decide, with their numbers."""
-        lines = ["| Where | The paper | Verdict | Numbers |", "| --- | --- | --- | --- |"]
-        for finding in self.findings:
-            verdict = finding.verdict
-            if verdict.outcome != UNDECIDED:
-                cells = (finding.where, finding.statement, verdict.outcome, "<br>".join(verdicts.told(verdict)))
-                lines.append(f"| {' | '.join(cells)} |")
-        return f"{verdicts.summary(self.findings)}\n\n" + "\n".join(lines) + "\n"
+        rows = [
+            (f.where, f.statement, f.verdict.outcome, "<br>".join(verdicts.told(f.verdict)))
+            for f in self.findings
+            if f.verdict.outcome != UNDECIDED
+        ]
+        table = markdown(("Where", "The paper", "Verdict", "Numbers"), rows)
+        return f"{verdicts.summary(self.findings)}\n\n{table}"
 
 
 def committed(folder: Path) -> Publication:
@@ -159,6 +160,16 @@ def committed(folder: Path) -> Publication:
     return Publication(
         folder / "fcn.parquet", tuple(path for path in beside if path.exists()), more if more.exists() else None
     )
+
+
+def write(study: Any, out: Path) -> str:
+    """Write the texts and figures of a study to a folder and return a line on it. Raises UserError if it can not."""
+    texts, pictures = study.texts(), study.pictures()
+    for name, text in texts.items():
+        catalogue.write_bytes(out / name, text.encode())
+    for name, data in pictures.items():
+        catalogue.write_bytes(out / "figures" / name, data)
+    return f"{out}: {', '.join(texts)} and {len(pictures)} figures, from {study.archive}"
 
 
 def origin(runs: pd.DataFrame, summaries: Mapping[str, Any]) -> str:

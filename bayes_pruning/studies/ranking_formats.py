@@ -14,6 +14,7 @@ from bayes_pruning.figures.style import WHOLE, Look, Style
 from bayes_pruning.results.names import NAMES
 from bayes_pruning.results.selection import read_out
 from bayes_pruning.results.statistics import Difference
+from bayes_pruning.results.tables import markdown as table_text
 from bayes_pruning.studies import likelihood, ranking
 from bayes_pruning.studies.claims.verdicts import OUTCOMES
 from bayes_pruning.studies.ranking import EVERYWHERE, ClaimCount, GateUse, Ranked, Simulated
@@ -128,7 +129,7 @@ def ranked_tables(found: Ranking, after: bool = False) -> str:
         rows = [row for row in found.last if row.place == place]
         best = next((row for row in rows if row.reading[1] != BEFORE.when), None)
         kept = [row for row in rows if after or row.reading[1] == BEFORE.when or row is best]
-        parts.append(f"{place_name(place)}:\n\n{_table(HEADER, [_ranked_cells(found, row) for row in kept])}")
+        parts.append(f"{place_name(place)}:\n\n{table_text(HEADER, [_ranked_cells(found, row) for row in kept])}")
     return "\n".join([*parts, f"{LEGEND.format(epochs=_epochs(found))}\n"])
 
 
@@ -182,7 +183,7 @@ def simulation_table(found: Ranking) -> str:
     ]
     shown = [[f"{cell:.2f}" if i > 3 else cell for i, cell in enumerate(row)] for row in rows]
     said = SIMULATION.format(tables=ranking.TABLES, place=place_name(found.fullest), epoch=found.epochs[-1])
-    return f"{_table(header, shown)}\n{said}\n"
+    return f"{table_text(header, shown)}\n{said}\n"
 
 
 def gates_table(found: Ranking) -> str:
@@ -191,7 +192,7 @@ def gates_table(found: Ranking) -> str:
         "Reading", "Where", "Method", "Runs", "Opened", "Every other epoch", "As twin", "As unpruned",
         *(f"Bayes minus classic at {at}" for at in found.epochs), "The paper's",
     )  # fmt: skip
-    return _table(header, map(_gate_cells, found.gates))
+    return table_text(header, map(_gate_cells, found.gates))
 
 
 def _gate_cells(use: GateUse) -> list[Any]:
@@ -214,7 +215,7 @@ def _gate_cells(use: GateUse) -> list[Any]:
 def claims_table(found: Ranking) -> str:
     """How many claims hold under each reading."""
     rows = [[presets.name_of(c.protocol), *(c.counts[o] for o in OUTCOMES)] for c in found.claims]
-    return _table(("Reading", *OUTCOMES), rows)
+    return table_text(("Reading", *OUTCOMES), rows)
 
 
 def mixed_claims_table(found: Ranking) -> str:
@@ -222,7 +223,7 @@ def mixed_claims_table(found: Ranking) -> str:
     keys = found.claims[0].outcomes if found.claims else []
     mixed = [key for key in keys if len({c.outcomes[key] for c in found.claims}) > 1]
     header = ("Claim", "Where", *(presets.name_of(c.protocol) for c in found.claims))
-    return _table(header, [[*key, *(c.outcomes[key] for c in found.claims)] for key in mixed])
+    return table_text(header, [[*key, *(c.outcomes[key] for c in found.claims)] for key in mixed])
 
 
 def readings_list(found: Ranking) -> str:
@@ -290,11 +291,6 @@ def _epochs(found: Ranking) -> str:
 def place_name(place: str) -> str:
     """'mnist fcn' -> 'MNIST FCN'."""
     return "All cells with runs" if place == EVERYWHERE else " ".join(NAMES.get(part, part) for part in place.split())
-
-
-def _table(header: Sequence[str], rows: Any) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines) + "\n"
 
 
 def _signed(found: Difference | None) -> str:

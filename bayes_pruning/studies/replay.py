@@ -16,6 +16,7 @@ from bayes_pruning.config.presets import decision_text
 from bayes_pruning.config.schema import PRINTED, RATIOS
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.pruning.posterior import log_ratio
+from bayes_pruning.results.tables import markdown
 
 TRAINING_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000, "mnist_5k": 4_000}
 SCALES = ("sum", "mean")
@@ -156,20 +157,19 @@ def _merged(rows: Sequence[Replayed]) -> list[Replayed]:
 
 def as_markdown(rows: Sequence[Replayed]) -> str:
     """One line a cell and alternative."""
-    lines = [
-        "| Data set | Model | Pruner | Sparsity | Regrow | Decision | Run as | Replayed as | Runs decided alike | "
-        "First epoch decided otherwise |",
-        "|" + " --- |" * 10,
-    ]
+    header = (
+        "Data set", "Model", "Pruner", "Sparsity", "Regrow", "Decision", "Run as", "Replayed as", "Runs decided alike",
+        "First epoch decided otherwise",
+    )  # fmt: skip
+    lines = []
     for row in rows:
         epochs = sorted(epoch for epoch in row.differences if epoch is not None)
         otherwise = f"{epochs[0]} to {epochs[-1]}" if epochs else "none"
-        cells = (
+        lines.append((
             row.dataset, row.model, row.pruner, f"{row.sparsity:g}", str(row.regrow).lower(), row.decision,
             row.own, row.other, f"{row.same} of {len(row.differences)}", otherwise,
-        )  # fmt: skip
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines) + "\n"
+        ))  # fmt: skip
+    return markdown(header, lines)
 
 
 def coincidences(
@@ -194,7 +194,7 @@ def coincidences(
             shown[key][change] = f"{sum(row.same for row in rows)} of {sum(len(row.differences) for row in rows)}"
     header = ("Masks", "Run as", *(f"{field.replace('_', ' ')} {value}" for field, value in single))
     lines = [[*key, *(found.get(change, "as run") for change in single)] for key, found in sorted(shown.items())]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *lines)) + "\n"
+    return markdown(header, lines)
 
 
 def numbers(option: str, text: str) -> list[float]:

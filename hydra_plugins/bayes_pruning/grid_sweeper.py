@@ -39,8 +39,11 @@ class GridSweeper(BasicSweeper):
         loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
         jobs: list[list[str]] = []
+        given = {override.key_or_group for override in parser.parse_overrides(arguments)}
+        params = [choice for choice in self._parse_config() if choice.partition("=")[0] not in given]
         for grid in self.grids:
-            choices = [*self._parse_config(), *(f"{field}={values}" for field, values in grid.items()), *arguments]
+            fields = {field: values for field, values in grid.items() if field not in given}
+            choices = [*params, *(f"{field}={values}" for field, values in fields.items()), *arguments]
             for part in self.split_arguments(parser.parse_overrides(choices), None):
                 jobs += part
         size = self.max_batch_size or len(jobs)

@@ -15,6 +15,7 @@ import pandas as pd
 from bayes_pruning.results.cells import Cells, setting
 from bayes_pruning.results.names import NAMES
 from bayes_pruning.results.selection import protocols
+from bayes_pruning.results.tables import markdown
 from bayes_pruning.studies.claims import curves, sparsity  # noqa: F401  (they register their claims)
 from bayes_pruning.studies.claims.rules import CLAIMS, FAILS, HOLDS, UNDECIDED, Claim, Undecidable, Verdict, Where
 
@@ -58,22 +59,12 @@ def counts(findings: Sequence[Finding]) -> dict[str, int]:
 
 def as_markdown(findings: Sequence[Finding], frame: pd.DataFrame) -> str:
     """The findings as one table, and the rules."""
-    lines = [
-        "# The paper's claims",
-        "",
-        f"{summary(findings)} {setting(frame)}",
-        "",
-        HOW,
-        "",
-        "| Where | The paper | Verdict | Numbers | Claim |",
-        "| --- | --- | --- | --- | --- |",
-        *(_row(finding) for finding in findings),
-        "",
-        "## When a claim holds",
-        "",
-        *(f"- {claim.name}: {claim.rule}" for claim in CLAIMS.values()),
-    ]
-    return "\n".join(lines) + "\n"
+    rows = [(f.where, f.statement, f"**{f.verdict.outcome}**", "<br>".join(told(f.verdict)), f.claim) for f in findings]
+    rules = "".join(f"- {claim.name}: {claim.rule}\n" for claim in CLAIMS.values())
+    return (
+        f"# The paper's claims\n\n{summary(findings)} {setting(frame)}\n\n{HOW}\n\n"
+        f"{markdown(('Where', 'The paper', 'Verdict', 'Numbers', 'Claim'), rows)}\n## When a claim holds\n\n{rules}"
+    )
 
 
 def as_json(findings: Sequence[Finding], frame: pd.DataFrame) -> str:
@@ -119,9 +110,3 @@ def _rank(where: Where) -> tuple[int, int]:
 def told(verdict: Verdict) -> list[str]:
     """A verdict's numbers, each as a line of text, or the reason why it has none."""
     return [*map(str, verdict.numbers), *([verdict.reason] if verdict.reason else [])]
-
-
-def _row(finding: Finding) -> str:
-    verdict = finding.verdict
-    cells = (finding.where, finding.statement, f"**{verdict.outcome}**", "<br>".join(told(verdict)), finding.claim)
-    return f"| {' | '.join(cells)} |"

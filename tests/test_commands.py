@@ -1,0 +1,58 @@
+"""The command line `bayes-pruning COMMAND` and the scripts, which are the same commands."""
+
+import re
+import sys
+
+import pytest
+from conftest import ROOT
+
+from bayes_pruning import commands
+
+NAMES = [
+    "train",
+    "status",
+    "table",
+    "figures",
+    "claims",
+    "report",
+    "publish",
+    "dashboard",
+    "sync",
+    "rank",
+    "replay",
+    "rebuild",
+]
+
+
+def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["bayes-pruning", *arguments])
+    commands.main()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",)])
+def test_the_help_lists_every_command(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called(monkeypatch, *arguments)
+    assert re.findall(r"^  (\w+) +\S", capsys.readouterr().out, re.MULTILINE) == [*NAMES, "compact"]
+
+
+def test_an_unknown_command_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match=r"^There is no command tabel: the commands are train, status, table, "):
+        called(monkeypatch, "tabel")
+
+
+def test_a_command_takes_its_own_arguments(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^nowhere does not exist: "):
+        called(monkeypatch, "publish", "nowhere")
+    with pytest.raises(SystemExit) as ended:
+        called(monkeypatch, "table", "--help")
+    assert ended.value.code == 0
+    assert "usage: bayes-pruning table [-h]" in capsys.readouterr().out
+
+
+def test_every_script_is_a_command_and_finds_the_checkout() -> None:
+    scripts = [path.read_text() for path in sorted((ROOT / "scripts").glob("*.py"))]
+    named = [re.findall(r'^    call\("(\w+)"\)$', text, re.MULTILINE) for text in scripts]
+    assert sorted(name for [name] in named) == sorted({*commands.COMMANDS} - {"train"})
+    assert all("sys.path.insert(0, " in text for text in scripts)
