@@ -271,6 +271,8 @@ def test_colours_are_black_and_those_of_the_colour_blind_palette():
     with PAPER.context():
         used = {to_hex(look.color) for look in [*METHOD_LOOKS.values(), *SPARSITY_LOOKS.values(), *OTHER_LOOKS]}
     assert used <= {"#000000", *palette}
+    drawn_ = drawn("fig05", loss_frame()).axes[0].get_lines()
+    assert {to_hex(line.get_color()) for line in drawn_} <= {"#000000", *palette}  # also outside of the theme
 
 
 def test_all_numbered_figures_have_one_size():

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 from conftest import QUIET
+from matplotlib.colors import to_hex
 from synthetic import frame, runs
 
 from bayes_pruning.figures.style import STYLES
@@ -104,10 +105,11 @@ def test_the_figure_has_a_panel_for_each_data_set_and_a_line_for_each_method() -
         [line for line in axes.get_lines() if np.isfinite(line.get_ydata()).any()] for axes in (first, second)
     )
     assert [len([line for line in lines if line.get_color() == "black"]) for lines in (shown, fewer)] == [3, 2]
-    methods = {line.get_color() for line in shown} - {"black"}
-    assert methods == {look.color for look in LOOKS.values()}
-    assert {line.get_color() for line in fewer} - {"black"} == {LOOKS[METHODS[0]].color}
-    [line] = [line for line in shown if line.get_color() == LOOKS["bayes_schedule"].color and line.get_marker() == "o"]
+    with STYLES["paper"].context():
+        colors = {method: to_hex(look.color) for method, look in LOOKS.items()}
+    assert {line.get_color() for line in shown} - {"black"} == {*colors.values()}
+    assert {line.get_color() for line in fewer} - {"black"} == {colors[METHODS[0]]}
+    [line] = [line for line in shown if line.get_color() == colors["bayes_schedule"] and line.get_marker() == "o"]
     assert list(line.get_ydata()) == pytest.approx([0.971, 0.971])
 
 

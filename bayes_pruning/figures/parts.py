@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -104,8 +105,8 @@ def point_plot(axes: Axes, data: pd.DataFrame, looks: Mapping[str, Look], **opti
 
 
 def colors(looks: Mapping[str, Look]) -> dict[str, str]:
-    """The palette of some lines."""
-    return {label: look.color for label, look in looks.items()}
+    """The palette of some lines, as it is in the theme that is set now, so that a figure keeps it whoever saves it."""
+    return {label: to_hex(look.color) for label, look in looks.items()}
 
 
 def markers(looks: Mapping[str, Look]) -> dict[str, str]:
@@ -115,7 +116,7 @@ def markers(looks: Mapping[str, Look]) -> dict[str, str]:
 
 def handle(label: str, look: Look, **options: Any) -> Line2D:
     """Return what a legend shows of a line, `options` as Line2D takes them."""
-    shown = {"linestyle": (0, look.dashes) if look.dashes else "-", "color": look.color, "marker": look.marker}
+    shown = {"linestyle": (0, look.dashes) if look.dashes else "-", "color": to_hex(look.color), "marker": look.marker}
     return Line2D([], [], label=label, **shown | options)
 
 
