@@ -32,6 +32,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 # The exact versions of requirements.lock, from whatever registry pip is set up to use. Done once; again if they change.
 .venv/installed: requirements.lock pyproject.toml

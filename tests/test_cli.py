@@ -72,10 +72,10 @@ def test_a_hydra_without_the_hook_fails_with_a_clear_message(monkeypatch: pytest
         def __init__(self, repository: object) -> None: ...
 
     monkeypatch.setattr(number_groups.defaults_list, "Overrides", Overrides)
-    with pytest.raises(CompactHydraException, match=r"install hydra-core>=1\.3\.8,<1\.4"):
+    with pytest.raises(CompactHydraException, match=r"install hydra-core>=1\.3\.8,<1\.5"):
         number_groups.install_hook()
     monkeypatch.delattr(number_groups.defaults_list, "Overrides")
-    with pytest.raises(CompactHydraException, match=r"install hydra-core>=1\.3\.8,<1\.4"):
+    with pytest.raises(CompactHydraException, match=r"install hydra-core>=1\.3\.8,<1\.5"):
         number_groups.install_hook()
 
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 
@@ -91,13 +90,13 @@ class Composer:
     def _only_sets_number(self, group: str, number: float | int) -> bool:
         """Return whether the file behind group=number, if there is one, says nothing but the number."""
         if (group, number) not in self.plain_numbers:
-            assert isinstance(self.loader, ConfigLoaderImpl)
-            loaded = self.loader.repository.load_config(f"{group}/{number}")
+            path = f"{group}/{number}"
+            source = next((source for source in self.loader.get_sources() if source.is_config(path)), None)
+            loaded = source.load_config(path) if source else None
             self.plain_numbers[group, number] = (
                 loaded is not None
                 and loaded.header.get("package") == "_global_"
-                and not loaded.defaults_list
-                and OmegaConf.to_container(loaded.config) == {group: number}
+                and OmegaConf.to_container(loaded.config) == {group: number}  # and so it has no defaults list
             )
         return self.plain_numbers[group, number]
 

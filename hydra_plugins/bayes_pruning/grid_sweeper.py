@@ -1,21 +1,26 @@
-"""The sweeper of this project: Hydra's basic one, but every job is checked before anything is written.
+"""The sweeper of this project: the product of all choices, as Hydra's basic one makes it, with three differences.
 
-Hydra's own composes each job once only to see whether that works, and raises the first failure of a sweep; here a
-launcher that composes anyway is not waited for, and all failures are listed.
+Every job is checked before anything is written, not composed once only to see whether that works; an experiment may
+have several products; and all failures of a sweep are listed, not the first one raised.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
-from bayes_pruning.config.errors import RunFailed, UserError
+from bayes_pruning.config.errors import ConfigError, RunFailed, UserError
 from hydra_plugins.bayes_pruning.composer import Composer
 
 
-class GridSweeper(BasicSweeper):
+class GridSweeper(Sweeper):
     """Runs the product of all choices through the launcher. Raises RunFailed at the end if a job failed.
 
     Args:
@@ -30,26 +35,28 @@ class GridSweeper(BasicSweeper):
         params: Mapping[str, str] | None = None,
         grids: Sequence[Mapping[str, str]] | None = None,
     ) -> None:
-        super().__init__(max_batch_size, params)  # type: ignore[arg-type]
-        self.grids = grids or [{}]
+        self.max_batch_size = max_batch_size
+        self.params, self.grids = params or {}, grids or [{}]
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.loader, self.config = hydra_context.config_loader, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments: list[str]) -> Any:
-        assert self.hydra_context is not None
-        assert self.launcher is not None
-        loader = self.hydra_context.config_loader
-        parser = OverridesParser.create(config_loader=loader)
+        parser = OverridesParser.create(config_loader=self.loader)
         jobs: list[list[str]] = []
         given = {override.key_or_group for override in parser.parse_overrides(arguments)}
-        params = [choice for choice in self._parse_config() if choice.partition("=")[0] not in given]
         for grid in self.grids:
-            fields = {field: values for field, values in grid.items() if field not in given}
-            choices = [*params, *(f"{field}={values}" for field, values in fields.items()), *arguments]
-            for part in self.split_arguments(parser.parse_overrides(choices), None):
-                jobs += part
+            params = {field: values for field, values in {**self.params, **grid}.items() if field not in given}
+            fields = [f"{field}={values}" for field, values in params.items()]
+            jobs += _product(parser.parse_overrides([*fields, *arguments]))
         size = self.max_batch_size or len(jobs)
         batches = [jobs[start : start + size] for start in range(0, len(jobs), size)]
         if not getattr(self.launcher, "checks_jobs", False):
             self._check(jobs)
+        assert self.launcher is not None
         results: list[JobReturn] = []
         for batch in batches:
             results += self.launcher.launch(batch, initial_job_idx=len(results))
@@ -61,11 +68,25 @@ class GridSweeper(BasicSweeper):
     def _check(self, jobs: Sequence[Sequence[str]]) -> None:
         from bayes_pruning.config.schema import run_config
 
-        assert self.hydra_context is not None
         assert self.config is not None
-        composer = Composer(self.hydra_context.config_loader, self.config)
+        composer = Composer(self.loader, self.config)
         for job in jobs:
             run_config(composer.values(job))
+
+
+def _product(overrides: Sequence[Override]) -> list[list[str]]:
+    """Return the jobs of one grid; a field that is given twice has the choices that come last."""
+    choices: dict[str, list[str]] = {}
+    for override in overrides:
+        field = override.get_key_element()
+        if not override.is_sweep_override():
+            values = [override.get_value_element_as_str()]
+        elif override.is_discrete_sweep():
+            values = list(override.sweep_string_iterator())
+        else:
+            raise ConfigError(field, override.value(), "choices, a range or a glob, which alone can be crossed")
+        choices[field] = [f"{field}={value}" for value in values]
+    return [list(job) for job in product(*choices.values())]
 
 
 def _reason(result: JobReturn) -> str:

@@ -8,7 +8,8 @@ parts change that for the groups `sparsity` and `seed`, and only here:
 - `NumberSearchPath`, which Hydra loads before it composes anything, installs both. A launcher's worker process gets
   its config loader, `NumberSource` included, by pickle, and that imports this module, which installs the hook too.
 
-The first part also refuses an option that does not exist, in one sentence.
+The first part is all that this project uses of Hydra's internals, and a Hydra that has it no more is named in a
+sentence. It also refuses an option that does not exist, in one sentence.
 """
 
 import inspect
@@ -84,7 +85,7 @@ def install_hook() -> None:
     if overrides is None or list(inspect.signature(original).parameters) != ["self", "repo", "overrides_list"]:
         raise UserError(
             "This Hydra has no hydra._internal.defaults_list.Overrides(repo, overrides_list), where sparsity=0.73 is "
-            "made a group option: install hydra-core>=1.3.8,<1.4."
+            "made a group option: install hydra-core>=1.3.8,<1.5."
         )
     if getattr(original, "takes_numbers", False):
         return
