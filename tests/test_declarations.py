@@ -125,6 +125,8 @@ def test_a_users_gate_tests_its_own_estimate(options: tuple[str, ...], nats: flo
     ("overrides", "named", "said"),
     [
         (("+pruner.schedul=gradual",), "pruner.schedul=gradual", "pruner has only gate, gate_options, masks"),
+        (("+epoch=3",), "epoch=3", "the config has only checkpoint_seconds, compile, data_root"),
+        (("+wandb.grup=mine",), "wandb.grup=mine", "wandb has only entity, group, mode or project"),
         (("+protocol.bta=0.5",), "protocol.bta=0.5", "protocol has only beta, decision, first_gate"),
         (("+protocol.prior.sd=1",), "protocol.prior.sd=1", "protocol.prior has only mean or std"),
         (("+dataset.men=[0]",), "dataset.men=[0]", "dataset has only loader, mean, name or std"),

@@ -18,7 +18,6 @@ from conftest import ROOT, composed
 from faults.wandb_troubles import NOBODY, RefusingStub
 from omegaconf import OmegaConf
 
-from bayes_pruning.config.errors import ConfigError
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.runs import tracking, wandb_process
 from bayes_pruning.runs.run_folder import git_commit
@@ -133,11 +132,6 @@ def test_a_finished_run_has_its_last_metrics_as_summary(two_runs: dict[str, Any]
 def test_the_exit_code_says_whether_a_run_failed(two_runs: dict[str, Any]) -> None:
     codes = [only(two_runs[name][1], "exit")[0].get("exit_code", 0) for name in ("first", "second")]
     assert codes == [0, 1]
-
-
-def test_an_unknown_mode_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"wandb\.mode=on is not accepted: .* offline, online or disabled"):
-        tracking.check_mode("on")
 
 
 def script(tmp_path: Path, mode: str, body: str) -> list[str]:

@@ -19,6 +19,8 @@ from typing_extensions import TypedDict
 from bayes_pruning.config.registry import GATES, SCHEDULES, short_name
 from bayes_pruning.config.validation import (
     AboveZero,
+    AboveZeroOrNull,
+    AtLeastZero,
     Count,
     Flag,
     Fraction,
@@ -74,6 +76,35 @@ class ModelConfig(TypedDict):
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
     name: Text
     builder: Text
+
+
+class WandbSettings(TypedDict, total=False):
+    """The node `wandb` of conf/config.yaml."""
+
+    __pydantic_config__ = FORBID  # type: ignore[misc]
+    mode: Literal["offline", "online", "disabled"]
+    project: Text
+    entity: Any
+    group: Any
+
+
+class Settings(TypedDict, total=False):
+    """What conf/config.yaml has beside the run itself: where and how it is trained, which changes none of its numbers.
+
+    A saved config of an earlier version may lack some.
+    """
+
+    __pydantic_config__ = FORBID  # type: ignore[misc]
+    device: Text
+    data_root: Text
+    deterministic: Flag
+    compile: Flag
+    output_dir: Text
+    log_evidence: Literal["asked", "always"]
+    checkpoint_seconds: AtLeastZero
+    progress: Literal["auto", "bar", "lines", "none"]
+    max_minutes: AboveZeroOrNull
+    wandb: WandbSettings
 
 
 @dataclass(frozen=True)
@@ -231,6 +262,11 @@ def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(own.get(group), Mapping):
             own[group] = {**fields, **(OPTIONAL if group == "pruner" else {}), **own[group]}
     return own
+
+
+def check_settings(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError or UserError unless all that a composed config has beside the run is known and accepted."""
+    checked(Settings, {name: value for name, value in values.items() if name not in NAMES})
 
 
 def as_trained(config: DictConfig, run: RunConfig) -> DictConfig:

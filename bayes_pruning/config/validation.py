@@ -19,6 +19,10 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False, description="a
 AboveZero = Annotated[
     float, Field(strict=True, gt=0, le=LARGEST, description=f"a number above 0, up to {LARGEST:g}", allow_inf_nan=False)
 ]
+AboveZeroOrNull = Annotated[
+    float | None, Field(strict=True, gt=0, description="a number above 0, or null for no limit", allow_inf_nan=False)
+]
+AtLeastZero = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False, description="a number of at least 0")]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1, description="a number from 0 to 1")]
 Count = Annotated[int, Field(strict=True, ge=1, description="a whole number of at least 1")]
 CountOrNull = Annotated[int | None, Field(strict=True, ge=1, description="a whole number of at least 1, or null")]

@@ -7,11 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from bayes_pruning.config.errors import ConfigError
 from bayes_pruning.config.schema import RunConfig
 from bayes_pruning.training.metrics import Metrics
-
-STYLES = ("auto", "bar", "lines", "none")
 
 
 def describe(row: Metrics, epochs: int) -> str:
@@ -37,8 +34,6 @@ class Display:
     """
 
     def __init__(self, style: str, total: int, done: int = 0) -> None:
-        if style not in STYLES:
-            raise ConfigError("progress", style, "auto, bar, lines or none")
         self.style = ("bar" if sys.stderr.isatty() else "lines") if style == "auto" else style
         self.total, self.done, self.first, self.start = total, done, done, time.monotonic()
         self.title = ""

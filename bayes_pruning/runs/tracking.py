@@ -28,13 +28,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bayes_pruning.config.errors import ConfigError, one_of
 from bayes_pruning.config.schema import RunConfig
 from bayes_pruning.runs import wandb_process
 from bayes_pruning.runs.run_folder import git_commit
 from bayes_pruning.training.metrics import Metrics
 
-MODES = ("offline", "online", "disabled")
 PIPE_PATIENCE = 2.0  # seconds for a helper that does not read; it reads ahead, so only a stopped one does not
 END_PATIENCE = {"offline": 30.0, "online": 5.0}  # seconds that this process waits, at its end, for the helper's
 log = logging.getLogger(__name__)
@@ -206,12 +204,6 @@ def _computed(row: Metrics) -> dict[str, Any]:
     return {name: value for name, value in asdict(row).items() if value is not None}
 
 
-def check_mode(mode: str) -> None:
-    """Raises ConfigError unless `wandb.mode` takes the value."""
-    if mode not in MODES:
-        raise ConfigError("wandb.mode", mode, one_of(MODES))
-
-
 def start(run: RunConfig, config: DictConfig, folder: Path, commit: str | None = None) -> Tracker:
     """Open a W&B run for `run`, its settings in the config node `wandb`; returns at once.
 
@@ -220,11 +212,8 @@ def start(run: RunConfig, config: DictConfig, folder: Path, commit: str | None =
         config: its whole config.
         folder: the run's; its name is the W&B run's id.
         commit: of the code that trained it; None for the one that runs now.
-
-    Raises ConfigError for an unknown mode.
     """
     settings = config.wandb
-    check_mode(settings.mode)
     if settings.mode == "disabled":
         return Tracker()
     plain: Any = OmegaConf.to_container(config, resolve=True)

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from bayes_pruning.config.errors import ConfigError, UserError
-from bayes_pruning.config.schema import RunConfig, as_trained, run_config
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.schema import RunConfig, as_trained, check_settings, run_config
 from bayes_pruning.data import datasets
 from bayes_pruning.engine import device, precision
 from bayes_pruning.models import networks
@@ -48,8 +48,7 @@ class Job:
         datasets.LOADERS.find(run.dataset["loader"])
         networks.BUILDERS.find(run.model["builder"])
         decision.check(run)
-        tracking.check_mode(self.values["wandb"]["mode"])
-        Intervals(self.values.get("checkpoint_seconds", 0))
+        check_settings(self.values)
         object.__setattr__(self, "run", run)
 
     @property
@@ -97,8 +96,6 @@ class Clock:
     """The time that `max_minutes` leaves; None leaves any. An epoch starts only if the last one would fit in again."""
 
     def __init__(self, max_minutes: float | None) -> None:
-        if max_minutes is not None and not (isinstance(max_minutes, (int, float)) and max_minutes > 0):
-            raise ConfigError("max_minutes", max_minutes, "a number above 0, or null for no limit")
         self.deadline = float("inf") if max_minutes is None else time.monotonic() + 60 * max_minutes
         self.started = time.monotonic()
         self.last_epoch = 0.0
@@ -117,8 +114,6 @@ class Intervals:
     """When a stack writes checkpoints: after an epoch that ends at least `seconds` after the last one was written."""
 
     def __init__(self, seconds: float) -> None:
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
-            raise ConfigError("checkpoint_seconds", seconds, "a number of at least 0")
         self.seconds = seconds
         self.last = time.monotonic()
 
