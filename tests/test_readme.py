@@ -1,4 +1,4 @@
-"""The README's examples of a new pruner, model and data set, written out as a reader would and run."""
+"""The examples of docs/extending.md of a new pruner, model and data set, written out as a reader would and run."""
 
 import csv
 import re
@@ -6,15 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import ONE_THREAD, QUIET, ROOT
 
+METHODS = ("random", "bayes_random", "magnitude", "bayes_magnitude")
 BLOCK = re.compile(r"```(?:python|yaml) (\S+)\n(.*?)```", re.DOTALL)
 
 
 @pytest.mark.slow
-def test_the_examples_of_the_readme_run_together(tmp_path: Path) -> None:
-    blocks = BLOCK.findall((ROOT / "README.md").read_text())
+def test_the_examples_run_together(tmp_path: Path) -> None:
+    blocks = BLOCK.findall((ROOT / "docs" / "extending.md").read_text())
     assert len(blocks) == 6
     for name, text in blocks:
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -28,3 +30,23 @@ def test_the_examples_of_the_readme_run_together(tmp_path: Path) -> None:
     assert [row["pruned"] for row in rows] == ["0", "0", "1", "0"]
     assert float(rows[2]["sparsity"]) == 0.5
     assert float(rows[3]["test_accuracy"]) > 0.7
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 150
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert link.startswith("http") or (ROOT / link).exists(), link
+
+
+def test_the_readmes_rows_are_those_of_the_published_table() -> None:
+    """The paper's value, ours before pruning and ours after."""
+    table = pd.read_csv(ROOT / "outputs" / "published" / "table1.csv").query("dataset == 'mnist' and model == 'fcn'")
+    mean = table.set_index(["accuracy", "method", "sparsity"])["mean"]
+    paper = table.set_index(["accuracy", "method", "sparsity"])["paper"]
+    rows = re.findall(r"^\| (\d+)% \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert [row[0] for row in rows] == ["25", "50", "75", "90", "99"]
+    for percent, cells in rows:
+        for method, cell in zip(METHODS, cells.split(" | "), strict=True):
+            before, after = (("before", method, int(percent) / 100), ("after", method, int(percent) / 100))
+            assert cell == f"{paper[before]:.4f}, {mean[before]:.4f}, {mean[after]:.4f}"
