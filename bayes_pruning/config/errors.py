@@ -26,6 +26,6 @@ class RunFailed(UserError):
 
 
 def one_of(options: Iterable[str]) -> str:
-    """'a, b or c', for the sentence of a ConfigError."""
+    """Return 'a, b or c', for the sentence of a ConfigError."""
     *head, last = options
     return f"{', '.join(head)} or {last}" if head else last

@@ -14,7 +14,7 @@ import torch
 
 
 def generator(seed: int, *name: str | int) -> torch.Generator:
-    """A CPU generator for the stream `name` of `seed`; the same arguments always give the same numbers."""
+    """Return a CPU generator for the stream `name` of `seed`; the same arguments always give the same numbers."""
     digest = hashlib.sha256("/".join(map(str, (seed, *name))).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 
@@ -28,11 +28,11 @@ def torch_draws(device: torch.device, seed: int, *name: str | int) -> Iterator[N
 
 
 def data_order(seed: int, epoch: int, examples: int) -> torch.Tensor:
-    """The order in which epoch `epoch` (from 1) of a run visits its training examples: int64 [examples]."""
+    """Return the order in which epoch `epoch` (from 1) of a run visits its training examples: int64 [examples]."""
     return torch.randperm(examples, generator=generator(seed, "data order", epoch))
 
 
 @lru_cache(maxsize=8)  # a stack's members of one seed ask for the same numbers one after the other, for each layer
 def uniform(name: tuple[int, str, str, int], shape: torch.Size, device: torch.device) -> torch.Tensor:
-    """Numbers uniform on [0, 1), float64, of the stream `name`, whose first part is the seed. Not to be changed."""
+    """Return numbers uniform on [0, 1), float64, of the stream `name`, whose first part is the seed: read only."""
     return torch.rand(shape, dtype=torch.float64, generator=generator(*name)).to(device)

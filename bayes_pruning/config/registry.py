@@ -22,9 +22,10 @@ PACKAGE = __name__.partition(".")[0]
 
 @dataclass(frozen=True)
 class Declared:
-    """What a gate or schedule says of itself. The defaults are of a function that says nothing, and are safe:
+    """What a gate or schedule says of itself.
 
-    a run whose gate or schedule reads a Bayes factor has beta and the ratio in its identity.
+    The defaults are those of a function that says nothing, and are safe: a run whose gate or schedule reads a Bayes
+    factor has beta and the ratio in its identity.
     """
 
     reads_bayes_factor: bool = True

@@ -162,22 +162,22 @@ class PruningConfig:
 
     @property
     def log_beta(self) -> float:
-        """The threshold of the log Bayes factor, in nats."""
+        """Return the threshold of the log Bayes factor, in nats."""
         return math.log(self.protocol.beta)
 
     @property
     def unpruned(self) -> bool:
-        """Whether this is an unpruned baseline: its gate never opens."""
+        """Return whether this is an unpruned baseline: its gate never opens."""
         return self.pruner.gate == UNPRUNED
 
     @property
     def gate_reads_bayes_factor(self) -> bool:
-        """Whether the gate decides by a Bayes factor, as it declares."""
+        """Return whether the gate decides by a Bayes factor, as it declares."""
         return GATES.declared(self.pruner.gate).reads_bayes_factor
 
     @property
     def tries_candidate(self) -> bool:
-        """Whether this epoch's own pruning is tried before the gate decides."""
+        """Return whether this epoch's own pruning is tried before the gate decides."""
         return self.protocol.decision == "candidate" and self.gate_reads_bayes_factor
 
 

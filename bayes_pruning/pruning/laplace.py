@@ -26,7 +26,7 @@ def log_evidence_ratio(
     fisher: Mapping[str, Tensor],
     prior: Prior,
 ) -> float:
-    """Log evidence of the pruned model minus that of the unpruned one: equation 4 of docs/laplace_evidence.md.
+    """Return the log evidence of the pruned model minus that of the unpruned one (docs/laplace_evidence.md, eq. 4).
 
     A weight that is zero already is a parameter of neither model, so it counts as not removed.
 
@@ -51,7 +51,7 @@ def log_evidence_ratio(
 
 
 def bic_ratio(log_likelihood_before: float, log_likelihood_after: float, removed: int, examples: int) -> float:
-    """The same by Schwarz's criterion: log(examples) / 2 nats for each of the `removed` weights, whatever the prior.
+    """Return the same by Schwarz's criterion: log(examples) / 2 nats for each of the `removed` weights.
 
     Args:
         log_likelihood_before: of the unpruned network, summed over the training images, in nats.
@@ -74,7 +74,7 @@ def fisher_diagonal(
     draws: int | None = None,
     generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """Diagonal of the Fisher information of a softmax classifier, summed over the images.
+    """Return the diagonal of the Fisher information of a softmax classifier, summed over the images.
 
     It is also that of the generalised Gauss-Newton matrix of the negative log-likelihood, the sum over the images of
     J' (diag p - p p') J, with J the derivative of an image's logits and p its class probabilities. No labels enter.
@@ -131,7 +131,7 @@ def _check(field: str, value: int | None, most: int | None, generator: torch.Gen
 
 
 def _signs(images: int, logits: Tensor, draws: int | None, generator: torch.Generator | None) -> Tensor:
-    """What combines the classes' columns in `_columns`: [columns, images, classes].
+    """Return what combines the classes' columns in `_columns`: [columns, images, classes].
 
     Exact: one column a class. Else random signs, scaled so that the sum of squares has the exact one as its mean.
     """
@@ -143,7 +143,7 @@ def _signs(images: int, logits: Tensor, draws: int | None, generator: torch.Gene
 
 
 def _columns(logits: Tensor, signs: Tensor) -> Tensor:
-    """sum_c signs_c sqrt(p_c) (e_c - p): [columns, images, classes], from logits [images, classes].
+    """Return sum_c signs_c sqrt(p_c) (e_c - p): [columns, images, classes], from logits [images, classes].
 
     With signs e_1, ..., e_C these are the columns of a factor S of the softmax's Hessian: S S' = diag p - p p'. Small
     probabilities keep their digits, also where that of the predicted class rounds to 1.
@@ -156,7 +156,7 @@ def _columns(logits: Tensor, signs: Tensor) -> Tensor:
 def linear_signals(
     model: nn.Module, parameters: Mapping[str, Tensor], images: Tensor, signs: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Inputs and backpropagated columns of the linear layers of a plain sequence of known layers.
+    """Return the inputs and backpropagated columns of the linear layers of a plain sequence of known layers.
 
     The derivative of column k of image n by a layer's weight is the outer product of signals[k, n] and inputs[n].
 
@@ -193,7 +193,7 @@ def linear_signals(
 def _squared_gradients(
     model: nn.Module, parameters: Mapping[str, Tensor], images: Tensor, signs: Tensor, names: list[str]
 ) -> dict[str, Tensor]:
-    """Squares of the per-example gradients of the columns, summed over columns and images, by name."""
+    """Return the squares of the per-example gradients of the columns, summed over columns and images, by name."""
 
     def squares(image: Tensor, chosen: Tensor) -> dict[str, Tensor]:
         def logits_of(free: dict[str, Tensor]) -> Tensor:
@@ -209,7 +209,7 @@ def _squared_gradients(
 
 
 def _rows_of_gradients(model: nn.Module, images: Tensor, free: list[Tensor], columns: int) -> int:
-    """Images a pass such that neither their gradients nor a layer's activations outgrow a block (see capacity.py)."""
+    """Return the images of a pass whose gradients and activations fit into a block (see capacity.py)."""
     largest = capacity.footprint(model, tuple(images.shape[1:])).largest_activation
     largest = max(largest, *(parameter.numel() for parameter in free))
     return max(1, LARGEST_REUSED_BLOCK // capacity.FLOAT_BYTES // (columns * largest))

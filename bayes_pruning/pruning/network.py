@@ -27,7 +27,7 @@ class Network:
     _kept: dict[tuple[object, ...], dict[str, Tensor]] = field(default_factory=dict)
 
     def gradient(self, examples: int | None = None) -> Mapping[str, Tensor]:
-        """Gradient of the mean training loss in nats, by prunable parameter.
+        """Return the gradient of the mean training loss in nats, by prunable parameter.
 
         Args:
             examples: over at most so many images, drawn from the run's stream; None for all.
@@ -38,7 +38,7 @@ class Network:
         return self._kept[key]
 
     def fisher(self, examples: int | None = None, draws: int | None = None) -> Mapping[str, Tensor]:
-        """Diagonal of the Fisher information of the whole training set, by prunable parameter.
+        """Return the diagonal of the Fisher information of the whole training set, by prunable parameter.
 
         Arguments as laplace.fisher_diagonal takes them, but `examples` may be more than there are; random draws are
         from the run's stream.

@@ -12,18 +12,18 @@ from bayes_pruning.training.metrics import Metrics
 
 
 def describe(row: Metrics, epochs: int) -> str:
-    """One epoch of one run in a line."""
+    """Return one epoch of one run as a line."""
     gate = "pruned" if row.pruned else "not pruned"
-    evidence = "" if row.log_bayes_factor is None else f", log BF {row.log_bayes_factor:.1f}"
+    factor = "" if row.log_bayes_factor is None else f", log BF {row.log_bayes_factor:.1f}"
     return (
         f"epoch {row.epoch}/{epochs}  train loss {row.train_loss:.4f}  test loss {row.test_loss:.4f}  "
         f"accuracy {row.test_accuracy:.4f}  {gate}: accuracy {row.pruned_test_accuracy:.4f}, "
-        f"sparsity {row.sparsity:.4f}{evidence}  {row.seconds:.1f} s"
+        f"sparsity {row.sparsity:.4f}{factor}  {row.seconds:.1f} s"
     )
 
 
 def minutes(seconds: float) -> str:
-    """A duration for people, e.g. 3:05."""
+    """Return a duration for people, e.g. 3:05."""
     return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
 
 

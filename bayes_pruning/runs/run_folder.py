@@ -42,7 +42,7 @@ from bayes_pruning.training.metrics import COLUMNS, Metrics
 
 
 def final_metrics(folder: Path) -> Metrics:
-    """The last epoch of the finished run in `folder`. Raises UserError for a damaged summary."""
+    """Return the last epoch of the finished run in `folder`. Raise UserError for a damaged summary."""
     path = folder / "summary.json"
     try:
         return Metrics(**json.loads(path.read_bytes())["metrics"])
@@ -91,7 +91,7 @@ class RunFolder:
 
     @contextmanager
     def _writable(self) -> Iterator[None]:
-        """Before training, a folder that can not be written is the user's to mend."""
+        """Turn the OSError of a folder that can not be written, before training, into a UserError."""
         try:
             yield
         except OSError as error:
@@ -134,11 +134,11 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """The checkpoint's file."""
+        """Return the checkpoint's file."""
         return self.path / "checkpoint.pt"
 
     def progress(self) -> Progress | None:
-        """Where the run stopped, or None if it starts anew; the other files are brought in line with it.
+        """Return where the run stopped, or None if it starts anew; the other files are brought in line with it.
 
         Raises UserError for a checkpoint that can not be used, or a folder that can not be written.
         """
@@ -172,7 +172,7 @@ class RunFolder:
         checkpoint.save(self.checkpoint, self.run.hash(), metrics, decisions, state)
 
     def _texts(self, metrics: Sequence[Metrics], decisions: Sequence[Decision]) -> Iterator[tuple[str, str, str]]:
-        """Name, header and rows of each file that has a row an epoch."""
+        """Return the name, header and rows of each file that has a row an epoch."""
         yield "metrics.csv", _csv_lines([COLUMNS]), _csv_lines(map(_cells, metrics))
         if self.run.gate_reads_bayes_factor:
             yield ledger.FILE, _csv_lines([ledger.COLUMNS]), _csv_lines(map(_cells, decisions))
@@ -219,7 +219,7 @@ class RunFolder:
 
 
 def _cells(row: Metrics | Decision) -> list[str]:
-    """Numbers as text that reads back exactly: Python's shortest representation of a float; nothing for None."""
+    """Return numbers as text that reads back exactly: Python's shortest representation of a float; nothing for None."""
     return ["" if value is None else repr(value) for value in astuple(row)]
 
 
@@ -235,7 +235,7 @@ def _device_name(device: torch.device) -> str:
 
 @lru_cache(maxsize=1)
 def git_commit() -> str | None:
-    """The commit of the checkout that this package runs from, None outside one."""
+    """Return the commit of the checkout that this package runs from, None outside one."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -41,7 +41,7 @@ class Evaluator:
         self.rows = capacity.evaluation_rows(capacity.footprint(network, data.shape), stack.device, stack.size)
 
     def score(self, parameters: Parameters, priors: Sequence[Prior]) -> list[Score]:
-        """The networks in `parameters`, each tensor [networks, ...], on the test split, under a prior for each."""
+        """Return the networks' scores on the test split, each under its prior; `parameters` are [networks, ...]."""
         if not priors:
             return []
         test, correct = self.sums(parameters, self.data.test)
@@ -51,12 +51,12 @@ class Evaluator:
         return [Score(*numbers) for numbers in zip(*(column.tolist() for column in columns), strict=True)]
 
     def train_log_likelihoods(self, parameters: Parameters) -> list[float]:
-        """log p(D | w) of each network in `parameters` over the training images, in nats."""
+        """Return log p(D | w) of each network in `parameters` over the training images, in nats."""
         total, _ = self.sums(parameters, self.data.train)
         return total.tolist()  # type: ignore[no-any-return]
 
     def sums(self, parameters: Parameters, split: Split) -> tuple[Tensor, Tensor]:
-        """Log-likelihood (float64, nats) and correct answers (int64) of each network over a split: [networks].
+        """Return each network's log-likelihood (float64, nats) and correct answers (int64) over a split: [networks].
 
         On a CPU one network after the other, its batches dealt to as many threads as there are cores to use.
         """
@@ -77,7 +77,7 @@ class Evaluator:
 
     @staticmethod
     def _added(parts: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """The sums over the batches, in their order: [networks]."""
+        """Return the sums over the batches, in their order: [networks]."""
         total, correct = next(parts)
         for more, also in parts:
             total, correct = total + more, correct + also
@@ -85,6 +85,6 @@ class Evaluator:
 
     @torch.no_grad()
     def _batch(self, parameters: Parameters, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """`sums` of all networks at once, over one batch."""
+        """Return `sums` of all networks at once, over one batch."""
         logits = self.stack.forward(images.unsqueeze(0), parameters)
         return log_likelihood(logits, labels), (logits.argmax(dim=-1) == labels).sum(dim=1)

@@ -103,7 +103,7 @@ class Trainer:
         return (total / math.ceil(len(train) / batch_size)).tolist()  # type: ignore[no-any-return]
 
     def _draws(self, member: int, turn: int) -> AbstractContextManager[None]:
-        """What a network draws while it trains, as dropout does, comes from the run's stream, whatever its company."""
+        """Let what a network draws while it trains, as dropout does, come from the run's own stream."""
         if self.stack.stackable:
             return nullcontext()  # none of the layers that layers.py knows draws
         return random_streams.torch_draws(self.device, self.runs[member].seed, "dropout", self.epoch, turn)
