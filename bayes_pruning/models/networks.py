@@ -75,7 +75,7 @@ def cnn(shape: tuple[int, ...], classes: int, filters: Sequence[int], kernel_siz
 
 @BUILDERS.register
 def resnet18(shape: tuple[int, ...], classes: int) -> nn.Module:
-    """Return torchvision's ResNet-18 (He et al., 2016) for small images: its stem is a 3 x 3 convolution, no pooling."""
+    """Return torchvision's ResNet-18 (He et al., 2016) for small images: its stem is one 3 x 3 convolution."""
     from torchvision.models import resnet18 as build_resnet18  # it takes a second to import
 
     network = build_resnet18(num_classes=classes)
