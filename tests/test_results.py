@@ -13,12 +13,14 @@ from omegaconf import OmegaConf
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.presets import protocol_text
-from bayes_pruning.results import archive
+from bayes_pruning.results import archive, declared
 from bayes_pruning.results import frame as results
 from bayes_pruning.results.selection import choose, protocols
+from bayes_pruning.studies import table1
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
 IDENTITY = ["run", "hash", "dataset", "model", "pruner", "target_sparsity", "seed", "protocol", "epochs"]
+DECLARED = ["twin", "reads"]
 FIXTURE_PROTOCOL = "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)"
 NASTY = ["5e-324", "1e+22", "0.30000000000000004", "1.0", "-0.0", "-1.7976931348623157e+308", "123456789.12345679"]
 
@@ -53,7 +55,7 @@ def assert_same(one, other):
 
 def test_frame_holds_every_row_of_every_run_unchanged(runs):
     frame = results.load(runs).frame
-    assert list(frame.columns) == IDENTITY + list(COLUMNS)
+    assert list(frame.columns) == IDENTITY + DECLARED + list(COLUMNS)
     assert len(frame) == 18 * 3
     for folder in runs.iterdir():
         logged = frame[frame["run"] == folder.name]
@@ -475,3 +477,43 @@ def test_630_runs_are_read_in_a_few_seconds_of_processor_time(own_runs, tmp_path
     again = results.load(tmp_path / "many.parquet")
     assert time.process_time() - start < 2
     assert_same(found.frame, again.frame)
+
+
+# ---- what pruners declare
+
+
+def test_a_pruner_without_a_twin_is_compared_with_none_and_a_declared_one_is_whatever_its_name(own_runs):
+    for folder in own_runs.glob("*-bayes_magnitude-*"):
+        rewrite_summary(folder, pruner="bayes_schedule", twin=None, unpruned=False, protocol_read=["beta", "regrow"])
+    for folder in own_runs.glob("*-bayes_random-*"):
+        rewrite_summary(folder, pruner="mine", twin="random", unpruned=False, protocol_read=["beta", "regrow"])
+    loaded = results.load(own_runs).frame
+    assert set(loaded.loc[loaded["pruner"] == "mine", "twin"]) == {"random"}
+    assert set(loaded.loc[loaded["pruner"] == "bayes_schedule", "twin"]) == {""}
+    pairs = table1.twins(loaded)
+    assert ("mine", "random") in pairs
+    assert "bayes_schedule" not in dict(pairs)
+
+
+def test_an_unpruned_run_is_the_baseline_whatever_its_pruner_is_called(own_runs):
+    for folder in own_runs.glob("*-none-*"):
+        rewrite_summary(folder, pruner="baseline", sparsity=0.3, unpruned=True, twin=None, protocol_read=["prior"])
+    loaded = results.load(own_runs).frame
+    baseline = loaded[loaded["run"].str.contains("-none-")]
+    assert set(baseline["pruner"]) == {"none"}
+    assert set(baseline["target_sparsity"]) == {0.0}
+    assert set(baseline["reads"]) == {"nothing"}
+
+
+def test_what_older_runs_do_not_declare_is_derived_from_their_configs(own_runs):
+    gate_never = {"name": "baseline", "gate": "never"}
+    assert declared.of_config(gate_never) == declared.Declared(True, "", "nothing")
+    older = {"name": "laplace_random", "gate": "laplace_evidence", "selector": "random"}
+    assert declared.of_config(older) == declared.Declared(False, "random", "all")
+    assert declared.of_config({"name": "gradual", "gate": "always", "schedule": "gradual"}).reads == "masks"
+    assert declared.of_config({"name": "x", "gate": "always", "schedule": "evidence"}).reads == "all"
+    assert declared.of_config({"name": "matched_random", "gate": "matched_rate"}).reads == "all"
+    assert declared.of_config({"name": "x", "gate": "nowhere.to_be_found"}).reads == "all"
+    folder = next(own_runs.glob("*-none-seed0-*"))
+    rewrite_summary(folder, pruner="baseline")  # a name that no file of conf/pruner has: its config says gate never
+    assert set(results.load(folder).frame["pruner"]) == {"none"}

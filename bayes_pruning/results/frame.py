@@ -8,6 +8,8 @@ The frame has one row a run and epoch, of finished runs only:
     seed
     protocol              a reading of the paper as text (logged.protocol_text)
     epochs                how many the run has
+    twin                  the classic pruner that the run's is compared with, "" if it has none (declared.py)
+    reads                 what of the protocol its networks depend on: nothing, masks or all
     epoch, train_loss, ... the columns of metrics.csv unchanged (columns.COLUMNS), NaN for what was not computed
 
 sorted by dataset, model, pruner, target_sparsity, seed, hash, epoch. Every table and figure is a pure function of it.
@@ -25,12 +27,14 @@ import pandas as pd
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results import archive, wandb_server
-from bayes_pruning.results.run_records import Incomplete, LoggedRun, is_run_folder, read_folders, read_json
+from bayes_pruning.results.declared import Declared, of_config
+from bayes_pruning.results.run_records import UNPRUNED, Incomplete, LoggedRun, is_run_folder, read_folders, read_json
 from bayes_pruning.runs import ledger
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
-TEXT = ("run", "hash", "dataset", "model", "pruner", "protocol")
-IDENTITY = ("run", "hash", "dataset", "model", "pruner", "target_sparsity", "seed", "protocol", "epochs")
+TEXT = ("run", "hash", "dataset", "model", "pruner", "protocol", "twin", "reads")
+STORED = ("run", "hash", "dataset", "model", "pruner", "target_sparsity", "seed", "protocol", "epochs")
+IDENTITY = (*STORED, "twin", "reads")
 SORTED_BY = ["dataset", "model", "pruner", "target_sparsity", "seed", "hash", "epoch"]
 DTYPES = (
     dict.fromkeys(TEXT, "str")
@@ -144,10 +148,24 @@ def _read_ledgers(folders: Iterable[Path]) -> dict[str, list[Decision]]:
 
 
 def _load_archives(paths: Sequence[Path]) -> Results:
-    columns = list(dict.fromkeys([*IDENTITY, *COLUMNS]))
+    columns = list(dict.fromkeys([*STORED, *COLUMNS]))
     parts = [archive.read(path, columns) for path in paths]
+    made = {run: by for path in paths for run, by in archive.read_provenance(path).items()}
+    declared = {run: of_config(by["config"]["pruner"]) for run, by in made.items()}
     frame = pd.concat([frame for frame, _ in parts], ignore_index=True)
-    return Results(_tidy(frame), [entry for _, incomplete in parts for entry in incomplete])
+    return Results(_tidy(_declare(frame, declared)), [entry for _, incomplete in parts for entry in incomplete])
+
+
+def _declare(frame: pd.DataFrame, declared: Mapping[str, Declared]) -> pd.DataFrame:
+    """Return the frame of an archive with what its runs' configs declare of their pruners."""
+    of = [declared[run] for run in frame["run"]]
+    unpruned = np.array([each.unpruned for each in of], dtype=bool)
+    return frame.assign(
+        pruner=frame["pruner"].mask(unpruned, UNPRUNED),
+        target_sparsity=frame["target_sparsity"].mask(unpruned, 0.0),
+        twin=[each.twin for each in of],
+        reads=[each.reads for each in of],
+    )
 
 
 def _results(runs: Sequence[LoggedRun], incomplete: Incomplete) -> Results:
@@ -161,7 +179,11 @@ def _results(runs: Sequence[LoggedRun], incomplete: Incomplete) -> Results:
 
 def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame in its one order and with its one set of types. Raises UserError if a run is there twice."""
-    frame = frame.astype(DTYPES).sort_values(SORTED_BY, kind="stable", ignore_index=True)
+    frame = (
+        frame[list(dict.fromkeys([*IDENTITY, *COLUMNS]))]
+        .astype(DTYPES)
+        .sort_values(SORTED_BY, kind="stable", ignore_index=True)
+    )
     twice = frame[frame.duplicated(["hash", "epoch"])]
     if not twice.empty:
         names = sorted(set(frame.loc[frame["hash"] == twice["hash"].iloc[0], "run"]))

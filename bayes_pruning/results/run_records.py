@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.presets import protocol_text
+from bayes_pruning.results.declared import Declared, of_config, of_summary
 from bayes_pruning.training.metrics import COLUMNS, OPTIONAL
 
-UNPRUNED = "none"  # the pruner of the baseline; no sparsity was asked of it
+UNPRUNED = "none"  # the pruner of every unpruned run, whatever its name; no sparsity was asked of it
 Incomplete = list[tuple[str, str]]  # (run name, reason) of runs that are not finished
 
 
@@ -33,22 +36,28 @@ class LoggedRun:
     seed: int
     protocol: str  # see protocol_text
     epochs: int
+    twin: str  # of its pruner, see declared
+    reads: str
     rows: Sequence[Sequence[float]]
 
 
-def logged_run(name: str, values: Mapping[str, Any], rows: Sequence[Sequence[float]]) -> LoggedRun:
-    """A LoggedRun from the fields of summary.json. Raises KeyError or ValueError if one is missing or unusable."""
-    pruner = str(values["pruner"])
+def logged_run(name: str, values: Mapping[str, Any], rows: Sequence[Sequence[float]], declared: Declared) -> LoggedRun:
+    """Return a LoggedRun from the fields of summary.json and what its pruner declares.
+
+    Raises KeyError or ValueError if a field is missing or unusable.
+    """
     return LoggedRun(
         run=name,
         hash=str(values["hash"]),
         dataset=str(values["dataset"]),
         model=str(values["model"]),
-        pruner=pruner,
-        target_sparsity=0.0 if pruner == UNPRUNED else float(values["sparsity"]),
+        pruner=UNPRUNED if declared.unpruned else str(values["pruner"]),
+        target_sparsity=0.0 if declared.unpruned else float(values["sparsity"]),
         seed=int(values["seed"]),
         protocol=protocol_text(values["protocol"]),
         epochs=int(values["epochs"]),
+        twin=declared.twin,
+        reads=declared.reads,
         rows=rows,
     )
 
@@ -79,7 +88,7 @@ def read_folder(folder: Path) -> LoggedRun:
     """A finished run's folder. Raises UserError, naming the file, if it can not be read."""
     values, path = read_json(folder / "summary.json"), folder / "metrics.csv"
     try:
-        run = logged_run(folder.name, values, read_metrics(path))
+        run = logged_run(folder.name, values, read_metrics(path), of_summary(values) or _declared_in(folder))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder / 'summary.json'} is not a run's summary ({type(error).__name__}: {error})."
@@ -89,6 +98,12 @@ def read_folder(folder: Path) -> LoggedRun:
             f"{path} has {len(run.rows)} epochs but summary.json says {run.epochs}: one of them was changed."
         )
     return run
+
+
+def _declared_in(folder: Path) -> Declared:
+    """Return what a run's saved config declares of its pruner."""
+    config: Any = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    return of_config(config.pruner)
 
 
 def read_json(path: Path) -> Any:

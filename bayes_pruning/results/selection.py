@@ -9,22 +9,11 @@ import pandas as pd
 
 from bayes_pruning.config import presets
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.declared import ALL, MASKS, NOTHING, reads
 
 FIELDS = ("regrow", "decision", "scales", "beta", "prior")  # the parts of logged.protocol_text, in its order
 EVIDENCE = ("decision", "scales", "beta", "prior")  # what only a gate that asks for evidence reads
-SCHEDULED = ("gradual", "gradual_global", "gradual_snip", "gradual_evidence", "one_shot", "iterative")
-UNREAD = {UNPRUNED: FIELDS} | dict.fromkeys(
-    (
-        *SCHEDULED,
-        *(
-            f"{gate}{selector}"
-            for gate in ("", "alternate_", "never_after_")  # a matched control belongs to the reading that it matches
-            for selector in ("random", "magnitude")
-        ),
-    ),
-    EVIDENCE,
-)
+UNREAD = {NOTHING: FIELDS, MASKS: EVIDENCE, ALL: ()}  # by what a run reads (declared.Declared)
 CELL = ["dataset", "model", "pruner", "target_sparsity", "seed"]
 
 
@@ -79,8 +68,8 @@ def _with_epochs(frame: pd.DataFrame, epochs: int) -> pd.DataFrame:
 def protocols(frame: pd.DataFrame) -> list[str]:
     """The protocols that the runs follow; those that differ only in what no run reads count once."""
     found: list[str] = []
-    for pruner, text in sorted(_pairs(frame), key=lambda pair: (len(UNREAD.get(pair[0], ())), pair[1])):
-        if not any(_agree(pruner, text, other) for other in found):
+    for read, text in sorted(_pairs(frame), key=lambda pair: (len(UNREAD[pair[0]]), pair[1])):
+        if not any(_agree(read, text, other) for other in found):
             found.append(text)
     return sorted(found)
 
@@ -88,7 +77,7 @@ def protocols(frame: pd.DataFrame) -> list[str]:
 def of_protocol(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """The runs that train the same network under `protocol`; where several do, the one of that very protocol."""
     agreeing = {pair for pair in _pairs(frame) if _agree(*pair, protocol)}
-    agrees = pd.Series([pair in agreeing for pair in zip(frame["pruner"], frame["protocol"], strict=True)], frame.index)
+    agrees = pd.Series([pair in agreeing for pair in zip(reads(frame), frame["protocol"], strict=True)], frame.index)
     kept = frame[agrees]
     ranked = kept.assign(other=kept["protocol"] != protocol).sort_values(["other", "protocol"], kind="stable")
     best = ranked.groupby([*CELL, "epochs"])["protocol"].transform("first")
@@ -96,14 +85,13 @@ def of_protocol(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
 
 
 def _pairs(frame: pd.DataFrame) -> set[tuple[str, str]]:
-    pairs = frame[["pruner", "protocol"]].drop_duplicates()
-    return set(zip(pairs["pruner"], pairs["protocol"], strict=True))
+    return set(zip(reads(frame), frame["protocol"], strict=True))
 
 
-def _agree(pruner: str, one: str, other: str) -> bool:
-    """Whether two protocols are the same to `pruner`."""
+def _agree(read: str, one: str, other: str) -> bool:
+    """Return whether two protocols are the same to a run that reads `read` of them."""
     fields = zip(FIELDS, one.split(", ", 4), other.split(", ", 4), strict=True)
-    return all(a == b for field, a, b in fields if field not in UNREAD.get(pruner, ()))
+    return all(a == b for field, a, b in fields if field not in UNREAD[read])
 
 
 def _one(found: list[str], asked: str | None) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
+from bayes_pruning.results.declared import of_config
 from bayes_pruning.results.run_records import Incomplete, LoggedRun, counted, logged_run
 from bayes_pruning.training.metrics import COLUMNS, OPTIONAL
 
@@ -158,4 +159,4 @@ def _joined(pieces: list[Piece]) -> LoggedRun | tuple[str, str]:
         "hash": last.config["hash"],
         "epochs": run.epochs,
     }
-    return logged_run(name, identity, [rows[epoch] for epoch in sorted(rows)])
+    return logged_run(name, identity, [rows[epoch] for epoch in sorted(rows)], of_config(last.config["pruner"]))

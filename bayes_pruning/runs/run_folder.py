@@ -196,6 +196,7 @@ class RunFolder:
             "pruner": self.run.pruner.name,
             "twin": self.run.pruner.twin,
             "unpruned": self.run.unpruned,
+            "protocol_read": sorted(self.run.identity()["protocol"]),
             "reads_bayes_factor": self.run.gate_reads_bayes_factor,
             "sparsity": self.run.sparsity,
             "seed": self.run.seed,

@@ -14,17 +14,17 @@ import pandas as pd
 from scipy.special import chdtri
 
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.results.paper import Key, paper_values
+from bayes_pruning.results.declared import twins
+from bayes_pruning.results.paper import METHODS, Key, paper_values
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.selection import of_protocol, protocols
 from bayes_pruning.results.statistics import FEWEST, Difference, paired_difference
 from bayes_pruning.studies import likelihood, table1
 from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.likelihood import Array, Cells
-from bayes_pruning.studies.table1 import ACCURACIES, BEFORE, TWIN_PREFIX
+from bayes_pruning.studies.table1 import ACCURACIES, BEFORE
 
 EVERYWHERE = "all"
-GATES = ("bayes_", "laplace_")  # prefixes of pruners that ask for evidence; the first are those of Table 1
 BORROWED = 4  # degrees of freedom that a cell's variance takes from its method's others: as many as five seeds have
 RESOLUTION = 1e-4  # of an accuracy: one test image of 10,000; seeds that agree are not known better
 SURPRISE = 0.05  # probability of a larger difference between two readings that are the same
@@ -104,7 +104,7 @@ class Place:
     @property
     def families(self) -> list[str]:
         """For each cell, which ones a detail of training may shift alike: unpruned, random or magnitude at a place."""
-        return [f"{key[0]} {key[1]} {key[2].removeprefix(TWIN_PREFIX)}" for key in self.keys]
+        return [f"{key[0]} {key[1]} {twins().get(key[2], key[2])}" for key in self.keys]
 
     def pick(self, readings: Sequence[int]) -> "Place":
         """Some of the readings."""
@@ -296,18 +296,19 @@ def simulate(frame: pd.DataFrame, where: str) -> list[Simulated]:
 
 
 def _is_bayes(key: Key) -> bool:
-    return key[2].startswith(TWIN_PREFIX)
+    return key[2] in twins()
 
 
 def _twin_of(key: Key) -> Key:
-    return (*key[:2], key[2].removeprefix(TWIN_PREFIX), key[3])
+    return (*key[:2], twins().get(key[2], key[2]), key[3])
 
 
 def gate_uses(frame: pd.DataFrame, epochs: Sequence[int]) -> list[GateUse]:
     """What the gates of the methods that ask for evidence did, by reading and place; accuracies at `epochs`."""
     columns = [accuracy.column for accuracy in ACCURACIES]
     curves = {str(name): rows[columns].to_numpy().tobytes() for name, rows in frame.groupby("hash")}
-    bayes = frame[frame["pruner"].str.startswith(GATES)]
+    classic = twins(frame)
+    bayes = frame[frame["pruner"].isin(classic)]
     alternates = {
         str(name): bool((rows.diff().abs().iloc[1:] == 1).all()) for name, rows in bayes.groupby("hash")["pruned"]
     }
@@ -319,7 +320,7 @@ def gate_uses(frame: pd.DataFrame, epochs: Sequence[int]) -> list[GateUse]:
             first = here[here["epoch"] == 1]
             places = zip(first["pruner"], first["target_sparsity"], first["seed"], strict=True)
             names = dict(zip(places, first["hash"], strict=True))
-            for pruner in sorted(name for name in set(here["pruner"]) if name.startswith(GATES)):
+            for pruner in sorted(name for name in set(here["pruner"]) if name in classic):
                 own = {key[1:]: name for key, name in names.items() if key[0] == pruner}
                 found.append(
                     GateUse(
@@ -330,38 +331,37 @@ def gate_uses(frame: pd.DataFrame, epochs: Sequence[int]) -> list[GateUse]:
                         float(frame.loc[frame["hash"].isin(own.values()), "pruned"].mean()),
                         sum(alternates[name] for name in own.values()),
                         sum(
-                            curves[name] == curves.get(names.get((_twin(pruner), *at), "")) for at, name in own.items()
+                            curves[name] == curves.get(names.get((classic[pruner], *at), ""))
+                            for at, name in own.items()
                         ),
                         sum(
                             curves[n] == curves.get(names.get((UNPRUNED, 0.0, seed), ""))
                             for (_, seed), n in own.items()
                         ),
-                        *_over_twin(here, pruner, epochs),
+                        *_over_twin(here, pruner, classic[pruner], epochs),
                     )
                 )
     return found
 
 
-def _twin(pruner: str) -> str:
-    """The classic method with the same selector."""
-    return pruner.partition("_")[2]
-
-
-def _over_twin(here: pd.DataFrame, pruner: str, epochs: Sequence[int]) -> tuple[list[Difference | None], float | None]:
+def _over_twin(
+    here: pd.DataFrame, pruner: str, twin: str, epochs: Sequence[int]
+) -> tuple[list[Difference | None], float | None]:
     """At each epoch the mean over the sparsities that both have, for each seed that has them all; that of the paper."""
-    own, twin = (
+    own, other = (
         {epoch: rows.pivot(index="seed", columns="target_sparsity", values=BEFORE.column) for epoch, rows in at}
-        for at in (here[here["pruner"] == name].groupby("epoch") for name in (pruner, _twin(pruner)))
+        for at in (here[here["pruner"] == name].groupby("epoch") for name in (pruner, twin))
     )
-    if not twin:
+    if not other:
         return [None for _ in epochs], None
-    shared = [sparsity for sparsity in own[epochs[0]].columns if sparsity in twin[epochs[0]].columns]
+    shared = [sparsity for sparsity in own[epochs[0]].columns if sparsity in other[epochs[0]].columns]
     differences = [
-        paired_difference(*(at[epoch][shared].dropna().mean(axis=1).to_dict() for at in (own, twin)))
+        paired_difference(*(at[epoch][shared].dropna().mean(axis=1).to_dict() for at in (own, other)))
         for epoch in epochs
     ]
     place, paper = (str(here["dataset"].iloc[0]), str(here["model"].iloc[0])), paper_values()
-    keys: list[Key] = [(*place, TWIN_PREFIX + _twin(pruner), float(sparsity)) for sparsity in shared]
+    methods = [name for name in METHODS if twins().get(name) == twin]
+    keys: list[Key] = [(*place, name, float(sparsity)) for name in methods for sparsity in shared]
     known = [paper[key] - paper[_twin_of(key)] for key in keys if key in paper]
     return differences, float(np.mean(known)) if len(known) == len(shared) else None
 
@@ -371,7 +371,7 @@ def claim_counts(frame: pd.DataFrame) -> list[ClaimCount]:
     found = []
     for protocol in protocols(frame):
         runs = of_protocol(frame, protocol)
-        own = runs[runs["pruner"].str.startswith(TWIN_PREFIX) & (runs["epoch"] == 1)]
+        own = runs[runs["pruner"].isin([name for name in METHODS if name in twins()]) & (runs["epoch"] == 1)]
         if own.groupby(["dataset", "model", "pruner", "target_sparsity"])["seed"].nunique().max() >= FEWEST:
             findings = verdicts.check(runs)
             outcomes = {(finding.claim, finding.where): finding.verdict.outcome for finding in findings}

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.results import declared
 from bayes_pruning.results.paper import DATASETS, METHODS, MODELS, Key, paper_values
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.statistics import Difference, Summary, paired_difference, summarise
 
-TWIN_PREFIX = "bayes_"  # of a Bayes method; the rest is the name of its classic twin
 CONTROL_PREFIXES = ("matched_", "alternate_", "never_after_")  # of its controls, before that same rest
 
 
@@ -99,13 +99,15 @@ Pair = tuple[str, str]  # a method, and what it is compared to
 
 
 def twins(frame: pd.DataFrame) -> list[Pair]:
-    """Each Bayes method and its classic twin."""
-    return [(name, name.removeprefix(TWIN_PREFIX)) for name in method_names(frame) if name.startswith(TWIN_PREFIX)]
+    """Return each method that declares a classic twin, and that twin."""
+    known = declared.twins(frame)
+    return [(name, known[name]) for name in method_names(frame) if name in known]
 
 
 def controls(frame: pd.DataFrame) -> list[Pair]:
-    """Each Bayes method and each of its controls that has runs."""
-    pairs = [(method, prefix + twin) for prefix in CONTROL_PREFIXES for method, twin in twins(frame)]
+    """Return each of the paper's Bayes methods with each of its controls that has runs."""
+    own = [pair for pair in twins(frame) if pair[0] in METHODS]
+    pairs = [(method, prefix + twin) for prefix in CONTROL_PREFIXES for method, twin in own]
     return [(method, control) for method, control in pairs if control in method_names(frame)]
 
 

@@ -8,6 +8,7 @@ test loss rises after its lowest value, as a fraction of that.
 import pandas as pd
 
 from bayes_pruning.results.cells import Cells
+from bayes_pruning.results.declared import twins
 from bayes_pruning.results.names import percent
 from bayes_pruning.results.paper import PAPER_CSV
 from bayes_pruning.studies.claims import measures as measure
@@ -144,7 +145,7 @@ def magnitude_loss_improves_to_99(runs: Cells, where: Where) -> Verdict:
 def bayes_as_good_as_classic(runs: Cells, where: Where, pruner: str) -> Verdict:
     """Section 1.2, Table 1. Averaged over the five sparsities, the last accuracy of the Bayes method is similar to its
     twin's of the same seed or above."""
-    twin = pruner.removeprefix("bayes_")
+    twin = twins()[pruner]
     pairs = [
         [measure.last(runs, where.cell(name, sparsity), "test_accuracy") for name in (pruner, twin)]
         for sparsity in SPARSITIES

@@ -1,0 +1,74 @@
+"""What a run's pruner is, as it declares it: whether it is unpruned, its classic twin, what of the protocol it reads.
+
+Runs say it in summary.json, in the saved config and in the frame. For runs that were made before pruners declared it,
+it is derived here, and nowhere else: from the run's config where that is at hand, else from the file of conf/pruner.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.paths import conf_dir
+from bayes_pruning.config.registry import GATES, SCHEDULES
+from bayes_pruning.config.schema import UNPRUNED
+
+NOTHING, MASKS, ALL = "nothing", "masks", "all"  # of a protocol: MASKS is whether pruned weights may grow again
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What is declared of a pruner."""
+
+    unpruned: bool = False
+    twin: str = ""  # the classic pruner that it is compared with, empty if it has none
+    reads: str = ALL  # what of the protocol its networks depend on: NOTHING, MASKS or ALL
+
+
+def of_summary(summary: Mapping[str, Any]) -> Declared | None:
+    """Return what the fields of summary.json say, or the pruner's name in them; None if they do not."""
+    if "protocol_read" in summary:
+        read = summary["protocol_read"]
+        reads = ALL if "beta" in read else MASKS if "regrow" in read else NOTHING
+        return Declared(bool(summary["unpruned"]), summary["twin"] or "", reads)
+    return _by_name().get(str(summary["pruner"]))
+
+
+def of_config(pruner: Mapping[str, Any]) -> Declared:
+    """Return what the group `pruner` of a run's config says."""
+    twin = pruner["twin"] if "twin" in pruner else _by_name().get(str(pruner["name"]), Declared()).twin
+    if pruner["gate"] == UNPRUNED:
+        return Declared(True, twin or "", NOTHING)
+    try:
+        gate, schedule = GATES.declared(pruner["gate"]), SCHEDULES.declared(pruner.get("schedule") or "constant")
+    except UserError:  # a user's function that is not here
+        return Declared(False, twin or "", ALL)
+    reads_all = gate.reads_bayes_factor or gate.of_a_reading or schedule.reads_bayes_factor
+    return Declared(False, twin or "", ALL if reads_all else MASKS)
+
+
+@lru_cache(maxsize=1)
+def _by_name() -> dict[str, Declared]:
+    """Return what the files of conf/pruner say, by the pruner's name."""
+    files: list[Any] = [OmegaConf.to_container(OmegaConf.load(p)) for p in sorted((conf_dir() / "pruner").glob("*"))]
+    return {values["name"]: of_config({"twin": None} | values) for values in files}
+
+
+def twins(frame: pd.DataFrame | None = None) -> dict[str, str]:
+    """Return the classic twin of each pruner that has one: of conf/pruner, and of the runs of a frame."""
+    own = {name: declared.twin for name, declared in _by_name().items()}
+    if frame is not None and "twin" in frame:
+        pairs = frame[["pruner", "twin"]].drop_duplicates()
+        own |= {name: twin for name, twin in zip(pairs["pruner"], pairs["twin"], strict=True) if twin}
+    return {name: twin for name, twin in own.items() if twin}
+
+
+def reads(frame: pd.DataFrame) -> pd.Series:
+    """Return what of the protocol each row's run reads: its column, or by the pruner's name."""
+    if "reads" in frame:
+        return frame["reads"]
+    return frame["pruner"].map(lambda name: _by_name().get(name, Declared()).reads)
