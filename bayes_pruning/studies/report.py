@@ -27,6 +27,7 @@ from bayes_pruning.results.run_records import UNPRUNED, Incomplete, counted, rea
 from bayes_pruning.results.statistics import Difference, Summary
 from bayes_pruning.studies import table1
 from bayes_pruning.studies.claims import verdicts
+from bayes_pruning.studies.claims.rules import UNDECIDED
 
 TEMPLATE = "report.html.j2"
 MISSING = "missing"
@@ -86,6 +87,7 @@ def page(
         made: what made the runs, a line each (`origins`).
     """
     findings = verdicts.check(frame)
+    told = [(finding, verdicts.told(finding.verdict)) for finding in findings]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -97,7 +99,8 @@ def page(
         rows=table_rows(frame),
         pictures=pictures(frame, plates),
         absent=[plate for plate in plates if not plate.can_be_drawn(frame)],
-        findings=[(finding, verdicts.told(finding.verdict)) for finding in findings],
+        decided=[pair for pair in told if pair[0].verdict.outcome != UNDECIDED],
+        undecided=[pair for pair in told if pair[0].verdict.outcome == UNDECIDED],
         outcomes=verdicts.counts(findings),
         summary=verdicts.summary(findings),
         how=verdicts.HOW,
