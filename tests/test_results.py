@@ -401,11 +401,12 @@ def made_frame(*runs):
 
 def test_two_protocols_are_refused_with_the_list_and_the_flag():
     frame = made_frame(("bayes_random", {}, 0), ("bayes_random", {"decision": "candidate"}, 0))
+    unnamed = made_frame(("bayes_random", {"decision": "candidate", "beta": 0.123}, 0))
     with pytest.raises(UserError) as error:
-        choose(frame)
-    candidate = FIXTURE_PROTOCOL.replace("previous", "candidate")
-    assert str(error.value) == (
-        f'The runs follow 2 protocols: choose with --protocol one of "{candidate}"; "{FIXTURE_PROTOCOL}".'
+        choose(pd.concat([unnamed, frame]))
+    text = FIXTURE_PROTOCOL.replace("previous", "candidate").replace("beta 0.5", "beta 0.123")
+    assert str(error.value) == (  # short names, the default first; the text where there is no short name
+        f'The runs follow 3 protocols: choose with --protocol one of paper, candidate, "{text}".'
     )
     assert list(choose(frame, "candidate")["run"]) == ["run1"]
     assert list(choose(frame, FIXTURE_PROTOCOL)["run"]) == ["run0"]

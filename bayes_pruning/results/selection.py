@@ -95,7 +95,8 @@ def _agree(read: str, one: str, other: str) -> bool:
 
 
 def _one(found: list[str], asked: str | None) -> str:
-    listed = "; ".join(f'"{text}"' for text in found)
+    names = sorted(map(presets.name_of, found), key=lambda name: (name != presets.BASE, name in found, name))
+    listed = ", ".join(f'"{name}"' if name in found else name for name in names)  # a text where there is no short name
     if asked is None:
         if len(found) > 1:
             raise UserError(f"The runs follow {len(found)} protocols: choose with --protocol one of {listed}.")
