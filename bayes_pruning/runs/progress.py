@@ -27,13 +27,21 @@ def minutes(seconds: float) -> str:
     return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
 
 
+def bar(name: str, done: int, total: int) -> str:
+    """A name and a bar of how much of it is done, as one line of text: 'mnist fcn  ####....  50%'."""
+    layout = f"{name:24}{{bar:30}} {{percentage:3.0f}}%"
+    return str(tqdm.format_meter(done, total, elapsed=0, ascii=".#", bar_format=layout))
+
+
 class Display:
     """Progress over run epochs: `total` is epochs times runs of all that is to be trained.
 
-    Time left is measured from what this display has seen, so it counts a resumed sweep right.
+    Time left is measured from what this display has seen, so it counts a resumed sweep right. A terminal shows one bar,
+    also of a sweep with workers: how many there are, epochs of all runs, time left and the latest accuracies.
     """
 
-    def __init__(self, style: str, total: int, done: int = 0) -> None:
+    def __init__(self, style: str, total: int, done: int = 0, workers: int = 1) -> None:
+        self.workers = workers
         self.style = ("bar" if sys.stderr.isatty() else "lines") if style == "auto" else style
         self.total, self.done, self.first, self.start = total, done, done, time.monotonic()
         self.title = ""
@@ -46,9 +54,11 @@ class Display:
         self.done += len(members)
         alive = [row for row in rows if row is not None]
         if self.bar is not None:
-            self.bar.set_description(self.title or members[0].label())
+            self.bar.set_description(
+                f"{self.workers} workers" if self.workers > 1 else self.title or members[0].label()
+            )
             if alive:
-                self.bar.set_postfix_str(self._summary(alive))
+                self.bar.set_postfix_str(self._accuracies(alive))
             self.bar.update(len(members))
         elif self.style == "lines" and alive:
             if len(members) == 1:
@@ -65,21 +75,25 @@ class Display:
         elif self.style == "lines":
             print(line, flush=True)
 
-    @staticmethod
-    def _summary(rows: Sequence[Metrics]) -> str:
+    @classmethod
+    def _summary(cls, rows: Sequence[Metrics]) -> str:
         """Means over the members of a stack; a single run's own numbers."""
-
-        def mean(name: str) -> float:
-            return float(sum(getattr(row, name) for row in rows) / len(rows))
-
         opened = sum(row.pruned for row in rows)
         return (
-            f"train loss {mean('train_loss'):.3f}, test loss {mean('test_loss'):.3f}, "
-            f"accuracy {mean('test_accuracy'):.4f} -> {mean('pruned_test_accuracy'):.4f}, "
-            f"sparsity {mean('sparsity'):.3f}, gate open {opened}/{len(rows)}"
+            f"train loss {_mean(rows, 'train_loss'):.3f}, test loss {_mean(rows, 'test_loss'):.3f}, "
+            f"{cls._accuracies(rows)}, sparsity {_mean(rows, 'sparsity'):.3f}, gate open {opened}/{len(rows)}"
         )
+
+    @staticmethod
+    def _accuracies(rows: Sequence[Metrics]) -> str:
+        """Before and after pruning: as much as a bar has room for."""
+        return f"accuracy {_mean(rows, 'test_accuracy'):.4f} -> {_mean(rows, 'pruned_test_accuracy'):.4f}"
 
     def close(self) -> None:
         """End the bar."""
         if self.bar is not None:
             self.bar.close()
+
+
+def _mean(rows: Sequence[Metrics], name: str) -> float:
+    return float(sum(getattr(row, name) for row in rows) / len(rows))

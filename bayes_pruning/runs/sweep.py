@@ -74,9 +74,9 @@ def run_sweep(jobs: Sequence[Job], max_members: int | None, place: Place = HERE)
     most = partial(members_that_fit, sharing=place.sharing) if max_members is None else lambda job: max_members
     stacks = plan(todo, most, place.workers, place.prefer_one_seed)
     done = sum(layout.epochs_done(job.folder) for stack in stacks for job in stack)
-    display = Display(jobs[0].values["progress"], sum(job.run.epochs for stack in stacks for job in stack), done)
+    total, busy = sum(job.run.epochs for stack in stacks for job in stack), min(place.workers, len(stacks))
+    display = Display(jobs[0].values["progress"], total, done, busy)
     finished = f", {len(outcomes)} are finished already" if outcomes else ""
-    busy = min(place.workers, len(stacks))
     by = f" by {busy} workers" if busy > 1 else ""
     display.say(f"{len(todo)} runs{finished}; {sum(map(len, stacks))} to train in {len(stacks)} stacks{by}")
     try:

@@ -12,7 +12,7 @@ from hydra_plugins.bayes_pruning.composer import Composer
 
 
 class StatusLauncher(Launcher):
-    """Prints a count of each state, and every run that failed with its reason."""
+    """Prints every run that failed or was cut short, a bar for each data set and network, a count of each state."""
 
     checks_jobs = True  # it composes and checks them all: the sweeper need not do it before
 
@@ -22,6 +22,7 @@ class StatusLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from bayes_pruning.config.schema import run_config
         from bayes_pruning.runs import layout
+        from bayes_pruning.runs.progress import bar
 
         composer = Composer(self.context.config_loader, self.config)
         folders = {}
@@ -29,17 +30,24 @@ class StatusLauncher(Launcher):
             run = run_config(values)
             folders[layout.folder_of(run, values["output_dir"])] = run
         states: dict[str, int] = dict.fromkeys(("finished", "cut short", "failed", "missing"), 0)
+        rows: dict[str, list[int]] = {}  # of Table 1: epochs that are done, epochs in all
         for folder, run in folders.items():
+            row = rows.setdefault(f"{run.dataset['name']} {run.model['name']}", [0, 0])
+            row[1] += run.epochs
             failure = folder / "failure.json"
             if layout.is_finished(folder):
                 states["finished"] += 1
+                row[0] += run.epochs
             elif failure.exists():
                 states["failed"] += 1
                 print(f"{folder} failed: {json.loads(failure.read_text())['reason']}")
             elif folder.exists():
                 states["cut short"] += 1
+                row[0] += layout.epochs_done(folder)
                 print(f"{folder} was cut short after epoch {layout.epochs_done(folder)} of {run.epochs}")
             else:
                 states["missing"] += 1
+        for name, (done, total) in rows.items():
+            print(bar(name, done, total))
         print(f"{len(folders)} runs: " + ", ".join(f"{count} {state}" for state, count in states.items()))
         return []
