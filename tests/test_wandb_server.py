@@ -91,19 +91,26 @@ def test_uploaded_runs_are_read_back_as_they_are_on_disk(tmp_path: Path, monkeyp
 
 
 def test_a_run_uploaded_before_and_after_it_was_resumed_has_each_epoch_once(tmp_path: Path) -> None:
-    tracker = opened(job(tmp_path), "run")
-    tracker.log(metrics(1))
-    tracker.log(metrics(2))
-    tracking.close()  # the run is still open: it was cut short
+    config = job(tmp_path, "epochs=3", "wandb.group=trio")
+    run = run_config(config)
+    with RunFolder(run, tmp_path, config, None) as folder:  # it was cut short after two epochs
+        folder.progress()
+        tracker = tracking.start(run, config, folder.path)
+        for epoch in (1, 2):
+            folder.save_epoch([metrics(each) for each in range(1, epoch + 1)], [], {"parameters": {}, "buffers": {}})
+            tracker.log(metrics(epoch))
+    tracking.close()
+    name = folder.path.name
+    folder.checkpoint.unlink()  # so that `write_run` begins with the first epoch
     with Stub() as stub:
         assert sync(stub, tmp_path).returncode == 0
-        assert (len(rows(stub, "run")), stub.runs["run"].state) == (2, "failed")
-        logged(tmp_path, "run", range(1, 5))
+        assert (len(rows(stub, name)), stub.runs[name].state) == (2, "failed")
+        assert write_run(tmp_path) == name  # all three epochs
         tracking.close()
         done = sync(stub, tmp_path)
         assert (done.returncode, done.stdout) == (0, "1 uploaded\n"), done.stderr
-        assert rows(stub, "run") == [asdict(metrics(epoch)) for epoch in (1, 2, 3, 4)]
-        assert stub.runs["run"].state == "finished"
+        assert rows(stub, name) == [asdict(metrics(epoch)) for epoch in (1, 2, 3)]
+        assert stub.runs[name].state == "finished"
         assert sync(stub, tmp_path).stdout == "0 uploaded\n"
 
 

@@ -1,30 +1,31 @@
 """Offline W&B runs -> W&B's server, each run once, however often it was resumed.
 
-A run has a folder for each time it was started, `[offline-]run-TIME-ID`, and the newest one holds all its epochs
-(`tracking`). `wandb sync` of several of them would append their epochs to one another, and it exits with 0 when the
-server refused a run. Here only the newest folder counts. A run with a single, offline folder goes through `wandb sync`;
-any other may be on the server in part, so it is continued there: W&B takes only the epochs beyond those it has.
-
-W&B writes its log late: where it or the helper process died while a run trained, the log may even be empty. If such a
-run was trained to its end, it is first logged again from its own folder, which has everything (`wandb_again`).
+A run is uploaded from its own folder, which has everything whatever became of W&B's log while it trained: its config
+and the rows of metrics.csv, under its id, so that W&B takes only the epochs beyond those that it has. A W&B run that
+has no such folder (scripts/publish.py --wandb logs one) goes through `wandb sync`, which exits with 0 when the server
+refused a run: whether it was taken shows only in its mark.
 
 What is uploaded is marked by a file `run-ID.wandb.synced`, the mark that `wandb sync` leaves.
 """
 
 import fcntl
-import json
+import math
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.runs import wandb_process
+from bayes_pruning.config.schema import run_config
+from bayes_pruning.results.run_records import is_run_folder, read_json, read_metrics
+from bayes_pruning.runs import tracking, wandb_process
+from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
 BATCH = 100  # runs to one `wandb sync`
 PATIENCE_PER_RUN = 5.0  # seconds, on top of mirror.UPLOAD_PATIENCE, for one `wandb sync`
@@ -44,26 +45,23 @@ def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]
     if not found:
         raise UserError(f"{wandb_dir} has no W&B runs in it: train some with wandb.mode=offline, or name their folder.")
     failed = {run: "it is being trained: try again when it has ended" for run in found if _in_use(train_dir / run)}
-    damaged = [run for run in found if run not in failed and _is_damaged(found[run][-1], train_dir / run)]
-    if damaged:
-        from bayes_pruning.results.wandb_again import log_again
-
-        failed |= log_again([train_dir / run for run in damaged])
-        found = folders_of(wandb_dir)
     pending = {run: dirs for run, dirs in found.items() if run not in failed and not _mark(dirs[-1]).exists()}
     if not pending:
         return [], failed
     wandb = _server()
-    simple = [dirs[0] for dirs in pending.values() if len(dirs) == 1 and dirs[0].name.startswith("offline-")]
-    said = [_sync(simple[i : i + BATCH]) for i in range(0, len(simple), BATCH)]
+    others = [run for run in pending if not is_run_folder(train_dir / run)]
+    said = [_sync([pending[run][-1] for run in others[i : i + BATCH]]) for i in range(0, len(others), BATCH)]
     for run, dirs in pending.items():
-        if dirs[0] not in simple:
-            try:
-                _continue(wandb, dirs)
-            except Exception as error:  # whatever W&B or its files may raise, the other runs go on
-                failed[run] = f"{type(error).__name__}: {str(error).strip()}"
-        elif not _mark(dirs[0]).exists():
-            failed[run] = "; ".join(filter(None, said)) or "`wandb sync` did not say why"
+        if run in others:
+            if not _mark(dirs[-1]).exists():
+                failed[run] = "; ".join(filter(None, said)) or "`wandb sync` did not say why"
+            continue
+        try:
+            _upload_folder(wandb, train_dir / run)
+            for each in dirs:
+                _mark(each).touch()
+        except Exception as error:  # whatever W&B or a damaged file may raise, the other runs go on
+            failed[run] = str(error).strip() or type(error).__name__
     return [run for run in pending if run not in failed], failed
 
 
@@ -80,14 +78,8 @@ def _time_and_id(folder: Path) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("", folder.name)
 
 
-def _mark(folder: Path, mark: str = wandb_process.SYNCED) -> Path:
-    return next(folder.glob("run-*.wandb")).with_suffix(mark)
-
-
-def _is_damaged(folder: Path, run_folder: Path) -> bool:
-    """Whether a finished run's newest W&B folder may lack a part of it."""
-    is_whole = any(_mark(folder, mark).exists() for mark in (wandb_process.SYNCED, wandb_process.WHOLE))
-    return (run_folder / "summary.json").exists() and not is_whole
+def _mark(folder: Path) -> Path:
+    return next(folder.glob("run-*.wandb")).with_suffix(wandb_process.SYNCED)
 
 
 def _in_use(run_folder: Path) -> bool:
@@ -129,64 +121,19 @@ def _sync(folders: Sequence[Path]) -> str:
     return "; ".join(dict.fromkeys(line.split("ERROR", 1)[1].strip() for line in lines if "ERROR" in line))
 
 
-def _continue(wandb: Any, folders: Sequence[Path]) -> None:
-    """Upload the newest of a run's folders to a run that the server may have in part, then mark them all."""
-    log = _read(folders[-1])
-    with tempfile.TemporaryDirectory(prefix="wandb-upload-") as folder:
-        settings = wandb_process.settings((log.run.get("git") or {}).get("commit"))
-        run = wandb.init(
-            **log.init(), mode="online", resume="allow", reinit="create_new", dir=folder, settings=settings
-        )
+def _upload_folder(wandb: Any, folder: Path) -> None:
+    """Upload a run from its folder, to a run that the server may have in part."""
+    config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    assert isinstance(config, DictConfig)
+    summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
+    init = tracking.arguments(run_config(config), config, folder)
+    with tempfile.TemporaryDirectory(prefix="wandb-upload-") as scratch:
+        settings = wandb_process.settings(summary.get("git_commit"))
+        run = wandb.init(**init, mode="online", resume="allow", reinit="create_new", dir=scratch, settings=settings)
         run.define_metric("*", step_metric="epoch")
-        for row in log.rows:
-            run.log(_logged(row), step=row["_step"])  # a step that the server has is ignored
-        run.summary.update(_logged(log.summary))
-        run.finish(exit_code=log.exit_code)
-    for each in folders:
-        _mark(each).touch()
-
-
-@dataclass
-class _Log:
-    """What a W&B run folder has in it; a run without an exit code was cut short."""
-
-    run: dict[str, Any] = field(default_factory=dict)
-    config: dict[str, Any] = field(default_factory=dict)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    summary: dict[str, Any] = field(default_factory=dict)
-    exit_code: int = 1
-
-    def init(self) -> dict[str, Any]:
-        """Arguments of wandb.init that name this run."""
-        names = {"id": "run_id", "name": "display_name", "group": "run_group"}
-        names |= {name: name for name in ("entity", "project", "job_type", "tags")}
-        return {name: self.run.get(key) for name, key in names.items()} | {"config": _logged(self.config)}
-
-
-def _read(folder: Path) -> _Log:
-    """Read a run folder through `wandb leet inspect`. Raises UserError if it can not be read."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", str(folder), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(f"{folder} can not be read as a W&B run ({done.stderr.strip()})")
-    log = _Log()
-    for record in map(json.loads, done.stdout.splitlines()):
-        content = record.get(record["type"]) or {}
-        match record["type"]:
-            case "run":
-                log.run = content
-                log.config |= content["config"]["update"]
-            case "history":
-                log.rows.append(content["item"])
-            case "summary":
-                log.summary |= content.get("update") or {}
-            case "exit":
-                log.exit_code = content["exit_code"]
-    if not log.run:
-        raise UserError(f"{folder} has no run in it: W&B was killed before it wrote one")
-    return log
-
-
-def _logged(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what W&B itself adds."""
-    return {name: value for name, value in values.items() if not name.startswith("_")}
+        for values in read_metrics(folder / "metrics.csv"):
+            row = {name: value for name, value in zip(COLUMNS, values, strict=True) if not math.isnan(value)}
+            row |= {name: int(row[name]) for name in WHOLE}
+            run.log(row, step=row["epoch"])  # a step that the server has is ignored
+        run.summary.update({name: value for name, value in summary.get("metrics", {}).items() if value is not None})
+        run.finish(exit_code=0 if summary else 1)

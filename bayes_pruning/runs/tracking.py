@@ -204,35 +204,33 @@ def _computed(row: Metrics) -> dict[str, Any]:
     return {name: value for name, value in asdict(row).items() if value is not None}
 
 
-def start(run: RunConfig, config: DictConfig, folder: Path, commit: str | None = None) -> Tracker:
+def start(run: RunConfig, config: DictConfig, folder: Path) -> Tracker:
     """Open a W&B run for `run`, its settings in the config node `wandb`; returns at once.
 
     Args:
         run: what the run is.
         config: its whole config.
         folder: the run's; its name is the W&B run's id.
-        commit: of the code that trained it; None for the one that runs now.
     """
-    settings = config.wandb
-    if settings.mode == "disabled":
+    if config.wandb.mode == "disabled":
         return Tracker()
+    own = {"mode": config.wandb.mode, "dir": str(config.output_dir), "git_commit": git_commit()}
+    return Tracker(arguments(run, config, folder) | own)
+
+
+def arguments(run: RunConfig, config: DictConfig, folder: Path) -> dict[str, Any]:
+    """Return the arguments of wandb.init that say what a run is."""
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    amount = "unpruned" if run.pruner.gate == "never" else f"sparsity {run.sparsity:g}"
-    return Tracker(
-        {
-            "mode": settings.mode,
-            "project": settings.project,
-            "entity": settings.entity,
-            "group": settings.group,
-            "job_type": run.pruner.name,
-            "name": run.label(),
-            "id": folder.name,
-            "tags": [run.dataset["name"], run.model["name"], amount],
-            "config": {**plain, "hash": run.hash()},
-            "dir": str(config.output_dir),
-            "git_commit": commit or git_commit(),
-        }
-    )
+    return {
+        "project": config.wandb.project,
+        "entity": config.wandb.entity,
+        "group": config.wandb.group,
+        "job_type": run.pruner.name,
+        "name": run.label(),
+        "id": folder.name,
+        "tags": [run.dataset["name"], run.model["name"], "unpruned" if run.unpruned else f"sparsity {run.sparsity:g}"],
+        "config": {**plain, "hash": run.hash()},
+    }
 
 
 def close() -> None:

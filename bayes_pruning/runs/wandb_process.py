@@ -21,7 +21,7 @@ from typing import Any
 
 SERVER_PATIENCE = 5.0  # seconds for W&B's server to answer when a run is opened; after that runs are kept offline
 UPLOAD_PATIENCE = 60.0  # seconds for W&B's server to take the rest of a run when it ends
-WHOLE, SYNCED = ".wandb.whole", ".wandb.synced"  # marks beside a run's log: W&B has written, or uploaded, all of it
+SYNCED = ".wandb.synced"  # the mark beside a run's log that W&B has uploaded all of it
 SYNC = "scripts/sync_wandb.py uploads"
 
 
@@ -90,9 +90,7 @@ class Mirror:
         if summary is not None:
             run.summary.update(summary)
         if run.offline:
-            log = Path(run.settings.sync_file)
             run.finish(exit_code=int(failed))
-            log.with_suffix(WHOLE).touch()
             return
         thread = threading.Thread(target=self._upload_rest, args=(run, failed))
         thread.start()
