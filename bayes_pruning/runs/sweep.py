@@ -151,7 +151,7 @@ def _settings(jobs: Sequence[Job]) -> list[dict[str, str]]:
     """
     runs = [asdict(job.run) for job in jobs]
     flat = pd.json_normalize(runs).drop(columns="seed").map(lambda value: json.dumps(value).strip('"'))
-    flat["sparsity"] = ["-" if run["pruner"]["gate"] == "never" else f"{run['sparsity']:g}" for run in runs]
+    flat["sparsity"] = ["-" if job.run.unpruned else f"{job.run.sparsity:g}" for job in jobs]
     first = {"dataset": "dataset.name", "model": "model.name", "pruner": "pruner.name", "sparsity": "sparsity"}
     differing = [name for name in flat.columns if flat[name].nunique() > 1 and name not in first.values()]
     shown = []
