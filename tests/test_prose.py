@@ -212,3 +212,21 @@ def test_what_can_not_be_told_apart_is_marked_so(ranked: pd.DataFrame, place: st
     same = column(ranked, "paper", "pattern", place, epoch) == column(ranked, "inverse", "pattern", place, epoch)
     assert same is (epoch == 24)
     assert all(contrast("of_logs", where, which).strip("+") == "0.0000" for where in ("MNIST FCN",) for which in (0, 1))
+
+
+def test_what_is_said_of_the_details_of_training_is_in_their_table() -> None:
+    lines = [line.strip("| ").split(" | ") for line in (PUBLISHED / "details.md").read_text().splitlines()]
+    rows = {cells[0]: cells for cells in lines if len(cells) == 10}
+    page = words((ROOT / "docs" / "reproduction.md").read_text())
+    nearer = {name: float(cells[-1]) for name, cells in rows.items() if name not in ("Detail", "---")}
+    assert len(nearer) == 12
+    assert max(nearer, key=lambda name: nearer[name]) == "128 64"
+    assert f"hidden widths of 128-64, is {nearer['128 64']:.1f} nats better than the default" in page
+    assert f"its unpruned network is still {float(rows['128 64'][2]):.4f} better than the paper's" in page
+    closest = max(float(rows[name][2]) for name in ("tanh", "weights x10"))
+    assert f"bring the unpruned network to within {closest:.4f}" in page
+    assert all(float(rows[name][column]) < 0 for name in ("tanh", "weights x10") for column in (6, 7))
+    said = f"before the cross-entropy ({-nearer['softmax']:.1f} nats behind), "
+    said += f"widths of 1024-1024 ({-nearer['1024 1024']:.1f})"
+    assert f"{said} and the same with kept masks ({-nearer['1024 1024 kept']:.1f}) are excluded" in page
+    assert {name for name in nearer if nearer[name] < -3} == {"softmax", "1024 1024", "1024 1024 kept"}
