@@ -86,6 +86,7 @@ def test_one_worker_or_one_stack_is_this_process(
     assert processes == [os.getpid()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, None])
 def test_a_worker_that_dies_fails_its_own_members_and_the_same_command_goes_on(
     how: signal.Signals | None, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +131,7 @@ def test_an_error_in_a_worker_fails_its_own_members(
     assert line.endswith(": ZeroDivisionError: division of a test")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_workers_in_order_and_the_next_start_goes_on(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +159,7 @@ def test_ctrl_c_ends_the_workers_in_order_and_the_next_start_goes_on(
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGKILL])
 def test_workers_end_with_the_command_whatever_ends_it(how: signal.Signals, tmp_path: Path) -> None:
     output, log = tmp_path / "outputs", tmp_path / "log"
@@ -174,6 +177,7 @@ def test_workers_end_with_the_command_whatever_ends_it(how: signal.Signals, tmp_
     assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 
+@pytest.mark.slow
 def test_there_is_one_clock(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two workers, four stacks of one, and time for one epoch of the first two."""
 
@@ -285,6 +289,7 @@ class Environment:
         return [*(os.environ[name] for name in names), torch.get_num_threads(), torch.cuda.is_initialized()]
 
 
+@pytest.mark.slow
 def test_each_worker_sees_its_own_gpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two real worker processes, started as for two GPUs."""
     monkeypatch.setattr(workers, "StackTask", lambda _: Environment())
