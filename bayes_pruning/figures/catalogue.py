@@ -1,6 +1,6 @@
 """Figures 4 to 21 of the paper, and one that it lacks: accuracy before and after pruning against sparsity.
 
-Each is a pure function of the tidy frame (results.py): frame -> matplotlib Figure. Lines are means over seeds, bands
+Each is a pure function of the tidy frame (results.frame): frame -> matplotlib Figure. Lines are means over seeds, bands
 one standard deviation. What has no runs is not drawn; the small print says so, and how many seeds and which protocol.
 
 The paper's text presents pruning "under a Bayesian framework", so Figures 4 to 21 draw the Bayes methods.

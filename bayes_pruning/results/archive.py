@@ -1,6 +1,6 @@
 """A published archive: many runs in one compact Parquet file, with what it takes to make them again.
 
-One row a run and epoch. Beside the columns of the frame (results.py), each row carries the run's whole config,
+One row a run and epoch. Beside the columns of the frame (frame.py), each row carries the run's whole config,
 its command line and its summary (versions, device, git commit, parameter counts) as JSON text; Parquet stores a
 repeated text once. The ledger of a gate that asks for evidence is there too, a column `ledger_...` for each of
 decisions.csv. The names of runs that were not finished are kept in the file's metadata.

@@ -6,7 +6,7 @@ The frame has one row a run and epoch, of finished runs only:
     dataset, model, pruner
     target_sparsity       as asked; 0.0 for the unpruned baseline (pruner none)
     seed
-    protocol              a reading of the paper as text (logged.protocol_text)
+    protocol              a reading of the paper as text (presets.protocol_text)
     epochs                how many the run has
     twin                  the classic pruner that the run's is compared with, "" if it has none (declared.py)
     reads                 what of the protocol its networks depend on: nothing, masks or all

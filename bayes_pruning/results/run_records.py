@@ -4,7 +4,6 @@ Every source of runs (folders here, W&B in wandb_runs.py, archives in archive.py
 which results.py builds the one frame.
 """
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from omegaconf import OmegaConf
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.presets import protocol_text
 from bayes_pruning.results.declared import Declared, of_config, of_summary
+from bayes_pruning.runs.files import read_table
 from bayes_pruning.training.metrics import COLUMNS, OPTIONAL
 
 UNPRUNED = "none"  # the pruner of every unpruned run, whatever its name; no sparsity was asked of it
@@ -119,19 +119,10 @@ def read_metrics(path: Path) -> list[list[float]]:
 
     Raises UserError, naming file and line, for a damaged file.
     """
-    try:
-        with path.open(newline="") as file:
-            lines = list(csv.reader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path} can not be read ({error}).") from error
-    if not lines or tuple(lines[0]) != COLUMNS:
-        raise UserError(f"{path}, line 1: the columns are not those of metrics.csv ({', '.join(COLUMNS)}).")
-    return [_row(cells, epoch, f"{path}, line {epoch + 1}") for epoch, cells in enumerate(lines[1:], start=1)]
+    return [_row(cells, epoch, where) for epoch, (cells, where) in enumerate(read_table(path, COLUMNS), start=1)]
 
 
 def _row(cells: Sequence[str], epoch: int, where: str) -> list[float]:
-    if len(cells) != len(COLUMNS):
-        raise UserError(f"{where}: {len(cells)} values where {len(COLUMNS)} are expected.")
     try:
         row = [
             math.nan if cell == "" and name in OPTIONAL else float(cell)

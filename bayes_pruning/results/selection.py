@@ -11,7 +11,7 @@ from bayes_pruning.config import presets
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.results.declared import ALL, MASKS, NOTHING, reads
 
-FIELDS = ("regrow", "decision", "scales", "beta", "prior")  # the parts of logged.protocol_text, in its order
+FIELDS = ("regrow", "decision", "scales", "beta", "prior")  # the parts of presets.protocol_text, in its order
 EVIDENCE = ("decision", "scales", "beta", "prior")  # what only a gate that asks for evidence reads
 UNREAD = {NOTHING: FIELDS, MASKS: EVIDENCE, ALL: ()}  # by what a run reads (declared.Declared)
 CELL = ["dataset", "model", "pruner", "target_sparsity", "seed"]
@@ -21,7 +21,7 @@ def choose(frame: pd.DataFrame, protocol: str | None = None, epochs: int | None 
     """The runs of one protocol and length, at most one a dataset, model, pruner, target_sparsity and seed.
 
     Args:
-        frame: as results.load gives it.
+        frame: as frame.load gives it.
         protocol: a protocol's text, a part of it that fits one protocol only, or the name of a preset of
             conf/protocol; None if there is just one.
         epochs: how long the runs are; None if they are all of one length.

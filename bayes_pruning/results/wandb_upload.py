@@ -28,7 +28,7 @@ from bayes_pruning.runs import tracking, wandb_process
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
 BATCH = 100  # runs to one `wandb sync`
-PATIENCE_PER_RUN = 5.0  # seconds, on top of mirror.UPLOAD_PATIENCE, for one `wandb sync`
+PATIENCE_PER_RUN = 5.0  # seconds, on top of wandb_process.UPLOAD_PATIENCE, for one `wandb sync`
 NAME = re.compile(r"(?:offline-)?run-(\d{8}_\d{6})-(.+)")
 
 
@@ -83,7 +83,7 @@ def _mark(folder: Path) -> Path:
 
 
 def _in_use(run_folder: Path) -> bool:
-    """Whether a process that trains holds the lock of a run's folder (runs.RunFolder)."""
+    """Whether a process that trains holds the lock of a run's folder (run_folder.RunFolder)."""
     try:
         with (run_folder / "metrics.csv").open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,12 +1,16 @@
 """Files that outlive kills, full disks and power cuts: replaced whole, or grown by whole lines."""
 
+import csv
 import errno
 import os
 import resource
+from collections.abc import Sequence
 from contextlib import suppress
 from io import FileIO
 from itertools import takewhile
 from pathlib import Path
+
+from bayes_pruning.config.errors import UserError
 
 OTHER_FILES = 64  # that a process has open beside its run folders, at most: libraries, data, pipes, a file in passing
 
@@ -103,3 +107,22 @@ def most_open_folders() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
     return 2**31 if soft == resource.RLIM_INFINITY else max(1, soft - OTHER_FILES)
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[tuple[list[str], str]]:
+    """Return the cells of each row of a CSV file, and where the row stands, for messages.
+
+    Raise UserError, naming file and line, for a file that can not be read, other columns, or a row of another length.
+    """
+    try:
+        with path.open(newline="") as file:
+            lines = list(csv.reader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path} can not be read ({error}).") from error
+    if not lines or lines[0] != list(columns):
+        raise UserError(f"{path}, line 1: the columns are not those of {path.name} ({', '.join(columns)}).")
+    rows = [(cells, f"{path}, line {number}") for number, cells in enumerate(lines[1:], start=2)]
+    for cells, where in rows:
+        if len(cells) != len(columns):
+            raise UserError(f"{where}: {len(cells)} values where {len(columns)} are expected.")
+    return rows

@@ -1,7 +1,7 @@
 """The comparison of pruning schedules: networks exactly as sparse as asked, beside what the paper claims for 99%.
 
 All accuracies are after pruning, of the network whose zeros are counted. Differences are paired by seed. The tables are
-quoted by docs/bayesian_schedule.md (schedule_study.ScheduleStudy). Frames are those of results.load with one more
+quoted by docs/bayesian_schedule.md (exact_sparsity.ScheduleStudy). Frames are those of frame.load with one more
 column, `prunable_weights`.
 """
 
@@ -26,7 +26,7 @@ METHODS = (
 BASELINE, PROPOSED = "gradual", "bayes_schedule"
 FLOOR = "gradual_evidence"  # the proposed method without its Bayes factor: it prunes to the floor of the schedule
 CLAIMED = ("magnitude", "bayes_magnitude")  # the paper's columns that a target is taken from
-WEIGHTS = "prunable_weights"  # a column beside those of results.load
+WEIGHTS = "prunable_weights"  # a column beside those of frame.load
 ROUNDING = 2  # weights: the zeros of each of three or four layers are a whole number
 HIGH = 0.9  # from this sparsity on the proposed method is to beat the baseline
 

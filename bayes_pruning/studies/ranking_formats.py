@@ -97,7 +97,7 @@ def ranking_of(frame: pd.DataFrame, epoch: int | None = None) -> Ranking:
     """Everything about a frame of runs of one length and any number of readings.
 
     Args:
-        frame: of results.load.
+        frame: of frame.load.
         epoch: to read them at; None for the last and the one before, which a gate that alternates tells apart.
     """
     end = int(frame["epochs"].iloc[0])

@@ -1,4 +1,4 @@
-"""What another reading of the Bayes factor would have decided, replayed on a run's ledger (decisions.py).
+"""What another reading of the Bayes factor would have decided, replayed on a run's ledger (runs/ledger.py).
 
 A ledger says what each decision rested on. Under another threshold, prior width or scale of a term, the same networks
 give another number and perhaps another verdict. Up to the first verdict that differs the two runs are the

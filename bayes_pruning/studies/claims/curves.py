@@ -1,7 +1,11 @@
 """Claims of section 1.2 about learning curves: losses, the Bayes factor and the sparsity against epochs.
 
-Each docstring says where the paper makes the claim and when it holds here; `claim_rules` says how it is decided.
+Each docstring says where the paper makes the claim and when it holds here; `rules` says how it is decided.
 """
+
+from collections.abc import Callable
+
+import pandas as pd
 
 from bayes_pruning.results.cells import Cell, Cells
 from bayes_pruning.studies.claims import measures as measure
@@ -126,11 +130,16 @@ def cnn_overfits_less(runs: Cells, where: Where) -> Verdict:
 @claim("The effects of overfitting are seen a little later than for MNIST and Fashion.", 16)
 def cifar_overfits_later(runs: Cells, where: Where) -> Verdict:
     """Section 1.2, CIFAR-10. The FCN baseline's lowest test loss is at a later epoch than on either other data set."""
+    return _above_other_data_sets(runs, where, "epoch of the lowest test loss", measure.lowest_epoch)
+
+
+def _above_other_data_sets(runs: Cells, where: Where, name: str, of: Callable[[Cells, Cell], pd.Series]) -> Verdict:
+    """Return whether the baseline's number is above that on MNIST, and above that on Fashion-MNIST."""
     parts = []
     for other in ("mnist", "fashion_mnist"):
         cells = where.cell(BASELINE), Cell(other, where.model, BASELINE)
-        later = measure.paired(*(measure.lowest_epoch(runs, cell) for cell in cells))
-        parts.append(above(f"epoch of the lowest test loss, minus that of {other}", later, 0, 2))
+        more = measure.paired(*(of(runs, cell) for cell in cells))
+        parts.append(above(f"{name}, minus that of {other}", more, 0, 2))
     return all_of(parts)
 
 
@@ -138,9 +147,4 @@ def cifar_overfits_later(runs: Cells, where: Where) -> Verdict:
 def cifar_overfits_more(runs: Cells, where: Where) -> Verdict:
     """Section 1.2, Figure 17. The FCN baseline's test loss rises more after its lowest value (as a fraction of it) than
     on either other data set."""
-    parts = []
-    for other in ("mnist", "fashion_mnist"):
-        cells = where.cell(BASELINE), Cell(other, where.model, BASELINE)
-        more = measure.paired(*(measure.overfitting(runs, cell) for cell in cells))
-        parts.append(above(f"overfitting, minus that of {other}", more, 0, 2))
-    return all_of(parts)
+    return _above_other_data_sets(runs, where, "overfitting", measure.overfitting)

@@ -76,7 +76,7 @@ def sparsity_steps(runs: Cells, cell: Cell) -> pd.Series:
 def log_factors(runs: Cells, cell: Cell) -> pd.DataFrame:
     """Log Bayes factors in nats where something was pruned, NaN elsewhere (there the factor is 1 by definition).
 
-    They are of the ratio that the runs' own reading takes (decisions.log_ratio).
+    They are of the ratio that the runs' own reading takes (posterior.log_ratio).
     """
     names = ("log_likelihood", "log_prior", "log_likelihood_before", "log_prior_before")
     after, prior, before, prior_before = (by_epoch(runs, cell, name) for name in names)
