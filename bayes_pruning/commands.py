@@ -176,7 +176,8 @@ def publish(parser: argparse.ArgumentParser) -> None:
         python scripts/publish.py outputs --out outputs/published/table1.parquet
         python scripts/publish.py --wandb              and log Table 1, the claims, figures and archive as one W&B run
 
-    The archive serves all scripts in place of the folder it was made from. The W&B run is kept offline, in the folder
+    An archive that exists is added to: the runs that it holds stay in it, even if their folders are gone. The archive
+    serves all scripts in place of the folder it was made from. The W&B run is kept offline, in the folder
     `wandb` beside the runs, until scripts/sync_wandb.py uploads it; --wandb online uploads it at once.
     """
     from bayes_pruning.results.frame import publish
@@ -192,13 +193,16 @@ def publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project", metavar="[ENTITY/]PROJECT", default="", help=project)
     parser.add_argument("--protocol", help="with --wandb, if the runs follow several protocols: which")
     args = parser.parse_args()
-    found = publish(args.source, args.out)
-    report_incomplete(found)
-    print(f"{args.out}: {found.frame['hash'].nunique()} runs, {args.out.stat().st_size / 1024:.0f} KB")
+    published, kept = publish(args.source, args.out)
+    report_incomplete(published)
+    runs, size = published.frame["hash"].nunique(), args.out.stat().st_size / 1024
+    print(f"{args.out}: {runs} runs, {runs - kept} new and {kept} kept from before, {size:.0f} KB")
     if args.wandb:
         from bayes_pruning.studies.dashboard import log_publication
 
-        logged = log_publication(choose(found.frame, args.protocol), args.out, args.project, args.wandb, args.source)
+        logged = log_publication(
+            choose(published.frame, args.protocol), args.out, args.project, args.wandb, args.source
+        )
         print(f"W&B run {logged}, {args.wandb}")
 
 

@@ -16,7 +16,7 @@ from bayes_pruning.config.presets import protocol_text
 from bayes_pruning.results import archive, declared
 from bayes_pruning.results import frame as results
 from bayes_pruning.results.selection import choose, protocols
-from bayes_pruning.studies import table1
+from bayes_pruning.studies import publication, table1
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
 IDENTITY = ["run", "hash", "dataset", "model", "pruner", "target_sparsity", "seed", "protocol", "epochs"]
@@ -261,6 +261,83 @@ def test_a_folder_of_archives_is_read_as_one(runs, tmp_path):
             shutil.copytree(folder, tmp_path / f"part{seed}" / folder.name)
         results.publish(tmp_path / f"part{seed}", tmp_path / "published" / f"{seed}.parquet")
     assert_same(results.load(runs).frame, results.load(tmp_path / "published").frame)
+
+
+def part(runs, pattern, into):
+    """A folder with the runs whose names fit a pattern."""
+    for folder in runs.glob(pattern):
+        shutil.copytree(folder, into / folder.name)
+    return into
+
+
+def test_publishing_keeps_the_runs_whose_folders_are_gone_in_whatever_order(runs, tmp_path):
+    parts = [part(runs, f"*-seed{seed}-*", tmp_path / f"part{seed}") for seed in (0, 1)]
+    whole, grown, turned = (tmp_path / f"{name}.parquet" for name in ("whole", "grown", "turned"))
+    results.publish(runs, whole)
+    assert results.publish(parts[0], grown)[1] == 0
+    published, kept = results.publish(parts[1], grown)
+    assert kept == len(list(parts[0].iterdir())) == 9
+    assert_same(published.frame, results.load(runs).frame)
+    assert_same(published.frame, results.load(grown).frame)
+    for folder in reversed(parts):
+        results.publish(folder, turned)
+    assert results.publish(runs, turned)[1] == 18  # nothing is there twice
+    assert whole.read_bytes() == grown.read_bytes() == turned.read_bytes()
+
+
+def test_publishing_keeps_ledgers_and_the_versions_of_each_machine(own_runs, tmp_path):
+    first, second = folder_of(own_runs, "bayes_random", 0.9, 0), folder_of(own_runs, "bayes_random", 0.9, 1)
+    rows = [",".join(archive.LEDGER.values()), "1,1,-0.5,,,,,,", "2,0,-0.5,1,-1.5,-2.5,-3.5,nan,nan"]
+    (first / "decisions.csv").write_text("\n".join(rows) + "\n")
+    versions = summary(second)["versions"] | {"torch": "9.9.9"}
+    rewrite_summary(second, versions=versions, device="cuda:0")
+    for folder in (first, second):
+        results.publish(folder, tmp_path / "runs.parquet")
+    summaries, ledgers = (load(tmp_path / "runs.parquet") for load in (results.load_summaries, results.load_ledgers))
+    assert summaries == {folder.name: summary(folder) for folder in (first, second)}
+    assert str(ledgers) == str(results.load_ledgers(own_runs))
+    results.publish(first, tmp_path / "runs.parquet")  # and agrees with itself
+    made_with = [
+        ", ".join(f"{name} {number}" for name, number in each["versions"].items()) for each in summaries.values()
+    ]
+    text = publication.origin(results.load(tmp_path / "runs.parquet").frame, summaries)
+    assert text.endswith(f", on cpu or cuda:0, with {'; '.join(sorted(made_with))}.\n")
+
+
+@pytest.mark.parametrize("changed", ["summary", "metrics", "decisions"])
+def test_a_run_that_differs_from_the_published_one_is_named_and_the_archive_stays(changed, own_runs, tmp_path):
+    folder, path = folder_of(own_runs, "random", 0.9, 0), tmp_path / "runs.parquet"
+    results.publish(own_runs, path)
+    before = path.read_bytes()
+    if changed == "summary":
+        rewrite_summary(folder, wall_seconds=1.5)
+    elif changed == "metrics":
+        lines = (folder / "metrics.csv").read_text().splitlines()
+        (folder / "metrics.csv").write_text("\n".join([*lines[:-1], lines[-1].rpartition(",")[0] + ",1.5"]) + "\n")
+    else:
+        header = ",".join(archive.LEDGER.values())
+        (folder / "decisions.csv").write_text(f"{header}\n1,1,-0.5,,,,,,\n")
+    with pytest.raises(UserError, match=f"{folder.name} in {own_runs} and in {path} have the same name and differ"):
+        results.publish(own_runs, path)
+    assert path.read_bytes() == before
+
+
+def test_a_run_that_was_not_finished_when_it_was_published_is_whole_later(own_runs, tmp_path):
+    folder = folder_of(own_runs, "random", 0.9, 0)
+    text = (folder / "summary.json").read_text()
+    (folder / "summary.json").unlink()
+    results.publish(own_runs, tmp_path / "runs.parquet")
+    (folder / "summary.json").write_text(text)
+    published, kept = results.publish(own_runs, tmp_path / "runs.parquet")
+    assert (published.incomplete, kept) == ([], 17)
+    assert_same(published.frame, results.load(own_runs).frame)
+
+
+def test_publishing_does_not_write_over_another_file(runs, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"notes\.txt can not be read as Parquet"):
+        results.publish(runs, tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 # ---- what is not finished, or damaged

@@ -261,7 +261,7 @@ def test_table_on_the_terminal_is_markdown(runs, frame, monkeypatch, capsys):
 
 def test_table_files_are_written_from_an_archive(runs, frame, tmp_path, monkeypatch, capsys):
     call("publish", monkeypatch, runs, "--out", tmp_path / "runs.parquet")
-    assert "18 runs" in capsys.readouterr().out
+    assert "18 runs, 18 new and 0 kept from before, " in capsys.readouterr().out
     call("make_table", monkeypatch, tmp_path / "runs.parquet", "--out", tmp_path / "new" / "docs")
     for suffix, render in FORMATS.values():
         assert (tmp_path / "new" / "docs" / f"table1{suffix}").read_text() == render(frame, False)

@@ -16,6 +16,7 @@ sorted by dataset, model, pruner, target_sparsity, seed, hash, epoch. Every tabl
 A negative zero is read as zero, since W&B does not keep its sign.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,22 +93,49 @@ def load_wandb(project: str, filters: Mapping[str, Any] | None = None) -> Result
     return _results(*found)
 
 
-def publish(source: str | Path, path: str | Path) -> Results:
-    """Pack the finished runs of a folder of run folders into one archive at `path`, with their configs and versions.
+def publish(source: str | Path, path: str | Path) -> tuple[Results, int]:
+    """Pack the finished runs of a folder of run folders into the archive at `path`, with their configs and versions.
 
-    Raises UserError if the folder has no finished runs, one can not be read, or `path` can not be written.
+    What the archive holds already stays in it, even if the run folders are gone. The bytes of the archive depend on its
+    runs alone, and not on the order in which they were published.
+
+    Returns all runs that the archive holds now, and how many of them it held before.
+
+    Raises UserError if the folder has no finished runs, one can not be read, one differs from the run of the same name
+    in the archive, or `path` is another file or can not be written.
     """
-    folder = Path(source)
-    found = load(folder)
-    if found.frame.empty:
+    folder, path = Path(source), Path(path)
+    logged = load(folder)
+    if logged.frame.empty:
         raise UserError(f"{folder} has no finished runs to publish.")
-    names = found.frame["run"].unique()
+    names = logged.frame["run"].unique()
     folders = {name: folder if is_run_folder(folder) else folder / name for name in names}
     if not all(is_run_folder(each) for each in folders.values()):
         raise UserError(f"{folder} is not a folder of run folders, which alone have the configs that an archive keeps.")
     made_by = {name: archive.provenance(each) for name, each in folders.items()}
-    archive.write(Path(path), found.frame, made_by, _read_ledgers(folders.values()), found.incomplete)
-    return found
+    ledgers = _read_ledgers(folders.values())
+    frame, incomplete, kept = logged.frame, dict(logged.incomplete), 0
+    if path.exists():
+        before = _load_archives([path])
+        made_before, ledgers_before = archive.read_provenance(path), archive.read_ledgers(path)
+        frame = pd.concat([before.frame, frame]).drop_duplicates(["run", *COLUMNS])
+        differ = set(frame.loc[frame.duplicated(["run", "epoch"]), "run"])
+        for name in made_by.keys() & made_before.keys():
+            if json.dumps(made_by[name]) != json.dumps(made_before[name]):
+                differ.add(name)
+            if str(ledgers.get(name)) != str(ledgers_before.get(name)):  # as text, in which NaN is like NaN
+                differ.add(name)
+        if differ:
+            raise UserError(
+                f"{' and '.join(sorted(differ))} in {folder} and in {path} have the same name and differ: "
+                "publish to another file, or remove the folder."
+            )
+        made_by, ledgers = made_before | made_by, ledgers_before | ledgers
+        incomplete, kept = dict(before.incomplete) | incomplete, len(made_before)
+    frame = _tidy(_declare(frame, {name: of_config(made["config"]["pruner"]) for name, made in made_by.items()}))
+    published = Results(frame, sorted((name, why) for name, why in incomplete.items() if name not in made_by))
+    archive.write(path, frame, made_by, ledgers, published.incomplete)
+    return published, kept
 
 
 def load_ledgers(source: str | Path) -> dict[str, list[Decision]]:
