@@ -64,16 +64,17 @@ def test_curves_of_factors_that_were_not_computed_are_gaps_and_said_to_be(found:
         log_bayes_factor=found["epoch"].map(lambda epoch: math.nan if epoch in (1, 4) else -(10.0**epoch))
     )
     for runs_, known in ((found, []), (half, [2, 3, 5, 6, 7, 8])):
-        drawn = learning_curves(runs_, learning_lines("mnist", "fcn", 0.75), "title", STYLES["paper"], "before")
-        lines = drawn.axes[1].get_lines()
-        assert len(lines) == (2 if known else 0)
-        for line in lines:
+        lines = learning_lines(runs_, "mnist", "fcn", 0.75)
+        drawn = learning_curves(runs_, lines, "title", STYLES["paper"], "before")
+        factors = drawn.axes[1].get_lines()
+        assert len(factors) == (2 if known else 0)
+        for line in factors:
             points = dict(zip(*line.get_data(), strict=True))
             assert list(points) == list(range(1, 9))
             assert [epoch for epoch, y in points.items() if not math.isnan(y)] == known
         said = drawn._supxlabel.get_text().replace("\n", " ")  # type: ignore[attr-defined]
         assert "Log Bayes factors not computed in every epoch: Bayes random, Bayes magnitude." in said
-    whole = learning_curves(everything(), learning_lines("mnist", "fcn", 0.75), "title", STYLES["paper"], "before")
+    whole = learning_curves(everything(), lines, "title", STYLES["paper"], "before")
     assert "not computed" not in whole._supxlabel.get_text()  # type: ignore[attr-defined]
 
 

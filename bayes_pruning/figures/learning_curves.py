@@ -10,35 +10,36 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bayes_pruning.figures import parts
-from bayes_pruning.figures.parts import Line, split
+from bayes_pruning.figures.parts import GREY, HOLLOW, Line, rows_of
 from bayes_pruning.figures.style import METHOD_LOOKS, METHODS, Style, sparsity_looks
-from bayes_pruning.results.cells import Cell, runs_of, setting, sparsities_of
 from bayes_pruning.results.names import percent
 from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.selection import setting
 
 LOSSES = {"before": "test_loss", "after": "pruned_test_loss"}  # of which network: columns of metrics.csv
 PAPER_SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.99)
-LEARNING_METHODS = (UNPRUNED, "bayes_random", "bayes_magnitude")
 BESIDE: list[Any] = [["loss", "factor"], ["loss", "sparsity"]]  # panels of learning curves
-TRAINED = "Training loss is the mean over the epoch's batches."
 STACKED: list[Any] = [["loss"], ["loss"], ["factor"], ["sparsity"]]
+TRAINED = "Training loss is the mean over the epoch's batches."
 
 
-def learning_lines(dataset: str, model: str, sparsity: float) -> list[Line]:
-    """The lines of Figures 4, 7, 10, 13, 16 and 19: the baseline and the two Bayes methods."""
-    return [Line(Cell(dataset, model, name, sparsity), METHODS[name], METHOD_LOOKS[name]) for name in LEARNING_METHODS]
+def learning_lines(_: pd.DataFrame, dataset: str, model: str, sparsity: float) -> list[Line]:
+    """Return the lines of Figures 4, 7, 10, 13, 16 and 19: the baseline and the two Bayes methods."""
+    asked = {UNPRUNED: 0.0, "bayes_random": sparsity, "bayes_magnitude": sparsity}
+    return [Line(dataset, model, name, s, METHODS[name], METHOD_LOOKS[name]) for name, s in asked.items()]
 
 
 def sparsity_lines(frame: pd.DataFrame, dataset: str, model: str, pruner: str) -> list[Line]:
-    """The lines of the other twelve figures: the baseline, the paper's five sparsities, any other that has runs."""
-    others = [s for s in sparsities_of(frame, dataset, model, pruner) if s not in PAPER_SPARSITIES]
-    looks = sparsity_looks(others)
-    asked = [Line(Cell(dataset, model, pruner, s), percent(s), looks[s]) for s in sorted([*PAPER_SPARSITIES, *others])]
-    return [Line(Cell(dataset, model, UNPRUNED), METHODS[UNPRUNED], METHOD_LOOKS[UNPRUNED]), *asked]
+    """Return the lines of the other twelve figures: the baseline, the paper's five sparsities, others with runs."""
+    rows = frame[(frame["dataset"] == dataset) & (frame["model"] == model) & (frame["pruner"] == pruner)]
+    asked = sorted({*PAPER_SPARSITIES, *rows["target_sparsity"]})
+    looks = sparsity_looks(asked)
+    baseline = Line(dataset, model, UNPRUNED, 0.0, METHODS[UNPRUNED], METHOD_LOOKS[UNPRUNED])
+    return [baseline, *(Line(dataset, model, pruner, s, percent(s), looks[s]) for s in asked)]
 
 
 def learning_curves(frame: pd.DataFrame, lines: list[Line], title: str, style: Style, loss: str) -> Figure:
-    """Training and test loss, log Bayes factor and sparsity, against epochs.
+    """Draw training and test loss, log Bayes factor and sparsity against epochs.
 
     Args:
         frame: the runs.
@@ -47,58 +48,69 @@ def learning_curves(frame: pd.DataFrame, lines: list[Line], title: str, style: S
         style: sizes.
         loss: "before" or "after" pruning, whose test loss is drawn.
     """
-    drawn, missing = split(frame, lines)
-    pruned = [line for line in drawn if line.cell.pruner != UNPRUNED]
+    rows = rows_of(frame, lines)
+    pruned = rows[rows["pruner"] != UNPRUNED]
     with style.context():
         figure = Figure((style.width, style.height * (1.8 if style.stacked else 1)), layout="constrained")
         panels = figure.subplot_mosaic(STACKED if style.stacked else BESIDE, sharex=True)
-        parts.line_plot(panels["loss"], frame, drawn, LOSSES[loss], legend="full")
-        training = {"dashes": False, "linestyle": ":", **parts.HOLLOW}  # of the same colour and marker as the test loss
-        parts.line_plot(panels["loss"], frame, drawn, "train_loss", **training)
+        parts.line_plot(panels["loss"], rows, LOSSES[loss], lines)
+        parts.line_plot(panels["loss"], rows, "train_loss", lines, dashes=False, linestyle=":", **HOLLOW)
         parts.loss_axis(panels["loss"])
-        parts.line_plot(panels["factor"], frame, pruned, "log_bayes_factor")
+        parts.line_plot(panels["factor"], pruned, "log_bayes_factor", lines)
         parts.signed_axis(panels["factor"])
-        parts.line_plot(panels["sparsity"], frame, pruned, "sparsity")
+        parts.line_plot(panels["sparsity"], pruned, "sparsity", lines)
         panels["sparsity"].set_ylim(-0.05, 1.05)
         panels["loss"].set(ylabel="loss (nats)", xlabel="" if style.stacked else "epoch")
         panels["factor"].set(ylabel="log Bayes factor\n(nats)", xlabel="")
         panels["sparsity"].set_ylabel("sparsity\nafter the epoch")
         figure.align_ylabels([*panels.values()])
-        dotted = Line2D(
-            [], [], color="#444444", ls=":", marker="o", label="training loss (of each colour)", **parts.HOLLOW
-        )
-        parts.heading(figure, style, title, [*parts.legend_of(panels["loss"]), dotted])
-        sentences = _sentences(frame, drawn, missing, loss)
-        parts.small_print(figure, style, [*sentences, TRAINED, _not_computed(frame, pruned)])
+        trained = Line2D([], [], color=GREY, ls=":", marker="o", label="training loss (of each colour)", **HOLLOW)
+        parts.heading(figure, style, title, [*_handles(rows, lines), trained])
+        parts.small_print(figure, style, [*_sentences(rows, lines, loss), TRAINED, _not_computed(pruned)])
     return figure
 
 
 def loss_by_sparsity(frame: pd.DataFrame, lines: list[Line], title: str, style: Style, loss: str) -> Figure:
-    """Test loss against epochs, one line a sparsity, the baseline dashed; arguments as `learning_curves`."""
-    drawn, missing = split(frame, lines)
+    """Draw the test loss against epochs, one line a sparsity, the baseline dashed; arguments as `learning_curves`."""
+    rows = rows_of(frame, lines)
     with style.context():
         figure = Figure((style.width, style.height), layout="constrained")
         axes = figure.add_subplot()
-        parts.line_plot(axes, frame, drawn, LOSSES[loss], legend="full")
+        parts.line_plot(axes, rows, LOSSES[loss], lines)
         parts.loss_axis(axes)
         axes.set_ylabel("test loss (nats)")
-        parts.heading(figure, style, title, parts.legend_of(axes))
-        parts.small_print(figure, style, _sentences(frame, drawn, missing, loss))
+        parts.heading(figure, style, title, _handles(rows, lines))
+        parts.small_print(figure, style, _sentences(rows, lines, loss))
     return figure
 
 
-def _sentences(frame: pd.DataFrame, drawn: list[Line], missing: list[str], loss: str) -> list[str]:
-    rows = pd.concat([runs_of(frame, line.cell) for line in drawn])
-    counts = {line.label: int(runs_of(frame, line.cell)["seed"].nunique()) for line in drawn}
+def _handles(rows: pd.DataFrame, lines: list[Line]) -> list[Line2D]:
+    missing = parts.without_runs(lines, rows)
+    drawn = [line for line in lines if line.label not in missing]
+    return [parts.handle(line.label, line.look, markeredgewidth=0.75) for line in drawn]  # as in sns.lineplot
+
+
+def _sentences(rows: pd.DataFrame, lines: list[Line], loss: str) -> list[str]:
+    missing = parts.without_runs(lines, rows)
     return [
-        parts.seeds_sentence(counts),
-        parts.missing_sentence(missing),
+        _seeds_sentence(rows.groupby("label", sort=False)["seed"].nunique()),
+        f"No runs for: {', '.join(missing)}." if missing else "",
         setting(rows),
         f"Test loss {loss} pruning in each epoch.",
     ]
 
 
-def _not_computed(frame: pd.DataFrame, lines: list[Line]) -> str:
-    """Whose log Bayes factors were not computed in some epoch: the runs did not ask for them."""
-    labels = [line.label for line in lines if runs_of(frame, line.cell)["log_bayes_factor"].isna().any()]
-    return f"Log Bayes factors not computed in every epoch: {', '.join(labels)}." if labels else ""
+def _seeds_sentence(seeds: "pd.Series[int]") -> str:
+    """Return how many seeds the lines rest on, by label: 'Mean of 5 seeds, band ±1 standard deviation.'"""
+    if seeds.max() == 1:
+        return "One seed, so no band."
+    if seeds.nunique() == 1:
+        return f"Mean of {seeds.max()} seeds, band ±1 standard deviation."
+    listed = ", ".join(f"{label} {n}" for label, n in seeds.items())
+    return f"Mean over seeds ({listed}), band ±1 standard deviation (none for one seed)."
+
+
+def _not_computed(pruned: pd.DataFrame) -> str:
+    """Return which log Bayes factors were not computed in some epoch: the runs did not ask for them."""
+    labels = pruned.loc[pruned["log_bayes_factor"].isna(), "label"].unique()
+    return f"Log Bayes factors not computed in every epoch: {', '.join(labels)}." if len(labels) else ""

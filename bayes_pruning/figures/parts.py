@@ -1,5 +1,6 @@
 """What the figures are drawn with: seaborn's lines and points, axes that suit the numbers, title, small print."""
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 
 from bayes_pruning.figures.style import Look, Style
-from bayes_pruning.results.cells import Cell, curves, runs_of
+from bayes_pruning.results.cells import CELL, refuse_shared_seeds
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -27,57 +28,63 @@ DECADES = 3  # of the log Bayes factor are told apart on a symmetric logarithmic
 MARKERS = 8  # a line has about so many
 ACCURACIES = (0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.985, 0.99, 0.995, 0.999)
 SMALLEST_ERROR = 1e-4  # drawn for any below it: the axis is logarithmic in the error
+LEGEND_LINE, LEGEND_LETTER = 5.0, 0.56  # width of a legend's line with its gaps, and of a letter, in letters M
+GREY = "#444444"  # of what is said of all lines
 HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a figure: which runs, what it is called, how it looks."""
+    """One line of a figure: the cell whose runs it shows, what it is called, how it looks."""
 
-    cell: Cell
+    dataset: str
+    model: str
+    pruner: str
+    target_sparsity: float  # 0 for the unpruned baseline
     label: str
     look: Look
 
 
-def split(frame: pd.DataFrame, lines: Sequence[Line]) -> tuple[list[Line], list[str]]:
-    """The lines that have runs, and the labels of those that have none."""
-    drawn = [line for line in lines if not runs_of(frame, line.cell).empty]
-    return drawn, [line.label for line in lines if line not in drawn]
+def rows_of(frame: pd.DataFrame, lines: Sequence[Line]) -> pd.DataFrame:
+    """Return the rows of the lines' runs, line by line, with the line's label in the column `label`.
 
-
-def values(frame: pd.DataFrame, lines: Sequence[Line], metric: str) -> pd.DataFrame:
-    """Return a metric of some lines' runs as seaborn takes it: columns `line` (its label), `epoch`, `seed`, `value`.
-
-    Raises UserError if two runs of a line share a seed.
+    Raise UserError if two runs of a line share a seed, as when runs of two protocols are mixed.
     """
-    tables = {line.label: curves(frame, line.cell, metric) for line in lines}
-    return pd.concat(
-        [
-            table.melt(ignore_index=False, value_name="value").reset_index().assign(line=label)
-            for label, table in tables.items()
-        ],
-        ignore_index=True,
-    )
+    cells = pd.DataFrame(lines, columns=[*CELL, "label"])
+    rows = cells.astype({"target_sparsity": float}).merge(frame, on=CELL)  # a float even if there are no lines
+    refuse_shared_seeds(rows)
+    return rows
 
 
-def line_plot(axes: Axes, frame: pd.DataFrame, lines: Sequence[Line], metric: str, **options: Any) -> None:
-    """Draw means over seeds against epochs, in bands of one standard deviation; `options` of sns.lineplot."""
+def without_runs(lines: Sequence[Line], rows: pd.DataFrame) -> list[str]:
+    """Return the labels of the lines that have none of `rows`."""
+    drawn = set(rows["label"])
+    return [line.label for line in lines if line.label not in drawn]
+
+
+def line_plot(axes: Axes, rows: pd.DataFrame, metric: str, lines: Sequence[Line], **options: Any) -> None:
+    """Draw means over seeds against epochs, in bands of one standard deviation.
+
+    Args:
+        axes: where.
+        rows: the rows of `rows_of`.
+        metric: a column of them.
+        lines: those of `rows`, or more.
+        options: as sns.lineplot takes them.
+    """
     import seaborn as sns
 
-    data = values(frame, lines, metric)
-    looks = {line.label: line.look for line in lines}
-    given = {"dashes": {label: look.dashes for label, look in looks.items()}, "legend": False} | options
-    given["markeredgecolor"] = "auto"  # of the line's colour, where seaborn's white edges would eat small markers
+    looks, epochs = {line.label: line.look for line in lines}, np.unique(rows["epoch"])
+    given = {"dashes": {label: look.dashes for label, look in looks.items()}} | options
     sns.lineplot(
-        data, x="epoch", y="value", hue="line", style="line", palette=colors(looks), markers=markers(looks),
-        markevery=max(1, data["epoch"].nunique() // MARKERS), errorbar="sd",
-        err_kws={"alpha": BAND_OPACITY, "linewidth": 0}, ax=axes, **given,
+        rows, x="epoch", y=metric, hue="label", style="label", palette=_palette(looks),
+        markers={label: look.marker for label, look in looks.items()}, markevery=max(1, len(epochs) // MARKERS),
+        markeredgecolor="auto",  # of the line's colour: seaborn's white edges would eat small markers
+        errorbar="sd", err_kws={"alpha": BAND_OPACITY, "linewidth": 0}, legend=False, ax=axes, **given,
     )  # fmt: skip
-    for line in axes.get_lines():
-        known = pd.Series(_numbers(line.get_ydata()), _numbers(line.get_xdata()))
-        if len(known):  # seaborn joins what is on both sides of an epoch without numbers
-            epochs = np.unique(data["epoch"])
-            line.set_data(epochs, known.reindex(epochs).to_numpy())
+    for line in axes.get_lines():  # seaborn joins what is on both sides of an epoch without numbers
+        known, means = np.asarray(line.get_xydata()).T
+        line.set_data(epochs, pd.Series(means, known).reindex(epochs).to_numpy())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
@@ -96,57 +103,42 @@ def point_plot(axes: Axes, data: pd.DataFrame, looks: Mapping[str, Look], **opti
     given: dict[str, Any] = {"linewidth": width, "markersize": mpl.rcParams["lines.markersize"]}
     given["err_kws"] = {"linewidth": 0.7 * width}
     if "linestyle" not in options:
-        given["linestyles"] = [(0, look.dashes) if look.dashes else "-" for look in looks.values()]
+        given["linestyles"] = [look.linestyle for look in looks.values()]
     if "marker" not in options:
-        given["markers"] = [*markers(looks).values()]
+        given["markers"] = [look.marker for look in looks.values()]
     sns.pointplot(
-        data, hue_order=list(looks), palette=colors(looks), errorbar="sd", legend=False, ax=axes, **given | options
+        data, hue_order=list(looks), palette=_palette(looks), errorbar="sd", legend=False, ax=axes, **given | options
     )
 
 
-def colors(looks: Mapping[str, Look]) -> dict[str, str]:
-    """The palette of some lines, as it is in the theme that is set now, so that a figure keeps it whoever saves it."""
+def _palette(looks: Mapping[str, Look]) -> dict[str, str]:
+    """Return the colours in the theme that is set now, so that a figure keeps them whoever saves it."""
     return {label: to_hex(look.color) for label, look in looks.items()}
-
-
-def markers(looks: Mapping[str, Look]) -> dict[str, str]:
-    """The markers of some lines."""
-    return {label: look.marker for label, look in looks.items()}
 
 
 def handle(label: str, look: Look, **options: Any) -> Line2D:
     """Return what a legend shows of a line, `options` as Line2D takes them."""
-    shown = {"linestyle": (0, look.dashes) if look.dashes else "-", "color": to_hex(look.color), "marker": look.marker}
+    shown = {"linestyle": look.linestyle, "color": to_hex(look.color), "marker": look.marker}
     return Line2D([], [], label=label, **shown | options)
 
 
-def legend_of(axes: Axes) -> list[Artist]:
-    """Take the legend that seaborn made off some axes and return its handles, for `heading`."""
-    legend = axes.get_legend()
-    if legend is not None:
-        legend.remove()
-    return axes.get_legend_handles_labels()[0]
-
-
 def means(axes: Axes) -> Array:
-    """All numbers that the lines of some axes show, without the upright lines of standard deviations."""
-    bars = [
-        line for line in axes.get_lines() if line.get_marker() == "None" and np.ptp(_numbers(line.get_xdata())) == 0
-    ]
-    drawn = np.array([y for line in axes.get_lines() if line not in bars for y in _numbers(line.get_ydata())])
-    return drawn[np.isfinite(drawn)]
+    """Return all numbers that the lines of some axes show, without the upright lines of standard deviations."""
+    lines = [np.asarray(line.get_xydata()) for line in axes.get_lines() if not _is_upright(line)]
+    shown = np.concatenate([line[:, 1] for line in lines]) if lines else np.empty(0)
+    return shown[np.isfinite(shown)]
 
 
-def _numbers(data: Any) -> Array:
-    return np.asarray(data, dtype=float)
+def _is_upright(line: Line2D) -> bool:
+    return line.get_marker() == "None" and bool(np.ptp(np.asarray(line.get_xydata())[:, 0]) == 0)
 
 
 def loss_axis(axes: Axes) -> None:
     """Fit the y axis to the means of the losses, not to their bands; logarithmic if they span much."""
-    drawn = means(axes)
-    if not len(drawn):
+    shown = means(axes)
+    if not len(shown):
         return  # all diverged
-    low, high = float(drawn.min()), float(drawn.max())
+    low, high = shown.min(), shown.max()
     if low <= 0 or high / low <= LOG_FROM:
         room = 0.08 * (high - low) or 0.1
         axes.set_ylim(low - room, high + room)
@@ -154,22 +146,20 @@ def loss_axis(axes: Axes) -> None:
     axes.set_yscale("log", nonpositive="clip")
     axes.set_ylim(low / 1.25, high * 1.25)
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def signed_axis(axes: Axes) -> None:
     """Leave the y axis linear, or if the means span many magnitudes make it logarithmic on both sides of zero."""
-    drawn = means(axes)
-    sizes = np.abs(drawn[drawn != 0])
+    shown = means(axes)
+    sizes = np.abs(shown[shown != 0])
     if not len(sizes) or sizes.max() / sizes.min() <= SYMLOG_FROM:
         return
     top = int(np.ceil(np.log10(sizes.max())))
     decades = 10.0 ** np.arange(top - DECADES, top + 1)
     axes.set_yscale("symlog", linthresh=decades[0], linscale=0.8)
-    below = [-decade for decade in decades if decade <= -10 * drawn.min()]
-    above = [decade for decade in decades if decade <= 10 * drawn.max()]
-    axes.set_yticks([*below, 0.0, *above])
+    axes.set_yticks([*-decades[decades <= -10 * shown.min()], 0.0, *decades[decades <= 10 * shown.max()]])
     axes.minorticks_off()
 
 
@@ -183,8 +173,7 @@ def accuracy_axis(axes: Axes) -> None:
     axes.set_yscale("function", functions=(_to_axis, _from_axis))
     axes.set_ylim(*_from_axis(np.array([low - room, high + room])))
     axes.yaxis.set_major_locator(FixedLocator(ACCURACIES))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
 def _to_axis(accuracy: Any) -> Any:
@@ -197,42 +186,19 @@ def _from_axis(position: Any) -> Any:
 
 def heading(figure: Figure, style: Style, title: str, handles: Sequence[Artist]) -> None:
     """Write the title above all panels and the legend of all below it."""
-    em = style.width * 72 / style.font  # as many letters M stand beside each other
+    em = style.width * 72 / style.font  # so many letters M stand beside each other
+    letters = float(np.mean([len(str(each.get_label())) for each in handles]))
+    beside = max(1, int(em / (LEGEND_LINE + LEGEND_LETTER * letters)))
+    rows = math.ceil(len(handles) / beside)
     figure.legend(
-        handles=handles, loc="outside upper left", ncols=_columns([str(each.get_label()) for each in handles], em),
+        handles=handles, loc="outside upper left", ncols=math.ceil(len(handles) / rows),
         title=textwrap.fill(title, int(1.6 * em)), title_fontproperties={"weight": "bold", "size": style.font},
         alignment="left", handlelength=3.2, borderpad=0.1,
     )  # fmt: skip
-
-
-def _columns(labels: Sequence[str], em: float) -> int:
-    """Return in how many columns of about equal length a legend fits into a width, in units of the font's size."""
-    for columns in range(len(labels), 1, -1):
-        longest = [max(map(len, column)) for column in np.array_split(np.array(labels, dtype=object), columns)]
-        if sum(5.0 + 0.5 * letters for letters in longest) <= em:
-            rows = -(-len(labels) // columns)
-            return -(-len(labels) // rows)
-    return 1
 
 
 def small_print(figure: Figure, style: Style, sentences: Sequence[str]) -> None:
     """Write sentences under a figure, as wide as it is."""
     width = int(style.width * 72 / style.small * 1.75)
     text = "\n".join(textwrap.wrap(" ".join(sentence for sentence in sentences if sentence), width))
-    figure.supxlabel(text, x=0.01, ha="left", fontsize=style.small, color="#444444")
-
-
-def seeds_sentence(counts: Mapping[str, int]) -> str:
-    """How many seeds the lines rest on, by label: 'Mean of 5 seeds, band ±1 standard deviation.'"""
-    low, high = min(counts.values()), max(counts.values())
-    if high == 1:
-        return "One seed, so no band."
-    if low == high:
-        return f"Mean of {high} seeds, band ±1 standard deviation."
-    listed = ", ".join(f"{label} {n}" for label, n in counts.items())
-    return f"Mean over seeds ({listed}), band ±1 standard deviation (none for one seed)."
-
-
-def missing_sentence(missing: Sequence[str]) -> str:
-    """What is not drawn because there are no runs for it."""
-    return f"No runs for: {', '.join(missing)}." if missing else ""
+    figure.supxlabel(text, x=0.01, ha="left", fontsize=style.small, color=GREY)

@@ -34,6 +34,11 @@ class Look:
     dashes: tuple[float, ...]
     marker: str
 
+    @property
+    def linestyle(self) -> Any:
+        """Return the dashes as matplotlib takes them."""
+        return (0, self.dashes) if self.dashes else "-"
+
 
 WHOLE, LONG, SHORT, DOTS = (), (6, 1.5), (3, 1.5), (1, 1.2)
 DASH_DOT, DASH_DOTS = (5, 1.5, 1, 1.5), (5, 1, 1, 1, 1, 1)

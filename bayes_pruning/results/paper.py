@@ -1,7 +1,7 @@
 """Table 1 of the paper: its values, and the order in which it shows data sets, networks and methods."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,3 +27,8 @@ def paper_values() -> Mapping[Key, float]:
             ): float(row["accuracy"])
             for row in csv.DictReader(file)
         }
+
+
+def rank(name: str, order: Sequence[str]) -> tuple[int, str]:
+    """Return what names are sorted by: their place in `order`, and after it the alphabet."""
+    return (order.index(name) if name in order else len(order), name)

@@ -10,6 +10,7 @@ import pandas as pd
 from bayes_pruning.config import presets
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.results.declared import ALL, MASKS, NOTHING, reads
+from bayes_pruning.results.run_records import UNPRUNED
 
 FIELDS = ("regrow", "decision", "scales", "beta", "prior")  # the parts of presets.protocol_text, in its order
 EVIDENCE = ("decision", "scales", "beta", "prior")  # what only a gate that asks for evidence reads
@@ -72,6 +73,13 @@ def protocols(frame: pd.DataFrame) -> list[str]:
         if not any(_agree(read, text, other) for other in found):
             found.append(text)
     return sorted(found)
+
+
+def setting(frame: pd.DataFrame) -> str:
+    """Return the protocol and length of the runs in words; unpruned runs stand for any protocol."""
+    pruned = frame[frame["pruner"] != UNPRUNED]
+    rows = frame if pruned.empty else pruned
+    return f"Protocol: {'; or '.join(protocols(rows))}. {_lengths(rows)} epochs."
 
 
 def of_protocol(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bayes_pruning.results.cells import Cell, curves, runs_of
+from bayes_pruning.results.cells import Cell, Cells
 from bayes_pruning.results.names import display_name, percent
 from bayes_pruning.results.paper import Key, paper_values
 from bayes_pruning.results.run_records import UNPRUNED
@@ -132,27 +132,27 @@ def targets_table(frame: pd.DataFrame, method: str = PROPOSED) -> str:
 def brake(frame: pd.DataFrame) -> str:
     """Markdown: what the Bayes factor adds to the floor of its schedule, and in how many epochs of each seed it let
     more go than that floor (the last of them in brackets)."""
-    runs = table1.final_by_seed(frame)
+    runs, cells = table1.final_by_seed(frame), Cells(frame)
     rows = []
     for place in _places(runs):
         dataset, model, sparsity = place
         found = _paired(runs, (dataset, model, PROPOSED, sparsity), (dataset, model, FLOOR, sparsity))
         if found is not None:
-            epochs = [f"{count} ({last})" if count else "0" for count, last in _beyond_floor(frame, place)]
+            epochs = [f"{count} ({last})" if count else "0" for count, last in _beyond_floor(cells, place)]
             names = [display_name(dataset), display_name(model), percent(sparsity)]
             rows.append([*names, _interval(found), ", ".join(epochs)])
     both = f"{display_name(PROPOSED)} minus {display_name(FLOOR)}"
     return markdown(["Dataset", "Model", "Sparsity", both, "Epochs beyond the floor"], rows)
 
 
-def _beyond_floor(frame: pd.DataFrame, place: tuple[str, str, float]) -> list[tuple[int, int]]:
+def _beyond_floor(cells: Cells, place: tuple[str, str, float]) -> list[tuple[int, int]]:
     """For each seed, the epochs that pruned and left more zeros than FLOOR has then: how many, and the last."""
     dataset, model, sparsity = place
     proposed, floor = (Cell(dataset, model, method, sparsity) for method in (PROPOSED, FLOOR))
-    before, after = (curves(frame, proposed, column) for column in ("sparsity_before", "sparsity"))
-    weights = runs_of(frame, proposed)[WEIGHTS].iloc[0]
+    before, after = (cells.by_epoch(proposed, column) for column in ("sparsity_before", "sparsity"))
+    weights = cells.rows[proposed][WEIGHTS].iloc[0]
     found = []
-    for seed, reached in curves(frame, floor, "sparsity").items():
+    for seed, reached in cells.by_epoch(floor, "sparsity").items():
         if seed in after:
             more = (after[seed] - reached) * weights > ROUNDING
             grown = (after[seed] - before[seed]) * weights > ROUNDING

@@ -21,9 +21,9 @@ from bayes_pruning import __version__
 from bayes_pruning.figures.catalogue import Plate, render
 from bayes_pruning.figures.style import METHODS, STYLES
 from bayes_pruning.results import archive
-from bayes_pruning.results.cells import setting
 from bayes_pruning.results.names import NAMES, percent
 from bayes_pruning.results.run_records import UNPRUNED, Incomplete, counted, read_json
+from bayes_pruning.results.selection import setting
 from bayes_pruning.results.statistics import Difference, Summary
 from bayes_pruning.studies import table1
 from bayes_pruning.studies.claims import verdicts

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.results import declared
-from bayes_pruning.results.paper import DATASETS, METHODS, MODELS, Key, paper_values
+from bayes_pruning.results.paper import DATASETS, METHODS, MODELS, Key, paper_values, rank
 from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.statistics import Difference, Summary, paired_difference, summarise
 
@@ -165,9 +165,5 @@ def grid(keys: Iterable[Key]) -> list[tuple[str, str, float | None]]:
         found = sparsities.setdefault((dataset, model), set())
         if pruner != UNPRUNED:
             found.add(sparsity)
-    pairs = sorted(sparsities, key=lambda pair: (_rank(pair[0], DATASETS), _rank(pair[1], MODELS)))
+    pairs = sorted(sparsities, key=lambda pair: (rank(pair[0], DATASETS), rank(pair[1], MODELS)))
     return [(*pair, sparsity) for pair in pairs for sparsity in sorted(sparsities[pair]) or (None,)]
-
-
-def _rank(name: str, order: tuple[str, ...]) -> tuple[int, str]:
-    return (order.index(name) if name in order else len(order), name)

@@ -11,6 +11,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from bayes_pruning.config.paths import conf_dir
+from bayes_pruning.config.presets import ratio_of
 from bayes_pruning.pruning.posterior import log_ratio
 from bayes_pruning.results.cells import Cell, Cells
 from bayes_pruning.results.run_records import UNPRUNED
@@ -26,7 +27,7 @@ SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.99)
 
 def by_epoch(runs: Cells, cell: Cell, metric: str) -> pd.DataFrame:
     """A metric: a row an epoch, a column a seed."""
-    found = runs.curves(cell, metric)
+    found = runs.by_epoch(cell, metric)
     if found.empty:
         raise Undecidable(f"no runs of {cell}")
     return found
@@ -81,7 +82,7 @@ def log_factors(runs: Cells, cell: Cell) -> pd.DataFrame:
     names = ("log_likelihood", "log_prior", "log_likelihood_before", "log_prior_before")
     after, prior, before, prior_before = (by_epoch(runs, cell, name) for name in names)
     own = np.vectorize(log_ratio, excluded=("ratio",), otypes=[float])(
-        after + prior, before + prior_before, ratio=runs.ratio(cell)
+        after + prior, before + prior_before, ratio=ratio_of(runs.rows[cell]["protocol"].iloc[0])
     )
     factors = pd.DataFrame(own, after.index, after.columns).where(by_epoch(runs, cell, "pruned") == 1)
     if factors.isna().all(axis=None):

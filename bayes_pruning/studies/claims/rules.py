@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_pruning.results.cells import Cell
+from bayes_pruning.results.run_records import UNPRUNED
 from bayes_pruning.results.statistics import FEWEST, half_width, summarise
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
@@ -72,7 +73,8 @@ class Where:
 
     def cell(self, pruner: str, sparsity: float | None = None, model: str | None = None) -> Cell:
         """The runs of a method here, at this place's sparsity and of its network unless others are named."""
-        return Cell(self.dataset, model or self.model, pruner, self.sparsity if sparsity is None else sparsity)
+        asked = self.sparsity if sparsity is None else sparsity
+        return Cell(self.dataset, model or self.model, pruner, 0.0 if pruner == UNPRUNED else asked)
 
 
 @dataclass(frozen=True)
