@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import run_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -12,7 +13,8 @@ from torch import nn
 from torch.nn.utils import prune
 
 from bayes_pruning.pruning.gates import GateInput, always, bayes_factor, never
-from bayes_pruning.pruning.masks import keep_mask, pruned_count
+from bayes_pruning.pruning.masks import keep_mask, masks, pruned_count
+from bayes_pruning.pruning.network import Network
 from bayes_pruning.pruning.selectors import Layer, magnitude, random
 
 SHAPES = st.one_of(
@@ -118,3 +120,17 @@ def test_the_other_gates_ask_nothing() -> None:
     seen = GateInput(1, 25, -1e9, 0.0, seed=0)
     assert always(seen) is True
     assert never(seen) is False
+
+
+def by_index(layer: Layer, last_first: bool = False) -> torch.Tensor:
+    """A selector that prunes the weights of the lowest index first, or of the highest."""
+    index = torch.arange(float(layer.weight.numel())).view(layer.weight.shape)
+    return -index if last_first else index
+
+
+def test_the_options_of_a_pruner_reach_its_selector() -> None:
+    network = Network(nn.Linear(4, 1), {"weight": torch.ones(1, 4)}, ("weight",), lambda: None, seed=0, epoch=1)  # type: ignore[arg-type, return-value]
+    own = ("pruner=magnitude", "pruner.selector=test_pruning.by_index")
+    assert masks(run_of(*own), network, 0.5)["weight"].tolist() == [[False, False, True, True]]
+    turned = run_of(*own, "+pruner.selector_options.last_first=true")
+    assert masks(turned, network, 0.5)["weight"].tolist() == [[True, True, False, False]]
