@@ -13,7 +13,7 @@ from synthetic import frame, runs
 
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.results import frame as results
-from bayes_pruning.results.names import display_name
+from bayes_pruning.results.paper import display_name
 from bayes_pruning.studies import exact_sparsity_tables
 from bayes_pruning.studies.exact_sparsity import ScheduleStudy
 from bayes_pruning.studies.exact_sparsity_figure import LOOKS, schedules

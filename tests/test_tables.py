@@ -13,8 +13,7 @@ from fixtures import raw_rows, rewrite_summary, unpack
 from synthetic import script_path
 
 from bayes_pruning.results import frame as results
-from bayes_pruning.results.names import percent
-from bayes_pruning.results.paper import paper_values
+from bayes_pruning.results.paper import paper_values, percent
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.statistics import paired_difference, summarise
 from bayes_pruning.studies import table1

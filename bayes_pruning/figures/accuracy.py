@@ -11,11 +11,9 @@ from matplotlib.lines import Line2D
 from bayes_pruning.figures import parts
 from bayes_pruning.figures.learning_curves import PAPER_SPARSITIES
 from bayes_pruning.figures.parts import GREY, HOLLOW, Line, rows_of
-from bayes_pruning.figures.style import METHOD_LOOKS, METHODS, Style
+from bayes_pruning.figures.style import METHOD_LABELS, METHOD_LOOKS, Style
 from bayes_pruning.results.cells import CELL, Cell
-from bayes_pruning.results.names import NAMES, percent
-from bayes_pruning.results.paper import DATASETS, MODELS, paper_values, rank
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.paper import DATASETS, MODELS, UNPRUNED, display_name, paper_values, percent, rank
 from bayes_pruning.results.selection import setting
 
 PANEL_HEIGHT = 0.9  # of a figure's
@@ -58,14 +56,14 @@ def accuracy_by_sparsity(frame: pd.DataFrame, lines: list[Line], title: str, sty
             axes.set_title(panel)
             _draw(axes, points[points["panel"] == panel], ["unpruned", *map(percent, sparsities)])
         kinds = [Line2D([], [], **{"color": GREY, "marker": "o", "label": kind} | look) for kind, look in KINDS.items()]
-        methods = [parts.handle(METHODS[pruner], look, linestyle="") for pruner, look in METHOD_LOOKS.items()]
+        methods = [parts.handle(METHOD_LABELS[pruner], look, linestyle="") for pruner, look in METHOD_LOOKS.items()]
         parts.heading(figure, style, title, [*methods, *kinds])
         parts.small_print(figure, style, _sentences(rows, lines))
     return figure
 
 
 def _title(dataset: str, model: str) -> str:
-    return f"{NAMES.get(dataset, dataset)}, {NAMES.get(model, model)}"
+    return f"{display_name(dataset)}, {display_name(model)}"
 
 
 def _points(rows: pd.DataFrame, lines: list[Line]) -> pd.DataFrame:

@@ -25,16 +25,16 @@ from bayes_pruning.figures.learning_curves import (
     sparsity_lines,
 )
 from bayes_pruning.figures.parts import Line, rows_of, without_runs
-from bayes_pruning.figures.style import METHODS, Style
-from bayes_pruning.results.names import NAMES, percent
-from bayes_pruning.results.paper import MODELS
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.figures.style import METHOD_LABELS, Style
+from bayes_pruning.results.paper import MODELS, UNPRUNED, display_name, percent
 
 LEARNING_SPARSITY = {"mnist": 0.75, "fashion_mnist": 0.9, "cifar10": 0.9}  # of learning curves, in the paper's order
 FIRST = 4  # the number of the first figure
 FORMATS = ("pdf", "png", "svg")
 ACCURACY = "accuracy_by_sparsity"
 SHOWN = 6  # labels without runs that a line of output names
+Lines = Callable[[pd.DataFrame], list[Line]]
+Draw = Callable[[pd.DataFrame, list[Line], str, Style, str], Figure]
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Plate:
     Attributes:
         name: of its file, without suffix.
         title: what stands above it.
-        lines: what it shows if the runs are there.
+        lines: of a frame, what it shows if the runs are there.
         draw: (frame, lines, title, style, loss) -> Figure.
     """
 
     name: str
     title: str
-    lines: Callable[[pd.DataFrame], list[Line]]
-    draw: Callable[[pd.DataFrame, list[Line], str, Style, str], Figure]
+    lines: Lines
+    draw: Draw
 
     def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of the runs that it shows (parts.rows_of)."""
@@ -83,20 +83,24 @@ class Plate:
 def catalogue(mnist: str = "mnist") -> list[Plate]:
     """Return all figures in the paper's order; with `mnist="mnist_5k"` its MNIST figures are of those runs."""
     plates: list[Plate] = []
+
+    def add(dataset: str, model: str, name: str, title: str, lines: Lines, draw: Draw) -> None:
+        number, cell = FIRST + len(plates), f"{display_name(dataset)}, {display_name(model)}"
+        plates.append(
+            Plate(f"fig{number:02}_{dataset}_{model}_{name}", f"Figure {number}. {cell}: {title}", lines, draw)
+        )
+
     for paper_dataset, sparsity in LEARNING_SPARSITY.items():
-        dataset = mnist if paper_dataset == "mnist" else paper_dataset
+        dataset, asked = mnist if paper_dataset == "mnist" else paper_dataset, percent(sparsity)
         for model in MODELS:
-            asked = percent(sparsity)
-            learning = partial(learning_lines, dataset=dataset, model=model, sparsity=sparsity)
-            contents = [(asked.removesuffix("%"), f"learning curves at {asked} sparsity", learning, learning_curves)]
+            lines: Lines = partial(learning_lines, dataset=dataset, model=model, sparsity=sparsity)
+            title = f"learning curves at {asked} sparsity"
+            add(dataset, model, asked.removesuffix("%"), title, lines, learning_curves)
             for selector in ("random", "magnitude"):
                 pruner = f"bayes_{selector}"
-                by_sparsity = partial(sparsity_lines, dataset=dataset, model=model, pruner=pruner)
-                contents.append((selector, f"test loss of {METHODS[pruner]} pruning", by_sparsity, loss_by_sparsity))
-            for name, title, lines, draw in contents:
-                number = FIRST + len(plates)
-                title = f"Figure {number}. {NAMES[dataset]}, {NAMES[model]}: {title}"
-                plates.append(Plate(f"fig{number:02}_{dataset}_{model}_{name}", title, lines, draw))
+                lines = partial(sparsity_lines, dataset=dataset, model=model, pruner=pruner)
+                title = f"test loss of {METHOD_LABELS[pruner]} pruning"
+                add(dataset, model, selector, title, lines, loss_by_sparsity)
     title = "Test accuracy before and after pruning at the last epoch, against the sparsity asked"
     return [*plates, Plate(ACCURACY, title, accuracy_lines, accuracy_by_sparsity)]
 

@@ -11,9 +11,8 @@ from matplotlib.lines import Line2D
 
 from bayes_pruning.figures import parts
 from bayes_pruning.figures.parts import GREY, HOLLOW, Line, rows_of
-from bayes_pruning.figures.style import METHOD_LOOKS, METHODS, Style, sparsity_looks
-from bayes_pruning.results.names import percent
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.figures.style import METHOD_LABELS, METHOD_LOOKS, Style, sparsity_looks
+from bayes_pruning.results.paper import UNPRUNED, percent
 from bayes_pruning.results.selection import setting
 
 LOSSES = {"before": "test_loss", "after": "pruned_test_loss"}  # of which network: columns of metrics.csv
@@ -26,7 +25,7 @@ TRAINED = "Training loss is the mean over the epoch's batches."
 def learning_lines(_: pd.DataFrame, dataset: str, model: str, sparsity: float) -> list[Line]:
     """Return the lines of Figures 4, 7, 10, 13, 16 and 19: the baseline and the two Bayes methods."""
     asked = {UNPRUNED: 0.0, "bayes_random": sparsity, "bayes_magnitude": sparsity}
-    return [Line(dataset, model, name, s, METHODS[name], METHOD_LOOKS[name]) for name, s in asked.items()]
+    return [Line(dataset, model, name, s, METHOD_LABELS[name], METHOD_LOOKS[name]) for name, s in asked.items()]
 
 
 def sparsity_lines(frame: pd.DataFrame, dataset: str, model: str, pruner: str) -> list[Line]:
@@ -34,7 +33,7 @@ def sparsity_lines(frame: pd.DataFrame, dataset: str, model: str, pruner: str) -
     rows = frame[(frame["dataset"] == dataset) & (frame["model"] == model) & (frame["pruner"] == pruner)]
     asked = sorted({*PAPER_SPARSITIES, *rows["target_sparsity"]})
     looks = sparsity_looks(asked)
-    baseline = Line(dataset, model, UNPRUNED, 0.0, METHODS[UNPRUNED], METHOD_LOOKS[UNPRUNED])
+    baseline = Line(dataset, model, UNPRUNED, 0.0, METHOD_LABELS[UNPRUNED], METHOD_LOOKS[UNPRUNED])
     return [baseline, *(Line(dataset, model, pruner, s, percent(s), looks[s]) for s in asked)]
 
 

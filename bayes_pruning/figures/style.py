@@ -11,7 +11,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-METHODS = {
+METHOD_LABELS = {
     "none": "baseline",
     "random": "random",
     "bayes_random": "Bayes random",

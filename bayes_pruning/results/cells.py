@@ -6,8 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.results.names import percent
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.paper import UNPRUNED, percent
 
 CELL = ["dataset", "model", "pruner", "target_sparsity"]
 

@@ -29,7 +29,8 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results import archive, wandb_server
 from bayes_pruning.results.declared import Declared, of_config
-from bayes_pruning.results.run_records import UNPRUNED, Incomplete, LoggedRun, is_run_folder, read_folders, read_json
+from bayes_pruning.results.paper import UNPRUNED
+from bayes_pruning.results.run_records import Incomplete, LoggedRun, is_run_folder, read_folders, read_json
 from bayes_pruning.runs import ledger
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 

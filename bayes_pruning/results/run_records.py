@@ -16,10 +16,10 @@ from omegaconf import OmegaConf
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.presets import protocol_text
 from bayes_pruning.results.declared import Declared, of_config, of_summary
+from bayes_pruning.results.paper import UNPRUNED
 from bayes_pruning.runs.files import read_table
 from bayes_pruning.training.metrics import COLUMNS, OPTIONAL
 
-UNPRUNED = "none"  # the pruner of every unpruned run, whatever its name; no sparsity was asked of it
 Incomplete = list[tuple[str, str]]  # (run name, reason) of runs that are not finished
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from bayes_pruning.config import presets
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.results.declared import ALL, MASKS, NOTHING, reads
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.paper import UNPRUNED
 
 FIELDS = ("regrow", "decision", "scales", "beta", "prior")  # the parts of presets.protocol_text, in its order
 EVIDENCE = ("decision", "scales", "beta", "prior")  # what only a gate that asks for evidence reads

@@ -19,8 +19,7 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.figures import catalogue
 from bayes_pruning.figures.style import STYLES
-from bayes_pruning.results.names import NAMES
-from bayes_pruning.results.paper import DATASETS, MODELS
+from bayes_pruning.results.paper import DATASETS, MODELS, NAMES
 from bayes_pruning.results.wandb_server import PUBLICATION
 from bayes_pruning.runs import wandb_process
 from bayes_pruning.studies import formats

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayes_pruning.results.names import display_name, percent
-from bayes_pruning.results.paper import DATASETS, Key, paper_values
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.paper import DATASETS, UNPRUNED, Key, display_name, paper_values, percent
 from bayes_pruning.results.statistics import FEWEST
 from bayes_pruning.results.tables import markdown as table_text
 from bayes_pruning.studies import likelihood, table1

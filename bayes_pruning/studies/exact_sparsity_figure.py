@@ -10,9 +10,7 @@ from matplotlib.lines import Line2D
 
 from bayes_pruning.figures import parts
 from bayes_pruning.figures.style import DASH_DOT, DOTS, SHORT, WHOLE, Look, Style
-from bayes_pruning.results.names import display_name, percent
-from bayes_pruning.results.paper import Key, paper_values
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.paper import UNPRUNED, Key, display_name, paper_values, percent
 from bayes_pruning.studies import table1
 from bayes_pruning.studies.exact_sparsity_tables import CLAIMED, METHODS, PROPOSED
 from bayes_pruning.studies.table1 import AFTER

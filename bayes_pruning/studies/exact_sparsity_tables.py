@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bayes_pruning.results.cells import Cell, Cells
-from bayes_pruning.results.names import display_name, percent
-from bayes_pruning.results.paper import Key, paper_values
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.paper import UNPRUNED, Key, display_name, paper_values, percent
 from bayes_pruning.results.statistics import FEWEST, Difference, paired_difference, summarise
 from bayes_pruning.results.tables import markdown
 from bayes_pruning.studies import table1

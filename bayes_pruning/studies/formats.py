@@ -15,8 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_pruning.results import tables
-from bayes_pruning.results.names import display_name, percent
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.paper import UNPRUNED, display_name, percent
 from bayes_pruning.results.selection import protocols
 from bayes_pruning.results.statistics import Difference
 from bayes_pruning.studies import table1

@@ -18,8 +18,7 @@ from bayes_pruning.figures import catalogue
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results import frame
-from bayes_pruning.results.paper import METHODS
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.paper import METHODS, UNPRUNED
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.tables import markdown
 from bayes_pruning.studies import details, formats, ranking_formats, replay

@@ -15,8 +15,7 @@ from scipy.special import chdtri
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.results.declared import twins
-from bayes_pruning.results.paper import METHODS, Key, paper_values
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.paper import METHODS, UNPRUNED, Key, paper_values
 from bayes_pruning.results.selection import of_protocol, protocols
 from bayes_pruning.results.statistics import FEWEST, Difference, paired_difference
 from bayes_pruning.studies import likelihood, table1

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bayes_pruning.config import presets
 from bayes_pruning.figures import parts as plot_parts
 from bayes_pruning.figures.style import WHOLE, Look, Style
-from bayes_pruning.results.names import NAMES
+from bayes_pruning.results.paper import NAMES
 from bayes_pruning.results.selection import read_out
 from bayes_pruning.results.statistics import Difference
 from bayes_pruning.results.tables import markdown as table_text

@@ -19,10 +19,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bayes_pruning import __version__
 from bayes_pruning.figures.catalogue import Plate, render
-from bayes_pruning.figures.style import METHODS, STYLES
+from bayes_pruning.figures.style import METHOD_LABELS, STYLES
 from bayes_pruning.results import archive
-from bayes_pruning.results.names import NAMES, percent
-from bayes_pruning.results.run_records import UNPRUNED, Incomplete, counted, read_json
+from bayes_pruning.results.paper import NAMES, UNPRUNED, percent
+from bayes_pruning.results.run_records import Incomplete, counted, read_json
 from bayes_pruning.results.selection import setting
 from bayes_pruning.results.statistics import Difference, Summary
 from bayes_pruning.studies import table1
@@ -143,7 +143,7 @@ def _row(
     absent = Entry(MISSING) if missing else Entry("")
     entries = (
         *(Entry(NAMES.get(name, name), name) for name in where),
-        Entry(METHODS.get(method, method), method),
+        Entry(METHOD_LABELS.get(method, method), method),
         Entry("none" if method == UNPRUNED else percent(sparsity), repr(sparsity)),
         _mean(before.ours),
         _mean(after.ours),

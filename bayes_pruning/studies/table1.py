@@ -12,8 +12,7 @@ import pandas as pd
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.results import declared
-from bayes_pruning.results.paper import DATASETS, METHODS, MODELS, Key, paper_values, rank
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.paper import DATASETS, METHODS, MODELS, UNPRUNED, Key, paper_values, rank
 from bayes_pruning.results.statistics import Difference, Summary, paired_difference, summarise
 
 CONTROL_PREFIXES = ("matched_", "alternate_", "never_after_")  # of its controls, before that same rest

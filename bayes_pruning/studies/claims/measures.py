@@ -14,7 +14,7 @@ from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.config.presets import ratio_of
 from bayes_pruning.pruning.posterior import log_ratio
 from bayes_pruning.results.cells import Cell, Cells
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.paper import UNPRUNED
 from bayes_pruning.results.statistics import FEWEST, summarise
 from bayes_pruning.studies.claims.rules import Undecidable, Where
 

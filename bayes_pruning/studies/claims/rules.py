@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_pruning.results.cells import Cell
-from bayes_pruning.results.run_records import UNPRUNED
+from bayes_pruning.results.paper import UNPRUNED
 from bayes_pruning.results.statistics import FEWEST, half_width, summarise
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"

@@ -9,8 +9,7 @@ import pandas as pd
 
 from bayes_pruning.results.cells import Cells
 from bayes_pruning.results.declared import twins
-from bayes_pruning.results.names import percent
-from bayes_pruning.results.paper import PAPER_CSV
+from bayes_pruning.results.paper import PAPER_CSV, percent
 from bayes_pruning.studies.claims import measures as measure
 from bayes_pruning.studies.claims.curves import BASELINE, MAGNITUDE, RANDOM
 from bayes_pruning.studies.claims.measures import SPARSITIES

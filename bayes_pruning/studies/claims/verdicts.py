@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_pruning.results.cells import Cells
-from bayes_pruning.results.names import NAMES
+from bayes_pruning.results.paper import NAMES
 from bayes_pruning.results.selection import protocols, setting
 from bayes_pruning.results.tables import markdown
 from bayes_pruning.studies.claims import curves, sparsity  # noqa: F401  (they register their claims)
