@@ -172,11 +172,11 @@ def test_what_can_share_a_stack() -> None:
         settings = {"output_dir": "o", "data_root": "d", "device": "cpu"}
         return SimpleNamespace(run=run_of(*overrides), values=settings)
 
-    base = planning.can_share(job())
+    base = planning.stack_key(job())
     for same in ("seed=4", "sparsity=0.1", "pruner=none", "protocol.beta=3", "protocol.regrow=false"):
-        assert planning.can_share(job(same)) == base, same
+        assert planning.stack_key(job(same)) == base, same
     for other in ("model=cnn", "batch_size=32", "learning_rate=0.1", "epochs=3"):
-        assert planning.can_share(job(other)) != base, other
+        assert planning.stack_key(job(other)) != base, other
 
 
 @pytest.mark.parametrize("more", [[], ["wandb.group=${pruner.name} at ${sparsity}-${seed}", "+twice=${wandb.group}"]])

@@ -224,7 +224,7 @@ def test_a_server_that_can_not_be_used_is_asked_once_however_many_runs_there_are
 ) -> None:
     asked: list[object] = []
     monkeypatch.setattr("wandb.login", lambda **options: asked.append(options))
-    runs = wandb_process.Mirror()
+    runs = wandb_process.OpenRuns()
     assert [runs._server_answers() for _ in range(100)] == [False] * 100
     assert asked == [{"prompt": False, "verify": True}]
     assert capsys.readouterr().out.count("\n") == 1

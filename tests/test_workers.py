@@ -278,29 +278,34 @@ def test_more_workers_than_gpus_are_refused(device: str, has: int, monkeypatch: 
         workers.seats(3, device)
 
 
-class Environment:
-    """In place of a stack: what the worker's process sees."""
+def environment(*_: Any) -> tuple[str, Any]:
+    """In place of training a stack: what the worker's process sees, where its outcomes are expected."""
+    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+    return "ended", [*(os.environ[name] for name in names), torch.get_num_threads(), torch.cuda.is_initialized()]
 
-    def jobs(self) -> list[Any]:
-        return []
 
-    def train(self, *_: Any) -> Any:
-        names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
-        return [*(os.environ[name] for name in names), torch.get_num_threads(), torch.cuda.is_initialized()]
+def spawned_work(*args: Any) -> None:
+    """A worker process that trains nothing. It imports the package anew, so that nothing is replaced in it yet."""
+    workers._train = environment
+    workers._work(*args)
 
 
 @pytest.mark.slow
 def test_each_worker_sees_its_own_gpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two real worker processes, started as for two GPUs."""
-    monkeypatch.setattr(workers, "StackTask", lambda _: Environment())
+    job: Any = SimpleNamespace(compose=lambda: (None, None))
     crew = [workers._Worker(seat, Clock(None)) for seat in ("5", "GPU-b2")]
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "_work", spawned_work)
+        for worker in crew:
+            worker.begin([job], "stack")
     try:
-        futures = [worker.begin([], "stack") for worker in crew]
-        found: list[Any] = [future.result(timeout=120) for future in futures]
+        assert all(worker.pipe.poll(120) for worker in crew)
+        seen: list[Any] = [worker.take_message(progress.Display("none", 0)) for worker in crew]
     finally:
         for worker in crew:
             worker.close()
-    assert found == [["5", "1", 1, False], ["GPU-b2", "1", 1, False]]
+    assert seen == [["5", "1", 1, False], ["GPU-b2", "1", 1, False]]
 
 
 @pytest.mark.parametrize("bad", ["0", "-1", "half", "1.5", "true"])

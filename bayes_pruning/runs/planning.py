@@ -19,8 +19,11 @@ A_STACK_ITSELF = 0.15
 SEVERAL_SEEDS = 0.05  # more for each member, if the members of a stack do not all see the same batches
 
 
-def can_share(job: Job) -> str:
-    """Equal for jobs that can share a stack: same data, network, batches and learning rate, whatever else differs."""
+def stack_key(job: Job) -> str:
+    """Return a text that is the same for jobs that can share a stack.
+
+    They have the same data, network, batches and learning rate, whatever else differs.
+    """
     run = job.run
     same = [dict(run.dataset), dict(run.model), run.batch_size, run.learning_rate, run.epochs, run.precision]
     return json.dumps([*same, *(job.values.get(name) for name in SHARED)], sort_keys=True)
@@ -67,7 +70,7 @@ def plan(
     unfinished: dict[tuple[str, int], list[Job]] = {}
     for job in jobs:
         if not layout.is_finished(job.folder):
-            unfinished.setdefault((can_share(job), layout.epochs_done(job.folder)), []).append(job)
+            unfinished.setdefault((stack_key(job), layout.epochs_done(job.folder)), []).append(job)
     kinds = {kind: found[0] for (kind, _), found in unfinished.items()}
     most = {kind: most_members(job) for kind, job in kinds.items()}
     epochs = {kind: price(job) if len(kinds) > 1 and workers > 1 else 1.0 for kind, job in kinds.items()}

@@ -3,13 +3,13 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from bayes_pruning.config.errors import UserError
 from bayes_pruning.runs import layout
 from bayes_pruning.runs.planning import members_that_fit, plan
 from bayes_pruning.runs.progress import Display, minutes
@@ -31,6 +31,14 @@ def train_in_time(stack: list[Job], display: Display, clock: Clock) -> list[Outc
     return train_as_fits(stack, display, clock)
 
 
+def train_or_fail(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
+    """Train a stack in a worker process or on a cluster; a UserError fails all its runs with its sentence."""
+    try:
+        return train_in_time(stack, display, clock)
+    except UserError as error:
+        return [Outcome(FAILED, job.folder, str(error).rstrip(".")) for job in stack]
+
+
 def one_after_the_other(stacks: Sequence[list[Job]], display: Display, clock: Clock) -> dict[Path, Outcome]:
     """Train stacks in this process while the clock allows it; outcomes by folder."""
     outcomes: dict[Path, Outcome] = {}
@@ -40,47 +48,39 @@ def one_after_the_other(stacks: Sequence[list[Job]], display: Display, clock: Cl
     return outcomes
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the stacks of a sweep train: in this process, in workers beside it, on a cluster.
-
-    Args:
-        train_stacks: trains the planned stacks.
-        workers: how many stacks at a time.
-        sharing: how many of the workers share one memory.
-        prefer_one_seed: whether members of one seed are faster in a stack of their own.
-    """
-
-    train_stacks: TrainStacks
-    workers: int = 1
-    sharing: int = 1
-    prefer_one_seed: bool = False
-
-
-HERE = Place(one_after_the_other)
-
-
-def run_sweep(jobs: Sequence[Job], max_members: int | None, place: Place = HERE) -> dict[Path, Outcome]:
-    """Train every run among `jobs` that is not finished; what became of each, by folder.
+def run_sweep(
+    jobs: Sequence[Job],
+    max_members: int | None,
+    train_stacks: TrainStacks,
+    workers: int = 1,
+    on_cores: bool = False,
+) -> dict[Path, Outcome]:
+    """Train every run among `jobs` that is not finished; return what became of each, by folder.
 
     Args:
         jobs: at least one; settings that concern the whole sweep (device, progress, max_minutes) are the first job's.
         max_members: of a stack; None chooses by the memory at hand.
-        place: where the stacks train.
+        train_stacks: trains the planned stacks: in this process, in workers beside it, on a cluster.
+        workers: how many stacks train at a time.
+        on_cores: whether each worker is a core of this machine: they share its memory, and members of one seed are
+            faster in a stack of their own.
     """
     todo = distinct(jobs)
     outcomes = {job.folder: skipped(job.folder) for job in todo if layout.is_finished(job.folder)}
     clock = Clock(jobs[0].values["max_minutes"])
-    most = partial(members_that_fit, sharing=place.sharing) if max_members is None else lambda job: max_members
-    stacks = plan(todo, most, place.workers, place.prefer_one_seed)
+
+    def most_members(job: Job) -> int:
+        return max_members or members_that_fit(job, sharing=workers if on_cores else 1)
+
+    stacks = plan(todo, most_members, workers, prefer_one_seed=on_cores)
     done = sum(layout.epochs_done(job.folder) for stack in stacks for job in stack)
-    total, busy = sum(job.run.epochs for stack in stacks for job in stack), min(place.workers, len(stacks))
+    total, busy = sum(job.run.epochs for stack in stacks for job in stack), min(workers, len(stacks))
     display = Display(jobs[0].values["progress"], total, done, busy)
     finished = f", {len(outcomes)} are finished already" if outcomes else ""
     by = f" by {busy} workers" if busy > 1 else ""
     display.say(f"{len(todo)} runs{finished}; {sum(map(len, stacks))} to train in {len(stacks)} stacks{by}")
     try:
-        return outcomes | place.train_stacks(stacks, display, clock)
+        return outcomes | train_stacks(stacks, display, clock)
     finally:
         display.close()
 

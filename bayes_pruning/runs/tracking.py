@@ -1,8 +1,8 @@
 """The W&B mirror of a run. Training never waits for it and never fails because of it.
 
-W&B runs in a helper process (`mirror`), which gets each epoch as a line of JSON through a pipe. Inside the training
-process, W&B's import and start alone would hold up a short run by several seconds (with torch loaded, pydantic's search
-for docstrings goes through thousands of modules), and its threads would compete with training for Python's lock.
+W&B runs in a helper process (`wandb_process`), which gets each epoch as a line of JSON through a pipe. Inside the
+training process, W&B's import and start alone would hold up a short run by several seconds (with torch loaded,
+pydantic's search for docstrings goes through thousands of modules), and its threads would compete for Python's lock.
 
 With `wandb.mode=online` and no key, no network or a server that does not answer, runs are kept offline, and
 `scripts/sync_wandb.py` uploads them later. With `wandb.mode=disabled` no helper is started and nothing of W&B imported.
@@ -12,7 +12,6 @@ the epochs that its server already has, because steps only rise.
 """
 
 import atexit
-import itertools
 import json
 import logging
 import os
@@ -39,28 +38,22 @@ log = logging.getLogger(__name__)
 
 
 class _Helper:
-    """The helper process and the pipe to it; it is started when the first run opens.
+    """The helper process and the pipe to it; it is started with the first message.
 
     It is a session of its own, so that Ctrl-C stops training only and the helper can close the W&B runs in order.
     """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._numbers = itertools.count()
         self._patience = 0.0
         self._lost = False
-
-    def open(self, init: Mapping[str, Any]) -> int:
-        """Open a W&B run; the number to name it by."""
-        self._patience = max(self._patience, END_PATIENCE[init["mode"]])
-        number = next(self._numbers)
-        self.send({"run": number, "open": init})
-        return number
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Hand a message over. A helper that is gone, or takes nothing for PIPE_PATIENCE, is given up: one warning."""
         if self._lost:
             return
+        if "open" in message:
+            self._patience = max(self._patience, END_PATIENCE[message["open"]["mode"]])
         try:
             self._write(json.dumps(message).encode() + b"\n")
         except OSError as error:
@@ -128,62 +121,38 @@ def _pass_on_warnings(process: "subprocess.Popen[bytes]") -> None:
         log.warning(line.decode(errors="replace").strip())
 
 
-class _Relay:
-    """In a worker process: hands messages to the process that started it, which has the helper."""
-
-    def __init__(self, hand_over: Callable[[Mapping[str, Any]], None]) -> None:
-        self.send = hand_over
-        self._numbers = itertools.count()
-
-    def open(self, init: Mapping[str, Any]) -> int:
-        """Open a W&B run; the worker's own number to name it by."""
-        number = next(self._numbers)
-        self.send({"run": number, "open": init})
-        return number
-
-    def close(self) -> None:
-        """Do nothing: the helper is another process's."""
+_HELPER = _Helper()
+_send_through: Callable[[Mapping[str, Any]], None] | None = None  # in a worker process: to the one that started it
 
 
-class WorkerRuns:
-    """The W&B runs of one worker process, as the process that started it hands them to the helper."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[int, int] = {}  # the helper's numbers by the worker's
-
-    def take(self, message: Mapping[str, Any]) -> None:
-        """Pass on what the worker's `_Relay` was given."""
-        if "open" in message:
-            self._numbers[message["run"]] = _HELPER.open(message["open"])
-            return
-        number = self._numbers.pop(message["run"]) if "finish" in message else self._numbers[message["run"]]
-        _HELPER.send({**message, "run": number})
-
-    def end(self) -> None:
-        """The worker has died: finish what it left open."""
-        for number in self._numbers.values():
-            _HELPER.send({"run": number, "finish": {"summary": None, "failed": True}})
-        self._numbers.clear()
+def send_through(hand_over: Callable[[Mapping[str, Any]], None]) -> None:
+    """From now on, give all messages to `hand_over`: a worker process starts no helper of its own."""
+    global _send_through
+    _send_through = hand_over
 
 
-_HELPER: _Helper | _Relay = _Helper()
+def send(message: Mapping[str, Any]) -> None:
+    """Send a message about a run to the helper."""
+    (_send_through or _HELPER.send)(message)
 
 
-def relay(hand_over: Callable[[Mapping[str, Any]], None]) -> None:
-    """From now on, hand all that is for W&B to `hand_over`; in a worker process, which starts no helper of its own."""
-    global _HELPER
-    _HELPER = _Relay(hand_over)
+def finish_left_open(folder: Path) -> None:
+    """Finish the W&B run of a run folder as failed, if it is open: the worker process that trained it has died."""
+    send({"run": str(folder), "finish": {"summary": None, "failed": True}})
 
 
 class Tracker:
     """One W&B run, or nothing if there is no `init`.
 
     Args:
+        folder: the run's folder, which names it in messages.
         init: arguments of wandb.init, and git_commit.
     """
 
-    def __init__(self, init: Mapping[str, Any] | None = None) -> None:
-        self._number = None if init is None else _HELPER.open(init)
+    def __init__(self, folder: Path, init: Mapping[str, Any] | None) -> None:
+        self._run = str(folder)
+        self._on = init is not None
+        self._send({"open": init})
 
     def log(self, row: Metrics) -> None:
         """Send one epoch; `epoch` is the step."""
@@ -192,11 +161,10 @@ class Tracker:
     def finish(self, last: Metrics | None, failed: bool) -> None:
         """Close the W&B run, with the last metrics as its summary if the run is finished."""
         self._send({"finish": {"summary": None if last is None else _computed(last), "failed": failed}})
-        self._number = None
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        if self._number is not None:
-            _HELPER.send({"run": self._number, **message})
+        if self._on:
+            send({"run": self._run, **message})
 
 
 def _computed(row: Metrics) -> dict[str, Any]:
@@ -213,9 +181,9 @@ def start(run: RunConfig, config: DictConfig, folder: Path) -> Tracker:
         folder: the run's; its name is the W&B run's id.
     """
     if config.wandb.mode == "disabled":
-        return Tracker()
-    own = {"mode": config.wandb.mode, "dir": str(config.output_dir), "git_commit": git_commit()}
-    return Tracker(arguments(run, config, folder) | own)
+        return Tracker(folder, None)
+    local = {"mode": config.wandb.mode, "dir": str(config.output_dir), "git_commit": git_commit()}
+    return Tracker(folder, arguments(run, config, folder) | local)
 
 
 def arguments(run: RunConfig, config: DictConfig, folder: Path) -> dict[str, Any]:

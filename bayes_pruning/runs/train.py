@@ -78,7 +78,7 @@ def skipped(folder: Path) -> Outcome:
     return Outcome(SKIPPED, folder, metrics=run_folder.final_metrics(folder))
 
 
-def left_in(folder: Path, status: str, reason: str) -> Outcome:
+def outcome_in_folder(folder: Path, status: str, reason: str) -> Outcome:
     """The outcome of a job whose process ended without a word: finished if its folder says so, else what is given."""
     if layout.is_finished(folder):
         return Outcome(FINISHED, folder, metrics=run_folder.final_metrics(folder))

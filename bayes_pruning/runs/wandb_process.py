@@ -1,10 +1,11 @@
 """The process that talks to W&B for a training process; `tracking` starts it, and says why it is one of its own.
 
-It imports nothing of this package. It reads one JSON object a line from standard input, each about the run `run`:
+It imports nothing of this package. It reads one JSON object a line from standard input, each about the run of
+a folder:
 
-    {"run": 0, "open": {arguments of wandb.init}}
-    {"run": 0, "row": {"epoch": 1, ...}}
-    {"run": 0, "finish": {"summary": {...} or null, "failed": false}}
+    {"run": "FOLDER", "open": {arguments of wandb.init}}
+    {"run": "FOLDER", "row": {"epoch": 1, ...}}
+    {"run": "FOLDER", "finish": {"summary": {...} or null, "failed": false}}
 
 and writes warnings for the user to standard output, one a line, each kind once. When its input ends, runs that are
 still open are finished as failed: the training process died.
@@ -25,30 +26,30 @@ SYNCED = ".wandb.synced"  # the mark beside a run's log that W&B has uploaded al
 SYNC = "scripts/sync_wandb.py uploads"
 
 
-class Mirror:
+class OpenRuns:
     """The W&B runs of one training process."""
 
     def __init__(self) -> None:
-        self.runs: dict[int, Any] = {}  # by number; None for a run that can not be mirrored
+        self.runs: dict[str, Any] = {}  # by folder; None for a run that can not be mirrored
         self.server: bool | None = None  # whether W&B's server can be used; None before the first online run
         self.finishing: list[threading.Thread] = []
         self.warned: set[str] = set()
 
     def do(self, message: Mapping[str, Any]) -> None:
         """Carry out one message. Whatever W&B raises becomes a warning, and ends the mirror of that run."""
-        number = message["run"]
+        folder = message["run"]
+        run = self.runs.get(folder)
         try:
             if "open" in message:
-                self.runs[number] = None
-                self.runs[number] = self._open(message["open"])
-            elif self.runs[number] is None:
-                return
-            elif "row" in message:
-                self.runs[number].log(message["row"], step=message["row"]["epoch"])
-            else:
-                self._finish(self.runs.pop(number), **message["finish"])
+                self.runs[folder] = None
+                self.runs[folder] = self._open(message["open"])
+            elif run is not None and "row" in message:
+                run.log(message["row"], step=message["row"]["epoch"])
+            elif run is not None:
+                del self.runs[folder]
+                self._finish(run, **message["finish"])
         except Exception as error:
-            self.runs[number] = None
+            self.runs[folder] = None
             self._warn("W&B does not mirror the run", error)
 
     def end(self) -> None:
@@ -72,7 +73,7 @@ class Mirror:
         return run
 
     def _server_answers(self) -> bool:
-        """Whether W&B's server takes our key; asked once."""
+        """Return whether W&B's server takes our key; it is asked once."""
         import wandb
 
         if self.server is None:
@@ -145,13 +146,13 @@ def main() -> None:
     sys.argv = sys.argv[1:]  # the command that trains, which W&B shows with the run
     queue: SimpleQueue[bytes | None] = SimpleQueue()
     threading.Thread(target=_read_ahead, args=(sys.stdin.buffer, queue), daemon=True).start()
-    mirror = Mirror()
+    open_runs = OpenRuns()
     while (line := queue.get()) is not None:
-        mirror.do(json.loads(line))
+        open_runs.do(json.loads(line))
     last_resort = threading.Timer(UPLOAD_PATIENCE, os._exit, [1])
     last_resort.daemon = True
     last_resort.start()
-    mirror.end()
+    open_runs.end()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Worker processes that train the stacks of a sweep side by side: one thread on each core, or one worker a GPU.
 
-This process plans, hands out stacks, shows progress, talks to W&B and keeps the clock; a worker that is free takes the
-next stack. Each worker is an executor of one process, because an executor whose process dies takes no more work: so a
-death costs one stack, and another worker takes the place.
+This process plans, hands out stacks, shows progress, talks to W&B and keeps the clock. A worker that is free takes the
+next stack. Each worker has a pipe of its own, because a worker that dies while it writes spoils its pipe: so a death
+costs one stack, and another worker takes over.
 
 On a CPU workers are forked once the data is loaded, so they start at once and share its memory. Threads do not survive
 a fork, and torch has started none by then (see device). On GPUs workers are started anew: CUDA survives no fork.
@@ -15,9 +15,9 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -31,8 +31,7 @@ from bayes_pruning.data import datasets
 from bayes_pruning.engine import device
 from bayes_pruning.runs import sweep, tracking
 from bayes_pruning.runs.progress import Display
-from bayes_pruning.runs.stack_task import StackTask
-from bayes_pruning.runs.train import FAILED, Clock, Job, Outcome, check_data, left_in
+from bayes_pruning.runs.train import FAILED, Clock, Job, Outcome, check_data, job_of, outcome_in_folder
 from bayes_pruning.training.metrics import Metrics
 
 STOP_PATIENCE = 5.0  # seconds that stacks at work have to come to an orderly end when the user stops the sweep
@@ -43,15 +42,15 @@ Seat = str | None  # the GPU that a worker sees, None for a core
 
 
 def seats(workers: int | None, name: str) -> list[Seat]:
-    """A seat for each worker on the device called `name`; without a number one for each core or GPU at hand.
+    """Return a seat for each worker on the device called `name`; without a number one for each core or GPU at hand.
 
     Cores are those that this process may use: its affinity and the limits of its container count, and so do GPUs that
-    CUDA_VISIBLE_DEVICES leaves out. Raises ConfigError for more workers than GPUs.
+    CUDA_VISIBLE_DEVICES leaves out. Raise ConfigError for more workers than GPUs.
     """
-    place = device.pick(name)
-    if place.type == "cpu":
+    torch_device = device.pick(name)
+    if torch_device.type == "cpu":
         return [None] * (workers or device.cores())
-    if place.index is not None:
+    if torch_device.index is not None:
         gpus: list[Seat] = [name]
     else:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -65,179 +64,138 @@ def seats(workers: int | None, name: str) -> list[Seat]:
 
 
 def run_sweep(jobs: Sequence[Job], max_members: int | None, workers: int | None) -> dict[Path, Outcome]:
-    """Train every run among `jobs` that is not finished; what became of each, by folder.
+    """Train every run among `jobs` that is not finished; return what became of each, by folder.
 
     With one worker, or a single stack, all of it happens in this process.
     """
-    own = seats(workers, jobs[0].values["device"])
-    on_cpu = own[0] is None
-    place = sweep.Place(
-        train_stacks=partial(_train_stacks, own),
-        workers=len(own),
-        sharing=len(own) if on_cpu else 1,
-        prefer_one_seed=on_cpu,
-    )
-    return sweep.run_sweep(jobs, max_members, place)
+    worker_seats = seats(workers, jobs[0].values["device"])
+    train_stacks = partial(_train_stacks, worker_seats)
+    return sweep.run_sweep(jobs, max_members, train_stacks, len(worker_seats), on_cores=worker_seats[0] is None)
 
 
-def _train_stacks(own: Sequence[Seat], stacks: Sequence[list[Job]], display: Display, clock: Clock) -> Any:
-    """A sweep.TrainStacks."""
-    if min(len(own), len(stacks)) < 2:
+def _train_stacks(
+    worker_seats: Sequence[Seat], stacks: Sequence[list[Job]], display: Display, clock: Clock
+) -> dict[Path, Outcome]:
+    """Train the planned stacks (a sweep.TrainStacks). However this ends, no worker is left."""
+    if min(len(worker_seats), len(stacks)) < 2:
         return sweep.one_after_the_other(stacks, display, clock)
     for stack in stacks:  # once for all workers; and before anything is written
         check_data(stack[0], torch.device("cpu"))
-    if own[0] is not None:
+    if worker_seats[0] is not None:
         datasets.forget()
-    return _Crew(own[: len(stacks)], display, clock).train(stacks)
+    outcomes: dict[Path, Outcome] = {}
+    waiting = list(enumerate(stacks, 1))
+    workers = [_Worker(seat, clock) for seat in worker_seats[: len(stacks)]]
+    try:
+        while waiting or any(worker.stack for worker in workers):
+            for worker in workers:
+                if not worker.stack and waiting:
+                    number, stack = waiting.pop(0)
+                    worker.begin(stack, f"stack {number}/{len(stacks)}")
+            for outcome in _listen(workers, display):
+                outcomes[outcome.folder] = outcome
+    except BaseException:
+        _stop(workers, display)
+        raise
+    finally:
+        for worker in workers:
+            worker.close()
+    return outcomes
 
 
-class _Crew:
-    """The workers of one sweep."""
+def _listen(workers: Sequence["_Worker"], display: Display, seconds: float | None = None) -> list[Outcome]:
+    """Wait for messages of busy workers, for some seconds at most; return what became of the stacks that ended."""
+    busy = {worker.pipe: worker for worker in workers if worker.stack}
+    return [outcome for pipe in wait(list(busy), seconds) for outcome in busy[pipe].take_message(display)]  # type: ignore[index]
 
-    def __init__(self, own: Sequence[Seat], display: Display, clock: Clock) -> None:
-        self.display, self.clock = display, clock
-        self.workers = [_Worker(seat, clock) for seat in own]
-        self.done, self._bell = multiprocessing.Pipe(duplex=False)  # rings when a stack has come to its end
 
-    def train(self, stacks: Sequence[list[Job]]) -> dict[Path, Outcome]:
-        """Train all stacks; outcomes by folder. However this ends, no worker is left."""
-        outcomes: dict[Path, Outcome] = {}
-        waiting = list(enumerate(stacks, 1))
-        try:
-            while waiting or any(worker.future for worker in self.workers):
-                for worker in self.workers:
-                    if worker.future is None and waiting:
-                        number, stack = waiting.pop(0)
-                        worker.begin(stack, f"stack {number}/{len(stacks)}").add_done_callback(self._ring)
-                self._listen(None)
-                for index, worker in enumerate(self.workers):
-                    if worker.future is not None and worker.future.done():
-                        outcomes |= {outcome.folder: outcome for outcome in worker.outcomes()}
-                        if worker.dead:
-                            self.workers[index] = _Worker(worker.seat, self.clock)
-        except BaseException:
-            self._stop()
-            raise
-        finally:
-            for worker in self.workers:
-                worker.close()
-        return outcomes
-
-    def _ring(self, _: Any) -> None:
-        self._bell.send(None)
-
-    def _listen(self, seconds: float | None) -> None:
-        """Take what workers say until a stack has come to its end, or for some seconds."""
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while True:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            speaking = {worker.messages: worker for worker in self.workers if worker.speaks}
-            ready = wait([self.done, *speaking], left)
-            for connection in ready:
-                if connection is not self.done:
-                    self._take(speaking[connection])  # type: ignore[index]
-            if self.done in ready or not ready:
-                break
-        if self.done in ready:
-            self.done.recv()
-            for worker in self.workers:  # all that was said before
-                while worker.speaks and worker.messages.poll():
-                    self._take(worker)
-
-    def _take(self, worker: "_Worker") -> None:
-        """One message of a worker."""
-        try:
-            kind, *content = worker.messages.recv()
-        except (EOFError, OSError):  # it has died, maybe in the middle of a message
-            worker.speaks = False
-            return
-        if kind == "epoch":
-            self.display.title, members, rows = content
-            self.display.epoch(members, rows)
-        elif kind == "say":
-            self.display.say(*content)
-        else:
-            worker.tracked.take(*content)
-
-    def _stop(self) -> None:
-        """End the stacks at work: in order, if they manage within STOP_PATIENCE."""
-        for worker in self.workers:
-            worker.stop()
-        deadline = time.monotonic() + STOP_PATIENCE
-        while any(worker.is_busy for worker in self.workers) and (left := deadline - time.monotonic()) > 0:
-            self._listen(left)
+def _stop(workers: Sequence["_Worker"], display: Display) -> None:
+    """End the stacks at work: in order, if they manage within STOP_PATIENCE."""
+    for worker in workers:
+        worker.stop()
+    deadline = time.monotonic() + STOP_PATIENCE
+    while any(worker.stack for worker in workers) and (left := deadline - time.monotonic()) > 0:
+        _listen(workers, display, left)
 
 
 class _Worker:
-    """A process of its own for one stack after the other; it starts with the first."""
+    """A process for one stack after the other. It starts with the first, and anew with the next after it has died."""
 
     def __init__(self, seat: Seat, clock: Clock) -> None:
-        self.seat = seat
-        self.messages, self._sending = multiprocessing.Pipe(duplex=False)
-        self.executor = ProcessPoolExecutor(
-            max_workers=1,
-            mp_context=multiprocessing.get_context("fork" if seat is None else "spawn"),
-            initializer=_begin,
-            initargs=(self._sending, clock, os.getpid(), seat),
-        )
+        self.seat, self.clock = seat, clock
         self.process: Any = None
-        self.stack: Sequence[Job] = ()
-        self.future: Future[list[Outcome]] | None = None
-        self.speaks = False
-        self.dead = False
-        self.tracked = tracking.WorkerRuns()
+        self.pipe: Any = None
+        self.stack: list[Job] = []  # what it trains now
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a stack is at work."""
-        return self.future is not None and not self.future.done()
-
-    def begin(self, stack: Sequence[Job], title: str) -> "Future[list[Outcome]]":
+    def begin(self, stack: list[Job], title: str) -> None:
         """Have it train a stack."""
-        self.stack, task = stack, StackTask(stack)
-        before = set(multiprocessing.active_children())
-        self.future = self.executor.submit(_train, task, title)
+        configs = [job.compose() for job in stack]
+        self.stack = stack
         if self.process is None:
-            [self.process] = set(multiprocessing.active_children()) - before
-            self._sending.close()  # only the worker's own end is left: its death is the end of what it says
-            self.speaks = True
-        return self.future
+            context: Any = multiprocessing.get_context("fork" if self.seat is None else "spawn")
+            self.pipe, other_end = context.Pipe()
+            self.process = context.Process(target=_work, args=(other_end, self.clock, os.getpid(), self.seat))
+            self.process.start()
+            other_end.close()  # only the worker has it now, so that its death is the end of the pipe
+        with suppress(OSError):  # it has died while it was idle: its next message says so
+            self.pipe.send((configs, title))
 
-    def outcomes(self) -> list[Outcome]:
-        """What became of its stack. Raises what ended the worker's Python, such as KeyboardInterrupt."""
-        assert self.future is not None
-        error, done = self.future.exception(), self.future
-        self.future = None
-        if error is None:
-            return done.result()
-        if isinstance(error, BrokenProcessPool):
-            self.dead = True
-            self.close()
-            self.tracked.end()
-            reason = _how_it_ended(self.process.exitcode)
-        elif isinstance(error, _EndedError):
-            reason = _how_it_ended(-signal.SIGTERM)
-        elif not isinstance(error, Exception):
-            raise error
+    def take_message(self, display: Display) -> list[Outcome]:
+        """Take one message; return what became of the stack if it has ended, else nothing."""
+        try:
+            kind, *content = self.pipe.recv()
+        except (EOFError, OSError):  # it has died, maybe in the middle of a message
+            return self._died()
+        if kind == "epoch":
+            display.title, members, rows = content
+            display.epoch(members, rows)
+        elif kind == "say":
+            display.say(*content)
+        elif kind == "wandb":
+            tracking.send(*content)
+        elif kind == "ended":
+            self.stack = []
+            [outcomes] = content
+            return list(outcomes)
         else:
-            reason = f"{type(error).__name__}: {error}"
-            log.error("A stack of %d runs failed.", len(self.stack), exc_info=error)
-        return [left_in(job.folder, FAILED, reason) for job in self.stack]
+            reason, trace = content
+            log.error("A stack of %d runs failed.\n%s", len(self.stack), trace)
+            return self._fail(reason)
+        return []
+
+    def _died(self) -> list[Outcome]:
+        self.process.join()
+        reason = _how_it_ended(self.process.exitcode)
+        self.pipe.close()
+        self.process = None
+        for job in self.stack:
+            if job.values["wandb"]["mode"] != "disabled":
+                tracking.finish_left_open(job.folder)
+        return self._fail(reason)
+
+    def _fail(self, reason: str) -> list[Outcome]:
+        stack, self.stack = self.stack, []
+        return [outcome_in_folder(job.folder, FAILED, reason) for job in stack]
 
     def stop(self) -> None:
-        """Ask it to end its stack."""
+        """Ask it to end."""
         if self.process is not None:
             self.process.terminate()
 
     def close(self) -> None:
         """Let an idle process end, and kill a busy one."""
-        if self.is_busy and self.process is not None:
+        if self.process is None:
+            return
+        if self.stack:
             self.process.kill()
-        self.executor.shutdown(wait=True, cancel_futures=True)
+        with suppress(OSError):
+            self.pipe.send(None)
+        self.process.join()
+        self.pipe.close()
 
 
-def _how_it_ended(code: int | None) -> str:
-    if code is None or code >= 0:
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
         return f"its worker process ended by itself with exit status {code}"
     name = signal.Signals(-code).name
     memory = ", as the system does when memory runs out" if name == "SIGKILL" else ""
@@ -247,9 +205,9 @@ def _how_it_ended(code: int | None) -> str:
 class _RemoteDisplay(Display):
     """Hands what is to be shown to the process that shows it."""
 
-    def __init__(self, messages: Connection) -> None:
+    def __init__(self, pipe: Connection) -> None:
         super().__init__("none", total=0)
-        self._send = messages.send
+        self._send = pipe.send
 
     def epoch(self, members: Sequence[RunConfig], rows: Sequence[Metrics | None]) -> None:
         self._send(("epoch", self.title, members, rows))
@@ -258,16 +216,12 @@ class _RemoteDisplay(Display):
         self._send(("say", line))
 
 
-class _EndedError(BaseException):
+class _TerminatedError(BaseException):
     """SIGTERM came while a worker trained."""
 
 
-_here: tuple[Display, Clock] | None = None  # in a worker: where its progress goes, and the sweep's clock
-
-
-def _begin(messages: Connection, clock: Clock, parent: int, seat: Seat) -> None:
-    """The first thing that a worker does."""
-    global _here
+def _work(pipe: Connection, clock: Clock, parent: int, seat: Seat) -> None:
+    """Train the stacks that come through the pipe, one after the other: all that a worker process does."""
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -276,8 +230,33 @@ def _begin(messages: Connection, clock: Clock, parent: int, seat: Seat) -> None:
     device.use_cores(1)
     if seat is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = seat
-    tracking.relay(lambda message: messages.send(("wandb", message)))
-    _here = _RemoteDisplay(messages), clock
+    tracking.send_through(lambda message: pipe.send(("wandb", message)))
+    display = _RemoteDisplay(pipe)
+    while (task := pipe.recv()) is not None:
+        configs, display.title = task
+        pipe.send(_train(configs, display, clock))
+
+
+def _train(configs: Sequence[tuple[Any, Any]], display: Display, clock: Clock) -> tuple[Any, ...]:
+    """Train a stack; return the message that says what became of it.
+
+    SIGTERM ends the stack in order, as Ctrl-C does elsewhere, so that no file is half written; then it ends the worker.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return "ended", sweep.train_or_fail([job_of(*config) for config in configs], display, clock)
+    except _TerminatedError:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise
+    except Exception as error:
+        return "error", f"{type(error).__name__}: {error}", traceback.format_exc()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(*_: object) -> None:
+    raise _TerminatedError
 
 
 def _die_with(parent: int) -> None:
@@ -286,19 +265,3 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it has died already
             os._exit(1)
-
-
-def _train(task: StackTask, title: str) -> list[Outcome]:
-    """Train a stack in a worker. As Ctrl-C does elsewhere, SIGTERM ends it in order here: no file is half written."""
-    assert _here is not None
-    display, clock = _here
-    display.title = title
-    signal.signal(signal.SIGTERM, _end)
-    try:
-        return task.train(task.jobs(), display, clock)
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _end(*_: object) -> None:
-    raise _EndedError

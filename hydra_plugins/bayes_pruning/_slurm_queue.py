@@ -15,7 +15,7 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.runs import layout
 from bayes_pruning.runs.files import write_atomically
 from bayes_pruning.runs.progress import Display
-from bayes_pruning.runs.train import FAILED, STOPPED, Outcome, left_in
+from bayes_pruning.runs.train import FAILED, STOPPED, Outcome, outcome_in_folder
 
 # States that Slurm does not leave again, but for COMPLETED: then the result was written, and is waited for.
 GONE = "GONE"  # not Slurm's word: it forgets an ended task after some minutes (MinJobAge)
@@ -49,7 +49,7 @@ class SlurmTask:
                 return dict(zip(self.folders, result, strict=True))
             reason = f"Slurm's task {self.id}: {result.strip().splitlines()[-1].rstrip('.')} (log: {self.files.stderr})"
         status = STOPPED if state in RESUMABLE or "not requeued" in reason else FAILED
-        return {folder: left_in(folder, status, reason) for folder in self.folders}
+        return {folder: outcome_in_folder(folder, status, reason) for folder in self.folders}
 
 
 def states() -> dict[str, tuple[str, str]] | None:

@@ -46,7 +46,7 @@ def run_sweep(jobs: Sequence[Job], max_members: int | None, settings: SlurmSetti
             f"device={device}: the memory of this machine says how many runs share a stack, and it has no such device; "
             f"say it with hydra.launcher.max_members."
         )
-    return sweep.run_sweep(jobs, max_members, sweep.Place(partial(_train_stacks, settings)))
+    return sweep.run_sweep(jobs, max_members, partial(_train_stacks, settings))
 
 
 def _train_stacks(
@@ -97,7 +97,7 @@ def submit(stacks: Sequence[list[Job]], folder: Path, settings: SlurmSettings) -
     executor.update_parameters(name="bayes_pruning", slurm_setup=[imports], **settings.for_submitit())
     before = set(folder.iterdir())
     try:
-        array = executor.submit_array([SlurmStackTask(stack) for stack in stacks])
+        array = executor.submit_array([SlurmStackTask([job.compose() for job in stack]) for stack in stacks])
     except FailedJobError as error:
         _remove(set(folder.iterdir()) - before, folder)
         raise UserError(f"Slurm did not take the sweep: {str(error).strip().splitlines()[-1].rstrip('.')}.") from error

@@ -5,36 +5,43 @@ before a preemption and when the time is nearly up, it requeues the task and end
 saved then, because every epoch has left a checkpoint; the requeued task is called again and goes on from there.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import DictConfig
 from submitit.helpers import DelayedSubmission
-
-from bayes_pruning.runs.stack_task import StackTask
 
 if TYPE_CHECKING:
     from bayes_pruning.runs.train import Outcome
 
 
-class SlurmStackTask(StackTask):
-    """Trains the jobs of one stack when called."""
+class SlurmStackTask:
+    """Trains the jobs of one stack when called.
+
+    Args:
+        configs: of each job, the composed config and Hydra's own node.
+    """
+
+    def __init__(self, configs: Sequence[tuple[DictConfig, DictConfig | None]]) -> None:
+        self.configs = configs
 
     def __call__(self) -> "list[Outcome]":
-        """Outcomes in the order of the jobs."""
+        """Return the outcomes in the order of the jobs."""
         # A signal before submitit has loaded this object would kill the task: torch, slow to import, has to wait.
-        from bayes_pruning.runs import layout
+        from bayes_pruning.runs import layout, sweep
         from bayes_pruning.runs.progress import Display
-        from bayes_pruning.runs.train import Clock
+        from bayes_pruning.runs.train import Clock, job_of
 
-        jobs = self.jobs()
+        jobs = [job_of(config, hydra) for config, hydra in self.configs]
         settings = jobs[0].values
         done = sum(layout.epochs_done(job.folder) for job in jobs)
         display = Display(settings["progress"], sum(job.run.epochs for job in jobs), done)
         display.title = "stack"
         try:
-            return self.train(jobs, display, Clock(settings["max_minutes"]))
+            return sweep.train_or_fail(jobs, display, Clock(settings["max_minutes"]))
         finally:
             display.close()
 
     def checkpoint(self) -> Any:
-        """What the requeued task shall call: submitit asks for this before it requeues."""
+        """Return what the requeued task shall call: submitit asks for this before it requeues."""
         return DelayedSubmission(self)
