@@ -55,7 +55,7 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
     for accuracy in ACCURACIES:
         cells = []
         for key in sorted(one.keys() & other.keys()):
-            found = paired_difference(other[key][accuracy.column].to_dict(), one[key][accuracy.column].to_dict())
+            found = paired_difference(other[key][accuracy.column], one[key][accuracy.column])
             if found is not None and found.n > 1:
                 cells.append((key, found))
         if not cells:

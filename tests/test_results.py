@@ -172,7 +172,7 @@ def test_unfinished_wandb_runs_are_reported_not_mixed_in(mirrored):
 
 def test_server_project_must_be_two_names():
     with pytest.raises(UserError, match="--wandb bayes_pruning is not ENTITY/PROJECT"):
-        results.load_wandb("bayes_pruning")
+        results.load(wandb="bayes_pruning")
 
 
 class ServerRun:
@@ -213,7 +213,7 @@ def test_server_trouble_is_one_sentence(monkeypatch):
 
     monkeypatch.setattr(wandb, "Api", Api)
     with pytest.raises(UserError, match=r"me/mine can not be read from W&B \(ValueError: Could not find project\)"):
-        results.load_wandb("me/mine")
+        results.load(wandb="me/mine")
 
 
 # ---- archives
@@ -549,8 +549,8 @@ def test_630_runs_are_read_in_a_few_seconds_of_processor_time(own_runs, tmp_path
     found = results.load(many)
     assert time.process_time() - start < 10
     assert len(found.frame) == 630 * 25
-    made = dict.fromkeys(archive.PROVENANCE) | {"config": {"pruner": {"name": "random", "gate": "always"}}}
-    made_by = {name: made for name in found.frame["run"].unique()}
+    config = {"pruner": {"name": "random", "gate": "always"}}
+    made_by = {each.name: {"config": config, "overrides": [], "summary": summary(each)} for each in many.iterdir()}
     archive.write(Path(tmp_path / "many.parquet"), found.frame, made_by, {}, [])
     start = time.process_time()
     again = results.load(tmp_path / "many.parquet")

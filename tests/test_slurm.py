@@ -24,7 +24,7 @@ import hydra_plugins.bayes_pruning
 from bayes_pruning.config.errors import ConfigError
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.data import datasets
-from bayes_pruning.results import run_records
+from bayes_pruning.results import frame
 from bayes_pruning.runs import layout
 from hydra_plugins.bayes_pruning import _slurm_queue
 from hydra_plugins.bayes_pruning._slurm_settings import slurm_settings
@@ -121,7 +121,7 @@ def test_a_cancelled_task_of_an_array_job_is_resumed_by_the_same_command(sweep: 
     assert not code
     assert "2 finished, 2 stopped" in printed
     assert "ended in state CANCELLED" in printed
-    _, incomplete = run_records.read_folders(sweep.folder / "there")
+    incomplete = frame.load(sweep.folder / "there").incomplete
     assert [reason for _, reason in incomplete] == ["not finished: 1 epoch so far"] * 2
     code, printed = sweep.on_slurm()
     assert not code
@@ -190,9 +190,9 @@ def test_hydras_submitit_launcher_trains_one_run_a_task(command: Command, tmp_pa
     arguments = ("hydra/launcher=submitit_slurm", "pruner=random", "sparsity=0.73,0.31", f"output_dir={tmp_path}")
     code, _ = command(*SWEEP, *arguments)
     assert not code
-    found, incomplete = run_records.read_folders(tmp_path)
-    assert sorted(run.target_sparsity for run in found) == [0.31, 0.73]
-    assert not incomplete
+    results = frame.load(tmp_path)
+    assert sorted(results.frame["target_sparsity"].unique()) == [0.31, 0.73]
+    assert not results.incomplete
 
 
 BAD = [

@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import scipy.stats
 from fixtures import raw_rows, rewrite_summary, unpack
@@ -72,18 +73,18 @@ def test_paired_interval_is_that_of_the_paired_t_test():
     first, second = ({seed: draw.random() for seed in range(5)} for _ in range(2))
     test = scipy.stats.ttest_rel(list(first.values()), list(second.values()))
     expected = test.confidence_interval(0.95)
-    found = paired_difference(first, second)
+    found = paired_difference(pd.Series(first), pd.Series(second))
     assert found.n == 5
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
 
 
 def test_pairs_are_matched_by_seed_and_only_shared_seeds_count():
-    found = paired_difference({2: 0.9, 0: 0.5, 7: 0.1}, {0: 0.3, 2: 0.5, 8: 0.2})
+    found = paired_difference(pd.Series({2: 0.9, 0: 0.5, 7: 0.1}), pd.Series({0: 0.3, 2: 0.5, 8: 0.2}))
     assert found.n == 2
     assert found.mean == pytest.approx(0.3)  # (0.2 + 0.4) / 2
     assert math.isnan(found.low)  # no interval of two
-    assert paired_difference({0: 1.0}, {1: 1.0}) is None
-    assert math.isnan(paired_difference({0: 1.0}, {0: 0.5}).low)
+    assert paired_difference(pd.Series({0: 1.0}), pd.Series({1: 1.0})) is None
+    assert math.isnan(paired_difference(pd.Series({0: 1.0}), pd.Series({0: 0.5})).low)
 
 
 # ---- the table's numbers, by hand from the raw rows

@@ -1,7 +1,7 @@
-"""One finished run as it was logged, whatever it was read from, and the reading of run folders (design, section 3).
+"""One finished run as it was logged, whatever it was read from, and the reading of run folders.
 
-Every source of runs (folders here, W&B in wandb_runs.py, archives in archive.py) ends in the same `LoggedRun`s, from
-which results.py builds the one frame.
+Every source of runs (folders here, W&B in wandb_server.py, archives in archive.py) says what a run is by `identity`,
+from which frame.py builds the one frame.
 """
 
 import json
@@ -25,89 +25,74 @@ Incomplete = list[tuple[str, str]]  # (run name, reason) of runs that are not fi
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """What a run is, and its metrics: one row an epoch, the columns of metrics.csv."""
+    """What a run is (`identity`), and its metrics: one row an epoch, the columns of metrics.csv."""
 
-    run: str  # folder name
-    hash: str
-    dataset: str
-    model: str
-    pruner: str
-    target_sparsity: float  # as asked; 0 for the unpruned baseline
-    seed: int
-    protocol: str  # see protocol_text
-    epochs: int
-    twin: str  # of its pruner, see declared
-    reads: str
+    identity: Mapping[str, Any]
     rows: Sequence[Sequence[float]]
 
 
-def logged_run(name: str, values: Mapping[str, Any], rows: Sequence[Sequence[float]], declared: Declared) -> LoggedRun:
-    """Return a LoggedRun from the fields of summary.json and what its pruner declares.
+def identity(name: str, summary: Mapping[str, Any], declared: Declared) -> dict[str, Any]:
+    """Return the columns of the frame that say what a run is, from its summary.json and what its pruner declares.
 
-    Raises KeyError or ValueError if a field is missing or unusable.
+    Raise KeyError, TypeError or ValueError if a field is missing or unusable.
     """
-    return LoggedRun(
-        run=name,
-        hash=str(values["hash"]),
-        dataset=str(values["dataset"]),
-        model=str(values["model"]),
-        pruner=UNPRUNED if declared.unpruned else str(values["pruner"]),
-        target_sparsity=0.0 if declared.unpruned else float(values["sparsity"]),
-        seed=int(values["seed"]),
-        protocol=protocol_text(values["protocol"]),
-        epochs=int(values["epochs"]),
-        twin=declared.twin,
-        reads=declared.reads,
-        rows=rows,
-    )
+    return {
+        "run": name,  # of its folder
+        "hash": str(summary["hash"]),
+        "dataset": str(summary["dataset"]),
+        "model": str(summary["model"]),
+        "pruner": UNPRUNED if declared.unpruned else str(summary["pruner"]),
+        "target_sparsity": 0.0 if declared.unpruned else float(summary["sparsity"]),
+        "seed": int(summary["seed"]),
+        "protocol": protocol_text(summary["protocol"]),
+        "epochs": int(summary["epochs"]),
+        "twin": declared.twin,
+        "reads": declared.reads,
+    }
 
 
-def read_folders(source: Path) -> tuple[list[LoggedRun], Incomplete]:
-    """The runs in the folders below `source`, or in `source` itself if it is a run's folder.
+def logged_run(name: str, summary: Mapping[str, Any], rows: Sequence[Sequence[float]], declared: Declared) -> LoggedRun:
+    """Return a run from the fields of its summary.json; raise as `identity`."""
+    return LoggedRun(identity(name, summary, declared), rows)
 
-    Raises UserError for a file of a finished run that can not be read, naming file and line.
+
+def read_folders(folders: Sequence[Path]) -> tuple[list[LoggedRun], Incomplete]:
+    """Return the runs of some run folders.
+
+    Raise UserError for a file of a finished run that can not be read, naming file and line.
     """
-    folders = (
-        [source] if is_run_folder(source) else [folder for folder in sorted(source.iterdir()) if is_run_folder(folder)]
-    )
-    runs, incomplete = [], []
-    for folder in folders:
-        if (folder / "summary.json").exists():
-            runs.append(read_folder(folder))
-        else:
-            incomplete.append((folder.name, _why_incomplete(folder)))
-    return runs, incomplete
+    finished = [folder for folder in folders if (folder / "summary.json").exists()]
+    incomplete = [(folder.name, _why_incomplete(folder)) for folder in folders if folder not in finished]
+    return [read_folder(folder) for folder in finished], incomplete
 
 
 def is_run_folder(folder: Path) -> bool:
-    """Whether a run was started in `folder`."""
+    """Return whether a run was started in `folder`."""
     return (folder / "metrics.csv").is_file() or (folder / ".hydra" / "config.yaml").is_file()
 
 
 def read_folder(folder: Path) -> LoggedRun:
-    """A finished run's folder. Raises UserError, naming the file, if it can not be read."""
-    values, path = read_json(folder / "summary.json"), folder / "metrics.csv"
+    """Return the run of a finished run's folder. Raise UserError, naming the file, if it can not be read."""
+    about, path = folder / "summary.json", folder / "metrics.csv"
+    summary, rows = read_json(about), read_metrics(path)
     try:
-        run = logged_run(folder.name, values, read_metrics(path), of_summary(values) or _declared_in(folder))
+        run = logged_run(folder.name, summary, rows, of_summary(summary) or _declared_in(folder))
     except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{about} is not a run's summary ({type(error).__name__}: {error}).") from error
+    if len(rows) != run.identity["epochs"]:
         raise UserError(
-            f"{folder / 'summary.json'} is not a run's summary ({type(error).__name__}: {error})."
-        ) from error
-    if len(run.rows) != run.epochs:
-        raise UserError(
-            f"{path} has {len(run.rows)} epochs but summary.json says {run.epochs}: one of them was changed."
+            f"{path} has {len(rows)} epochs but summary.json says {run.identity['epochs']}: one of them was changed."
         )
     return run
 
 
 def _declared_in(folder: Path) -> Declared:
-    """Return what a run's saved config declares of its pruner."""
     config: Any = OmegaConf.load(folder / ".hydra" / "config.yaml")
     return of_config(config.pruner)
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises UserError if it can not be read."""
+    """Return what a JSON file holds. Raise UserError if it can not be read."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -115,24 +100,22 @@ def read_json(path: Path) -> Any:
 
 
 def read_metrics(path: Path) -> list[list[float]]:
-    """The rows of a metrics.csv, exactly as written, NaN for an empty cell (a number that was not computed).
+    """Return the rows of a metrics.csv, exactly as written, NaN for an empty cell (a number that was not computed).
 
-    Raises UserError, naming file and line, for a damaged file.
+    Raise UserError, naming file and line, for a damaged file.
     """
     return [_row(cells, epoch, where) for epoch, (cells, where) in enumerate(read_table(path, COLUMNS), start=1)]
 
 
 def _row(cells: Sequence[str], epoch: int, where: str) -> list[float]:
+    empty = [cell == "" and name in OPTIONAL for name, cell in zip(COLUMNS, cells, strict=True)]
     try:
-        row = [
-            math.nan if cell == "" and name in OPTIONAL else float(cell)
-            for name, cell in zip(COLUMNS, cells, strict=True)
-        ]
+        row = [math.nan if none else float(cell) for none, cell in zip(empty, cells, strict=True)]
     except ValueError as error:
         raise UserError(f"{where}: {error}.") from error
     if row[0] != epoch:
         raise UserError(f"{where}: epoch {cells[0]} where {epoch} is expected.")
-    if not all(math.isfinite(value) for value, cell in zip(row, cells, strict=True) if cell != ""):
+    if not all(none or math.isfinite(value) for none, value in zip(empty, row, strict=True)):
         raise UserError(f"{where}: a number that is not finite.")
     return row
 
@@ -140,15 +123,13 @@ def _row(cells: Sequence[str], epoch: int, where: str) -> list[float]:
 def _why_incomplete(folder: Path) -> str:
     failure = folder / "failure.json"
     if failure.exists():
-        found = read_json(failure)
-        return f"failed: {found.get('reason', 'no reason given')}"
+        return f"failed: {read_json(failure).get('reason', 'no reason given')}"
     try:
-        done = len(read_metrics(folder / "metrics.csv"))
+        return f"not finished: {counted(len(read_metrics(folder / 'metrics.csv')), 'epoch')} so far"
     except UserError:  # its last line may be torn: it is being written
         return "not finished"
-    return f"not finished: {counted(done, 'epoch')} so far"
 
 
 def counted(n: int, noun: str) -> str:
-    """'1 epoch', '2 epochs'."""
+    """Return '1 epoch', '2 epochs'."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -9,17 +9,15 @@ import pandas as pd
 
 from bayes_pruning.config import presets
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.results.cells import CELL
 from bayes_pruning.results.declared import ALL, MASKS, NOTHING, reads
 from bayes_pruning.results.paper import UNPRUNED
 
-FIELDS = ("regrow", "decision", "scales", "beta", "prior")  # the parts of presets.protocol_text, in its order
-EVIDENCE = ("decision", "scales", "beta", "prior")  # what only a gate that asks for evidence reads
-UNREAD = {NOTHING: FIELDS, MASKS: EVIDENCE, ALL: ()}  # by what a run reads (declared.Declared)
-CELL = ["dataset", "model", "pruner", "target_sparsity", "seed"]
+READ = {NOTHING: 0, MASKS: 1, ALL: 5}  # how many parts of a protocol's text a run reads, from the left
 
 
 def choose(frame: pd.DataFrame, protocol: str | None = None, epochs: int | None = None) -> pd.DataFrame:
-    """The runs of one protocol and length, at most one a dataset, model, pruner, target_sparsity and seed.
+    """Return the runs of one protocol and length, at most one a dataset, model, pruner, target_sparsity and seed.
 
     Args:
         frame: as frame.load gives it.
@@ -27,21 +25,21 @@ def choose(frame: pd.DataFrame, protocol: str | None = None, epochs: int | None 
             conf/protocol; None if there is just one.
         epochs: how long the runs are; None if they are all of one length.
 
-    Raises UserError, naming what there is to choose from, if the runs would be mixed or none is left.
+    Raise UserError, naming what there is to choose from, if the runs would be mixed or none is left.
     """
     if frame.empty:
         raise UserError("There is no finished run to choose from.")
     if epochs is not None:
-        frame = _with_epochs(frame, epochs)
+        frame = of_length(frame, epochs)
     frame = of_length(of_protocol(frame, _one(protocols(frame), protocol)), None)
     _refuse_doubles(frame)
     return frame.reset_index(drop=True)
 
 
 def read_out(frame: pd.DataFrame, epoch: int | None) -> pd.DataFrame:
-    """The runs as they were after `epoch`, None for their last: a gate that alternates looks different in every other.
+    """Return the runs as they were after `epoch`, None for their last.
 
-    Raises UserError if a run has no such epoch.
+    Raise UserError if a run has no such epoch.
     """
     if epoch is None:
         return frame
@@ -51,28 +49,24 @@ def read_out(frame: pd.DataFrame, epoch: int | None) -> pd.DataFrame:
 
 
 def of_length(frame: pd.DataFrame, epochs: int | None) -> pd.DataFrame:
-    """The runs of one length; None if they are all of one. Raises UserError if they are not, or none has it."""
+    """Return the runs of one length; with None the runs must be of one. Raise UserError if that is not so."""
     if epochs is not None:
-        return _with_epochs(frame, epochs)
+        rows = frame[frame["epochs"] == epochs]
+        if rows.empty:
+            raise UserError(f"--epochs {epochs} fits no run: they have {_lengths(frame)} epochs.")
+        return rows
     if frame["epochs"].nunique() > 1:
         raise UserError(f"The runs have {_lengths(frame)} epochs, which must not be mixed: choose with --epochs.")
     return frame
 
 
-def _with_epochs(frame: pd.DataFrame, epochs: int) -> pd.DataFrame:
-    found = frame[frame["epochs"] == epochs]
-    if found.empty:
-        raise UserError(f"--epochs {epochs} fits no run: they have {_lengths(frame)} epochs.")
-    return found
-
-
 def protocols(frame: pd.DataFrame) -> list[str]:
-    """The protocols that the runs follow; those that differ only in what no run reads count once."""
-    found: list[str] = []
-    for read, text in sorted(_pairs(frame), key=lambda pair: (len(UNREAD[pair[0]]), pair[1])):
-        if not any(_agree(read, text, other) for other in found):
-            found.append(text)
-    return sorted(found)
+    """Return the protocols that the runs follow; those that differ only in what no run reads count once."""
+    texts: list[str] = []
+    for read, text in sorted(_pairs(frame), key=lambda pair: (-READ[pair[0]], pair[1])):
+        if not any(_agree(read, text, other) for other in texts):
+            texts.append(text)
+    return sorted(texts)
 
 
 def setting(frame: pd.DataFrame) -> str:
@@ -83,13 +77,13 @@ def setting(frame: pd.DataFrame) -> str:
 
 
 def of_protocol(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """The runs that train the same network under `protocol`; where several do, the one of that very protocol."""
-    agreeing = {pair for pair in _pairs(frame) if _agree(*pair, protocol)}
-    agrees = pd.Series([pair in agreeing for pair in zip(reads(frame), frame["protocol"], strict=True)], frame.index)
-    kept = frame[agrees]
-    ranked = kept.assign(other=kept["protocol"] != protocol).sort_values(["other", "protocol"], kind="stable")
-    best = ranked.groupby([*CELL, "epochs"])["protocol"].transform("first")
-    return kept[kept["protocol"] == best.reindex(kept.index)]
+    """Return the runs that train the same network under `protocol`; where several do, that of this very protocol."""
+    agree = {pair: _agree(*pair, protocol) for pair in _pairs(frame)}
+    agrees = [agree[pair] for pair in zip(reads(frame), frame["protocol"], strict=True)]
+    rows = frame[pd.Series(agrees, frame.index, dtype=bool)]
+    texts = rows["protocol"].mask(rows["protocol"] == protocol, "")  # so that it comes first
+    first = texts.groupby([rows[name] for name in (*CELL, "seed", "epochs")]).transform("min")
+    return rows[texts == first]
 
 
 def _pairs(frame: pd.DataFrame) -> set[tuple[str, str]]:
@@ -98,18 +92,17 @@ def _pairs(frame: pd.DataFrame) -> set[tuple[str, str]]:
 
 def _agree(read: str, one: str, other: str) -> bool:
     """Return whether two protocols are the same to a run that reads `read` of them."""
-    fields = zip(FIELDS, one.split(", ", 4), other.split(", ", 4), strict=True)
-    return all(a == b for field, a, b in fields if field not in UNREAD[read])
+    return one.split(", ", 4)[: READ[read]] == other.split(", ", 4)[: READ[read]]
 
 
-def _one(found: list[str], asked: str | None) -> str:
-    names = sorted(map(presets.name_of, found), key=lambda name: (name != presets.BASE, name in found, name))
-    listed = ", ".join(f'"{name}"' if name in found else name for name in names)  # a text where there is no short name
+def _one(texts: list[str], asked: str | None) -> str:
+    names = sorted(map(presets.name_of, texts), key=lambda name: (name != presets.BASE, name in texts, name))
+    listed = ", ".join(f'"{name}"' if name in texts else name for name in names)  # a text where there is no short name
     if asked is None:
-        if len(found) > 1:
-            raise UserError(f"The runs follow {len(found)} protocols: choose with --protocol one of {listed}.")
-        return found[0]
-    fitting = [text for text in found if asked in (text, presets.name_of(text))] or [t for t in found if asked in t]
+        if len(texts) > 1:
+            raise UserError(f"The runs follow {len(texts)} protocols: choose with --protocol one of {listed}.")
+        return texts[0]
+    fitting = [text for text in texts if asked in (text, presets.name_of(text))] or [t for t in texts if asked in t]
     if len(fitting) != 1:
         fits = f"{len(fitting)} protocols" if fitting else "no protocol"
         raise UserError(f'--protocol "{asked}" fits {fits} of these runs: choose one of {listed}.')
@@ -118,10 +111,9 @@ def _one(found: list[str], asked: str | None) -> str:
 
 def _refuse_doubles(frame: pd.DataFrame) -> None:
     runs = frame.drop_duplicates("hash")
-    doubles = runs[runs.duplicated(CELL, keep=False)]
+    doubles = runs[runs.duplicated([*CELL, "seed"], keep=False)]
     if not doubles.empty:
-        first = doubles.iloc[0]
-        same = doubles[(doubles[CELL] == first[CELL]).all(axis=1)]
+        _, same = next(iter(doubles.groupby([*CELL, "seed"])))
         raise UserError(
             f"{' and '.join(same['run'])} have the same dataset, model, pruner, sparsity, seed and protocol "
             f"but differ in another setting (see their .hydra/config.yaml): keep them in separate folders."
@@ -129,4 +121,4 @@ def _refuse_doubles(frame: pd.DataFrame) -> None:
 
 
 def _lengths(frame: pd.DataFrame) -> str:
-    return " or ".join(str(length) for length in sorted(frame["epochs"].unique()))
+    return " or ".join(map(str, sorted(frame["epochs"].unique())))

@@ -1,11 +1,11 @@
-"""Statistics of few runs (design, section 5): mean, sample standard deviation and n; paired t intervals."""
+"""Statistics of few runs: mean, sample standard deviation and n; paired t intervals."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pandas as pd
 
 CONFIDENCE = 0.95
 FEWEST = 3  # numbers for an interval: that of two is 13 times as wide as their standard deviation
@@ -13,7 +13,7 @@ FEWEST = 3  # numbers for an interval: that of two is 13 times as wide as their 
 
 @dataclass(frozen=True)
 class Summary:
-    """Of n numbers: the mean, and the sample standard deviation (divisor n - 1; NaN for one number)."""
+    """The mean of n numbers, and their sample standard deviation (divisor n - 1; NaN for one number)."""
 
     n: int
     mean: float
@@ -22,7 +22,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of n paired differences: the mean and its 95% t interval (NaN ends for fewer than FEWEST)."""
+    """The mean of n paired differences, and its 95% t interval (NaN ends for fewer than FEWEST)."""
 
     n: int
     mean: float
@@ -31,7 +31,7 @@ class Difference:
 
 
 def summarise(values: Iterable[float]) -> Summary | None:
-    """Mean, sample standard deviation and n; None for no values."""
+    """Return mean, sample standard deviation and n; None for no values."""
     numbers = np.fromiter(values, dtype=np.float64)
     if not len(numbers):
         return None
@@ -39,30 +39,29 @@ def summarise(values: Iterable[float]) -> Summary | None:
     return Summary(len(numbers), float(numbers.mean()), sd)
 
 
-def paired_difference(first: Mapping[Any, float], second: Mapping[Any, float]) -> Difference | None:
-    """The mean of first - second over the seeds that both have, with a 95% t interval; None if they share no seed.
+def paired_difference(first: pd.Series, second: pd.Series) -> Difference | None:
+    """Return the mean of first - second over the seeds that both have, with a 95% t interval; None if there are none.
 
     Args:
-        first: a number for each seed.
+        first: numbers, indexed by seed.
         second: the same.
     """
-    seeds = sorted(set(first.keys()) & set(second.keys()))
-    found = summarise(first[seed] - second[seed] for seed in seeds)
-    if found is None:
+    differences = summarise((first - second).dropna())
+    if differences is None:
         return None
-    half = half_width(found)
-    return Difference(found.n, found.mean, found.mean - half, found.mean + half)
+    half = half_width(differences)
+    return Difference(differences.n, differences.mean, differences.mean - half, differences.mean + half)
 
 
-def half_width(found: Summary, among: int = 1) -> float:
-    """Half of the 95% t interval of a mean; NaN for fewer than FEWEST numbers.
+def half_width(summary: Summary, among: int = 1) -> float:
+    """Return half of the 95% t interval of a mean; NaN for fewer than FEWEST numbers.
 
     Args:
-        found: of the numbers.
+        summary: of the numbers.
         among: of how many intervals that are to hold together it is one (Bonferroni: each errs in 5% / `among`).
     """
     from scipy.special import stdtrit  # Student's quantile, as scipy.stats.t.ppf, without its seconds of import
 
-    if found.n < FEWEST:
+    if summary.n < FEWEST:
         return math.nan
-    return float(stdtrit(found.n - 1, 1 - (1 - CONFIDENCE) / 2 / among)) * found.sd / math.sqrt(found.n)
+    return float(stdtrit(summary.n - 1, 1 - (1 - CONFIDENCE) / 2 / among)) * summary.sd / math.sqrt(summary.n)

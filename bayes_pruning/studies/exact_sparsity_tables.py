@@ -170,7 +170,7 @@ def _places(runs: Mapping[Key, pd.DataFrame]) -> list[tuple[str, str, float]]:
 def _paired(runs: Mapping[Key, pd.DataFrame], one: Key, other: Key) -> Difference | None:
     if one not in runs or other not in runs:
         return None
-    return paired_difference(runs[one][AFTER.column].to_dict(), runs[other][AFTER.column].to_dict())
+    return paired_difference(runs[one][AFTER.column], runs[other][AFTER.column])
 
 
 def _cell(runs: pd.DataFrame | None) -> str:

@@ -355,8 +355,7 @@ def _over_twin(
         return [None for _ in epochs], None
     shared = [sparsity for sparsity in own[epochs[0]].columns if sparsity in other[epochs[0]].columns]
     differences = [
-        paired_difference(*(at[epoch][shared].dropna().mean(axis=1).to_dict() for at in (own, other)))
-        for epoch in epochs
+        paired_difference(*(at[epoch][shared].dropna().mean(axis=1) for at in (own, other))) for epoch in epochs
     ]
     place, paper = (str(here["dataset"].iloc[0]), str(here["model"].iloc[0])), paper_values()
     methods = [name for name in METHODS if twins().get(name) == twin]

@@ -135,7 +135,7 @@ def compare(frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[Comparison]:
 def _paired(one: pd.DataFrame | None, other: pd.DataFrame | None, accuracy: Accuracy) -> Difference | None:
     if one is None or other is None:
         return None
-    return paired_difference(one[accuracy.column].to_dict(), other[accuracy.column].to_dict())
+    return paired_difference(one[accuracy.column], other[accuracy.column])
 
 
 def method_names(frame: pd.DataFrame) -> list[str]:
