@@ -363,7 +363,7 @@ def test_numbers_read_back_exactly(tmp_path: Path) -> None:
     values = dict(zip(COLUMNS[1:], [*awkward, *awkward, *awkward], strict=False)) | {"epoch": 1, "pruned": 1}
     config = composed(*TINY)
     with run_folder.RunFolder(run_config(config), tmp_path, config, None) as folder:
-        folder.progress()
+        folder.resume()
         folder.save_epoch([Metrics(**values)], [], None)
     with (folder.path / "metrics.csv").open(newline="") as file:
         [row] = csv.DictReader(file)

@@ -21,7 +21,7 @@ from submitit.core.utils import JobPaths, UncompletedJobError
 from test_sweep import SWEEP, Recorder
 
 import hydra_plugins.bayes_pruning
-from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.errors import ConfigError, UserError
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.data import datasets
 from bayes_pruning.results import frame
@@ -214,7 +214,7 @@ def test_a_setting_that_is_not_accepted_is_named(change: dict[str, Any], accepte
     defaults = OmegaConf.load(conf_dir() / "hydra" / "launcher" / "stacked.yaml").slurm
     assert slurm_settings(defaults).partition is None
     [(name, value)] = change.items()
-    with pytest.raises(ConfigError, match=f"hydra.launcher.slurm.{name}={value} .* {accepted}"):
+    with pytest.raises(UserError, match=f"hydra.launcher.slurm.{name}={value} .* {accepted}"):
         slurm_settings({**defaults, **change})
 
 

@@ -50,7 +50,7 @@ def write_run(output_dir: Path, *overrides: str) -> str:
     done = [metrics(epoch, shift=run.seed) for epoch in (1, 2, 3)]
     state: dict[str, Any] = {"parameters": {}, "buffers": {}}
     with RunFolder(run, output_dir, config, None) as folder:
-        folder.progress()
+        folder.resume()
         tracker = tracking.start(run, config, folder.path)
         for i, row in enumerate(done):
             folder.save_epoch(done[: i + 1], [], state)
@@ -94,7 +94,7 @@ def test_a_run_uploaded_before_and_after_it_was_resumed_has_each_epoch_once(tmp_
     config = job(tmp_path, "epochs=3", "wandb.group=trio")
     run = run_config(config)
     with RunFolder(run, tmp_path, config, None) as folder:  # it was cut short after two epochs
-        folder.progress()
+        folder.resume()
         tracker = tracking.start(run, config, folder.path)
         for epoch in (1, 2):
             folder.save_epoch([metrics(each) for each in range(1, epoch + 1)], [], {"parameters": {}, "buffers": {}})

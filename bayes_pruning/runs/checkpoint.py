@@ -18,8 +18,8 @@ FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a run is: its checkpoint's state, and the rows of the epochs it has."""
+class Checkpoint:
+    """The state of a run after its last epoch, and the rows of the epochs it has."""
 
     state: dict[str, Any]
     metrics: list[Metrics]
@@ -29,7 +29,7 @@ class Progress:
 def save(
     path: Path, run_hash: str, metrics: Sequence[Metrics], ledger: Sequence[Decision], state: Mapping[str, Any]
 ) -> None:
-    """Replace the checkpoint. Raises OSError, and leaves the old one, if the new one can not be written."""
+    """Replace the checkpoint. Raise OSError, and leave the old one, if the new one can not be written."""
     contents = {
         "format": FORMAT,
         "hash": run_hash,
@@ -42,10 +42,10 @@ def save(
     write_atomically(path, buffer.getvalue())
 
 
-def load(path: Path, run_hash: str) -> Progress | None:
-    """What `save` wrote, None if there is no checkpoint.
+def load(path: Path, run_hash: str) -> Checkpoint | None:
+    """Return what `save` wrote, None if there is no checkpoint.
 
-    Raises UserError, with the remedy, for one that is damaged, of another version or of another run.
+    Raise UserError, with the remedy, for one that is damaged, of another version or of another run.
     """
     try:
         data = path.read_bytes()
@@ -66,7 +66,7 @@ class _UnusableError(Exception):
     """A whole checkpoint that this run can not go on from."""
 
 
-def _read(data: bytes, run_hash: str) -> Progress:
+def _read(data: bytes, run_hash: str) -> Checkpoint:
     # torch.load compares no checksum: without this a flipped bit would be just another weight.
     damaged = zipfile.ZipFile(io.BytesIO(data)).testzip()
     if damaged is not None:
@@ -77,11 +77,11 @@ def _read(data: bytes, run_hash: str) -> Progress:
     if state["hash"] != run_hash:
         raise _UnusableError(f"belongs to another run (hash {state['hash']}, this one's {run_hash})")
     metrics = [Metrics(*row) for row in state["metrics"]]
-    return Progress(state, metrics, [Decision(*row) for row in state["decisions"]])
+    return Checkpoint(state, metrics, [Decision(*row) for row in state["decisions"]])
 
 
 def _own_memory(value: Any) -> Any:
-    """Copies of tensors, on the CPU: torch.save would store the whole stack behind a view of one member."""
+    """Return copies of tensors, on the CPU: torch.save would store the whole stack behind a view of one member."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu().clone()
     if isinstance(value, Mapping):

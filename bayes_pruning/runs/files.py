@@ -16,7 +16,7 @@ OTHER_FILES = 64  # that a process has open beside its run folders, at most: lib
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` in one step. Raises OSError, and leaves what was there, if it can not be written.
+    """Write `data` to `path` in one step. Raise OSError, and leave what was there, if it can not be written.
 
     Whenever the process is killed or the power fails, the old file or the new one is there, whole: the new one is on
     the disk before it takes the name. Only a kill can leave its `.part` behind.
@@ -51,7 +51,7 @@ class LineFile:
         self.close()
 
     def fileno(self) -> int:
-        """The file's descriptor, for locks."""
+        """Return the file's descriptor, for locks."""
         return self._file.fileno()
 
     def append(self, lines: str) -> None:
@@ -67,15 +67,15 @@ class LineFile:
     def bring_in_line(self, text: str) -> None:
         """Make the file `text`: what differs or is torn goes, what is missing is added, the lines before it stay."""
         self._file.seek(0)
-        found, wanted = self._file.read(), text.encode()
-        pairs = zip(found.splitlines(keepends=True), wanted.splitlines(keepends=True), strict=False)
+        written, wanted = self._file.read(), text.encode()
+        pairs = zip(written.splitlines(keepends=True), wanted.splitlines(keepends=True), strict=False)
         right = sum(len(new) for _, new in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        if len(found) > right:
+        if len(written) > right:
             os.ftruncate(self.fileno(), right)
         self.append(wanted[right:].decode())
 
     def check_in_place(self) -> None:
-        """Raises OSError if the file was removed, or another one has taken its name."""
+        """Raise OSError if the file was removed, or another one has taken its name."""
         if not os.path.samestat(os.fstat(self.fileno()), self.path.stat()):
             raise OSError(errno.ESTALE, "it was removed or replaced by another process", str(self.path))
 
@@ -90,16 +90,16 @@ class LineFile:
 
 
 def _write_all(file: FileIO, data: bytes) -> None:
-    """All of `data`: a single write may take only a part of it, and says so only by its count."""
+    """Write all of `data`: a single write may take only a part of it, and says so only by its count."""
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]
 
 
 def most_open_folders() -> int:
-    """Run folders that may be open at once: each is one open file, and the system limits those of a process.
+    """Return how many run folders may be open at once: each is one open file, and the system limits a process's.
 
-    Raises the process's own limit (often 1,024) as far as the system lets it.
+    Raise the process's own limit (often 1,024) as far as the system lets it.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

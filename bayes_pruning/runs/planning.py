@@ -107,9 +107,9 @@ def price(job: Job) -> float:
 
 def members_that_fit(job: Job, sharing: int = 1) -> int:
     """Members for a stack of runs like `job`, from the memory at hand, which `sharing` workers share."""
-    place = device.pick(job.values["device"])
-    prepare(job, place)
-    shape = datasets.load(job.run.dataset, job.values["data_root"], place).shape
+    torch_device = device.pick(job.values["device"])
+    prepare(job, torch_device)
+    shape = datasets.load(job.run.dataset, job.values["data_root"], torch_device).shape
     network = networks.build(job.run.model, shape, datasets.CLASSES, seed=0)
-    share = capacity.free_memory(place) // sharing
-    return capacity.most_members(capacity.footprint(network, shape), job.run.batch_size, place, share)
+    share = capacity.free_memory(torch_device) // sharing
+    return capacity.most_members(capacity.footprint(network, shape), job.run.batch_size, torch_device, share)

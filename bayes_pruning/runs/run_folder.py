@@ -35,7 +35,7 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import RunConfig, run_config
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.runs import checkpoint, layout, ledger
-from bayes_pruning.runs.checkpoint import Progress
+from bayes_pruning.runs.checkpoint import Checkpoint
 from bayes_pruning.runs.files import LineFile, write_atomically
 from bayes_pruning.runs.progress import describe
 from bayes_pruning.training.metrics import COLUMNS, Metrics
@@ -61,7 +61,7 @@ class RunFolder:
         config: the composed job config, saved as .hydra/config.yaml.
         hydra: Hydra's own node and the job's overrides, saved as .hydra/hydra.yaml and overrides.yaml.
 
-    Raises UserError if the folder can not be written, is in use, or holds another run.
+    Raise UserError if the folder can not be written, is in use, or holds another run.
     """
 
     def __init__(self, run: RunConfig, output_dir: str | Path, config: DictConfig, hydra: DictConfig | None) -> None:
@@ -123,12 +123,12 @@ class RunFolder:
 
     def _check_stored(self, stored: Path) -> None:
         try:
-            found = run_config(OmegaConf.load(stored)).hash()  # type: ignore[arg-type]
+            stored_hash = run_config(OmegaConf.load(stored)).hash()  # type: ignore[arg-type]
         except Exception as error:  # whatever a damaged file may raise, the answer is the same
-            found = f"unreadable ({type(error).__name__})"
-        if found != self.run.hash():
+            stored_hash = f"unreadable ({type(error).__name__})"
+        if stored_hash != self.run.hash():
             raise UserError(
-                f"{stored} does not match its folder (its hash is {found}, the folder's {self.run.hash()}): "
+                f"{stored} does not match its folder (its hash is {stored_hash}, the folder's {self.run.hash()}): "
                 f"restore the file, or remove the folder to start the run anew."
             )
 
@@ -137,22 +137,22 @@ class RunFolder:
         """Return the checkpoint's file."""
         return self.path / "checkpoint.pt"
 
-    def progress(self) -> Progress | None:
+    def resume(self) -> Checkpoint | None:
         """Return where the run stopped, or None if it starts anew; the other files are brought in line with it.
 
-        Raises UserError for a checkpoint that can not be used, or a folder that can not be written.
+        Raise UserError for a checkpoint that can not be used, or a folder that can not be written.
         """
-        found = checkpoint.load(self.checkpoint, self.run.hash())
+        last = checkpoint.load(self.checkpoint, self.run.hash())
         with self._writable():
-            for name, header, rows in self._texts(found.metrics, found.decisions) if found else self._texts([], []):
+            for name, header, rows in self._texts(last.metrics, last.decisions) if last else self._texts([], []):
                 with self._open(name) as file:
                     file.bring_in_line(header + rows)
-        return found
+        return last
 
     def save_epoch(
         self, metrics: Sequence[Metrics], decisions: Sequence[Decision], state: Mapping[str, Any] | None
     ) -> None:
-        """Keep an epoch: the checkpoint first, which counts, then its row of each file. Raises OSError.
+        """Keep an epoch: the checkpoint first, which counts, then its row of each file. Raise OSError.
 
         Without a state the checkpoint stays as it is: a run that is cut short goes on from there, and drops the rows
         that are newer.
@@ -167,7 +167,7 @@ class RunFolder:
     def save_checkpoint(
         self, metrics: Sequence[Metrics], decisions: Sequence[Decision], state: Mapping[str, Any]
     ) -> None:
-        """Replace the checkpoint. Raises OSError."""
+        """Replace the checkpoint. Raise OSError."""
         self._metrics.check_in_place()
         checkpoint.save(self.checkpoint, self.run.hash(), metrics, decisions, state)
 
@@ -182,7 +182,7 @@ class RunFolder:
         return nullcontext(self._metrics) if name == "metrics.csv" else LineFile(self.path / name)
 
     def finish(self, metrics: Sequence[Metrics], state: Mapping[str, Any], device: torch.device, prunable: int) -> None:
-        """Write the final weights, then the summary that says the run is finished. Raises OSError."""
+        """Write the final weights, then the summary that says the run is finished. Raise OSError."""
         self._metrics.check_in_place()
         tensors = state["parameters"] | state["buffers"]
         weights = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}

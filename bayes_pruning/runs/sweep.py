@@ -13,7 +13,18 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.runs import layout
 from bayes_pruning.runs.planning import members_that_fit, plan
 from bayes_pruning.runs.progress import Display, minutes
-from bayes_pruning.runs.train import FAILED, FINISHED, SKIPPED, STOPPED, Clock, Job, Outcome, skipped, train_stack
+from bayes_pruning.runs.train import (
+    FAILED,
+    FINISHED,
+    SKIPPED,
+    STOPPED,
+    Clock,
+    Job,
+    Outcome,
+    refused,
+    skipped,
+    train_stack,
+)
 
 TrainStacks = Callable[[Sequence[list[Job]], Display, Clock], dict[Path, Outcome]]  # the outcomes by folder
 
@@ -36,7 +47,7 @@ def train_or_fail(stack: list[Job], display: Display, clock: Clock) -> list[Outc
     try:
         return train_in_time(stack, display, clock)
     except UserError as error:
-        return [Outcome(FAILED, job.folder, str(error).rstrip(".")) for job in stack]
+        return [refused(job, error) for job in stack]
 
 
 def one_after_the_other(stacks: Sequence[list[Job]], display: Display, clock: Clock) -> dict[Path, Outcome]:

@@ -1,11 +1,11 @@
-"""Jobs -> finished run folders: opens the folders, resumes, trains a stack epoch by epoch, writes, reports.
+"""Train jobs to finished run folders: open the folders, resume, train a stack epoch by epoch, write, report.
 
 A job is one composed config. `train_stack` trains jobs that can share a stack; a single run is a stack of one.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,12 +53,12 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Where the run lives."""
+        """Return the folder of the run."""
         return layout.folder_of(self.run, self.values["output_dir"])
 
 
 def job_of(config: DictConfig, hydra: DictConfig | None = None) -> Job:
-    """The job of a composed config."""
+    """Return the job of a composed config."""
     values: Any = OmegaConf.to_container(config, resolve=True)
     return Job(values, lambda: (config, hydra))
 
@@ -74,20 +74,25 @@ class Outcome:
 
 
 def skipped(folder: Path) -> Outcome:
-    """The outcome of a job whose run was finished before."""
+    """Return the outcome of a job whose run was finished before."""
     return Outcome(SKIPPED, folder, metrics=run_folder.final_metrics(folder))
 
 
+def refused(job: Job, error: UserError) -> Outcome:
+    """Return the outcome of a job that can not be trained."""
+    return Outcome(FAILED, job.folder, str(error).rstrip("."))
+
+
 def outcome_in_folder(folder: Path, status: str, reason: str) -> Outcome:
-    """The outcome of a job whose process ended without a word: finished if its folder says so, else what is given."""
+    """Return the outcome of a job whose process ended without a word: finished if its folder says so, else as given."""
     if layout.is_finished(folder):
         return Outcome(FINISHED, folder, metrics=run_folder.final_metrics(folder))
     return Outcome(status, folder, reason)
 
 
-def check_data(job: Job, place: torch.device) -> datasets.Dataset:
-    """The data set of `job`. Raises UserError if it can not be had, or if its model does not take such images."""
-    data = datasets.load(job.run.dataset, job.values["data_root"], place)
+def check_data(job: Job, torch_device: torch.device) -> datasets.Dataset:
+    """Return the data set of `job`. Raise UserError if it can not be had, or if its model takes no such images."""
+    data = datasets.load(job.run.dataset, job.values["data_root"], torch_device)
     networks.build(job.run.model, data.shape, datasets.CLASSES, seed=0)
     return data
 
@@ -101,12 +106,12 @@ class Clock:
         self.last_epoch = 0.0
 
     def allows_epoch(self) -> bool:
-        """Whether one more epoch would end in time."""
+        """Return whether one more epoch would end in time."""
         self.started = time.monotonic()
         return self.started + self.last_epoch < self.deadline
 
     def epoch_done(self) -> None:
-        """The epoch that `allows_epoch` allowed has ended."""
+        """Note that the epoch which `allows_epoch` allowed has ended."""
         self.last_epoch = time.monotonic() - self.started
 
 
@@ -118,7 +123,7 @@ class Intervals:
         self.last = time.monotonic()
 
     def due(self) -> bool:
-        """Whether it is time; if so, the next interval begins."""
+        """Return whether it is time; if so, the next interval begins."""
         now = time.monotonic()
         if now - self.last < self.seconds:
             return False
@@ -127,7 +132,7 @@ class Intervals:
 
 
 class _Member:
-    """One job while it trains: its open folder, its metrics so far and its W&B run."""
+    """One job while it trains: its open folder, its epochs so far and its W&B run. It has an outcome once it ended."""
 
     def __init__(self, job: Job, folders: ExitStack) -> None:
         composed, hydra = job.compose()
@@ -135,10 +140,10 @@ class _Member:
         self.job = job
         self.folder = folders.enter_context(run_folder.RunFolder(job.run, job.values["output_dir"], config, hydra))
         self.outcome: Outcome | None = None
-        self.behind = False  # whether the checkpoint is older than the last epoch
-        self.progress = self.folder.progress()
-        self.metrics = list(self.progress.metrics) if self.progress else []
-        self.ledger = list(self.progress.decisions) if self.progress else []
+        self.checkpoint_is_behind = False  # older than the last epoch
+        self.checkpoint = self.folder.resume()
+        self.metrics = list(self.checkpoint.metrics) if self.checkpoint else []
+        self.decisions = list(self.checkpoint.decisions) if self.checkpoint else []
         if layout.is_finished(self.folder.path):  # by another process, since this one looked
             self.outcome = skipped(self.folder.path)
             return
@@ -156,11 +161,20 @@ class _Member:
         with suppress(OSError):  # the folder itself may be what failed; the outcome carries the reason
             self.folder.fail(reason, epoch)
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Fail the run if its folder can not be written."""
+        try:
+            yield
+        except OSError as error:
+            epoch = len(self.metrics)
+            self.fail(f"{self.folder.path} can not be written in epoch {epoch} ({error.strerror})", epoch)
+
     def load_into(self, trainer: Trainer, index: int) -> None:
         """Hand the checkpoint's state to the trainer; one of another network's shapes ends the run."""
-        if self.progress is None:
+        if self.checkpoint is None:
             return
-        state, self.progress = self.progress.state, None
+        state, self.checkpoint = self.checkpoint.state, None
         wanted = {name: tensor[0].shape for name, tensor in trainer.stack.parameters.items()}
         if {name: tensor.shape for name, tensor in state["parameters"].items()} != wanted:
             path = self.folder.checkpoint
@@ -170,90 +184,77 @@ class _Member:
         trainer.load_state(index, state)
 
     def keep_epoch(self, row: Metrics, trainer: Trainer, index: int, checkpoint: bool) -> None:
-        """Save one finished epoch, with or without a checkpoint; a folder that can not be written ends the run."""
+        """Save one finished epoch, with or without a checkpoint."""
         self.metrics.append(row)
         if index in trainer.decisions:
-            self.ledger.append(trainer.decisions[index])
-        try:
-            self.folder.save_epoch(self.metrics, self.ledger, trainer.state(index) if checkpoint else None)
-        except OSError as error:
-            self.fail(f"{self.folder.path} can not be written in epoch {row.epoch} ({error.strerror})", row.epoch)
-            return
-        self.behind = not checkpoint
-        self.tracker.log(row)
+            self.decisions.append(trainer.decisions[index])
+        with self._writing():
+            self.folder.save_epoch(self.metrics, self.decisions, trainer.state(index) if checkpoint else None)
+            self.checkpoint_is_behind = not checkpoint
+            self.tracker.log(row)
 
     def stop(self, trainer: Trainer, index: int, reason: str) -> None:
         """End at an epoch's end, to go on later from there."""
-        try:
-            if self.behind:
-                self.folder.save_checkpoint(self.metrics, self.ledger, trainer.state(index))
-        except OSError as error:
-            self.fail(
-                f"{self.folder.path} can not be written in epoch {trainer.epoch} ({error.strerror})", trainer.epoch
-            )
-            return
-        self.end(STOPPED, reason)
+        with self._writing():
+            if self.checkpoint_is_behind:
+                self.folder.save_checkpoint(self.metrics, self.decisions, trainer.state(index))
+            self.end(STOPPED, reason)
 
     def finish(self, trainer: Trainer, index: int) -> None:
         """Write what makes the run finished."""
-        try:
+        with self._writing():
             self.folder.finish(self.metrics, trainer.state(index), trainer.device, trainer.weights)
-        except OSError as error:
-            self.fail(f"{self.folder.path} can not be written ({error.strerror})", trainer.epoch)
-            return
-        self.end(FINISHED)
+            self.end(FINISHED)
 
 
-def prepare(job: Job, place: torch.device) -> None:
-    """Set torch up for runs like `job`. Raises ConfigError for settings that the device does not have."""
+def prepare(job: Job, torch_device: torch.device) -> None:
+    """Set torch up for runs like `job`. Raise ConfigError for settings that the device does not have."""
     values = job.values
-    precision.prepare(job.run.precision, values.get("deterministic", False), place, values.get("compile", False))
+    precision.prepare(job.run.precision, values.get("deterministic", False), torch_device, values.get("compile", False))
 
 
 def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Outcome]:
     """Train jobs that can share a stack to their ends, each in its own folder; outcomes in the order of `jobs`.
 
     Jobs already finished are skipped; those cut short go on from their checkpoints. More jobs than a process may have
-    folders open train in turns. Raises UserError, before anything is written, for a device or data set that can not be
+    folders open train in turns. Raise UserError, before anything is written, for a device or data set that can not be
     had, and for any trouble with the folder of a lone job.
     """
     most = most_open_folders()
     if len(jobs) > most:
         turns = [jobs[start : start + most] for start in range(0, len(jobs), most)]
         return [outcome for turn in turns for outcome in train_stack(turn, display, clock)]
-    outcomes: dict[int, Outcome] = {
-        i: skipped(job.folder) for i, job in enumerate(jobs) if layout.is_finished(job.folder)
-    }
-    if len(outcomes) == len(jobs):
-        return list(outcomes.values())
-    settings = jobs[0].values
-    place = device.pick(settings["device"])
-    prepare(jobs[0], place)
-    data = check_data(jobs[0], place)  # before anything is written
+    outcomes = {job.folder: skipped(job.folder) for job in jobs if layout.is_finished(job.folder)}
+    unfinished = [job for job in jobs if job.folder not in outcomes]
+    if not unfinished:
+        return [outcomes[job.folder] for job in jobs]
+    torch_device = device.pick(unfinished[0].values["device"])
+    prepare(unfinished[0], torch_device)
+    data = check_data(unfinished[0], torch_device)  # before anything is written
     with ExitStack() as folders:
-        members: dict[int, _Member] = {}
-        for i, job in enumerate(jobs):
-            if i in outcomes:
-                continue
+        members: list[_Member] = []
+        for job in unfinished:
             try:
-                members[i] = _Member(job, folders)
+                members.append(_Member(job, folders))
             except UserError as error:
                 if len(jobs) == 1:
                     raise
-                outcomes[i] = Outcome(FAILED, job.folder, str(error).rstrip("."))
-        for epochs in sorted({len(member.metrics) for member in members.values() if not member.outcome}):
-            group = [member for member in members.values() if len(member.metrics) == epochs and not member.outcome]
-            _train_members(group, data, place, display, clock)
-        outcomes |= {i: member.outcome for i, member in members.items() if member.outcome}
-    return [outcomes[i] for i in range(len(jobs))]
+                outcomes[job.folder] = refused(job, error)
+        for epochs in sorted({len(member.metrics) for member in members if not member.outcome}):
+            group = [member for member in members if len(member.metrics) == epochs and not member.outcome]
+            _train_members(group, data, torch_device, display, clock)
+        outcomes |= {member.job.folder: member.outcome for member in members if member.outcome}
+    return [outcomes[job.folder] for job in jobs]
 
 
-def _train_members(members: list[_Member], data: datasets.Dataset, place: Any, display: Display, clock: Clock) -> None:
+def _train_members(
+    members: list[_Member], data: datasets.Dataset, torch_device: torch.device, display: Display, clock: Clock
+) -> None:
     """Train members that have done the same number of epochs, as one stack."""
     try:
         intervals = Intervals(members[0].job.values.get("checkpoint_seconds", 0))
         log_evidence = members[0].job.values["log_evidence"]
-        trainer = Trainer([member.job.run for member in members], data, place, log_evidence)
+        trainer = Trainer([member.job.run for member in members], data, torch_device, log_evidence)
         if members[0].job.values.get("compile", False):
             trainer.stack.compile()
         for i, member in enumerate(members):

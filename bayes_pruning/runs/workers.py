@@ -157,6 +157,9 @@ class _Worker:
             self.stack = []
             [outcomes] = content
             return list(outcomes)
+        elif kind == "interrupted":
+            self.stack = []
+            raise KeyboardInterrupt
         else:
             reason, trace = content
             log.error("A stack of %d runs failed.\n%s", len(self.stack), trace)
@@ -249,6 +252,8 @@ def _train(configs: Sequence[tuple[Any, Any]], display: Display, clock: Clock) -
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
         raise
+    except KeyboardInterrupt:
+        return ("interrupted",)
     except Exception as error:
         return "error", f"{type(error).__name__}: {error}", traceback.format_exc()
     finally:

@@ -1,44 +1,43 @@
 """What each task of a sweep on Slurm asks for: `hydra.launcher.slurm`, checked before anything is submitted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from bayes_pruning.config.errors import ConfigError, one_of
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ConfigDict, Field
+
+from bayes_pruning.config.validation import Count, Whole, checked
 
 SHORTEST_MINUTES = 5  # submitit has Slurm warn a task 90 s before its time is up, and Slurm may do so 60 s too early
-WHOLE = {"timeout_min": SHORTEST_MINUTES, "max_timeouts": 0, "array_parallelism": 1}  # field: least value
-WHOLE_OR_NULL = {"cpus_per_task": 1, "gpus_per_node": 0, "mem_gb": 1}
+
+CountOrDefault = Annotated[
+    int | None,
+    Field(strict=True, ge=1, description="a whole number of at least 1, or null for the cluster's default"),
+]
 
 
 @dataclass(frozen=True)
 class SlurmSettings:
-    """Fields are explained in conf/hydra/launcher/stacked.yaml. Raises ConfigError for a value that is not accepted."""
+    """What a task asks for; conf/hydra/launcher/stacked.yaml explains the fields."""
 
-    partition: str | None
-    timeout_min: int
-    max_timeouts: int
-    cpus_per_task: int | None
-    gpus_per_node: int | None
-    mem_gb: int | None
-    array_parallelism: int
-    options: Mapping[str, Any]
-
-    def __post_init__(self) -> None:
-        for name, least in {**WHOLE, **WHOLE_OR_NULL}.items():
-            value = getattr(self, name)
-            if value is None and name in WHOLE_OR_NULL:
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                null = ", or null for the cluster's default" if name in WHOLE_OR_NULL else ""
-                raise ConfigError(f"hydra.launcher.slurm.{name}", value, f"a whole number of at least {least}{null}")
-        if not (self.partition is None or isinstance(self.partition, str)):
-            raise ConfigError("hydra.launcher.slurm.partition", self.partition, "a name, or null")
-        if not isinstance(self.options, Mapping):
-            raise ConfigError("hydra.launcher.slurm.options", self.options, "options of sbatch by their names")
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    partition: Annotated[str | None, Field(strict=True, description="a name, or null")]
+    timeout_min: Annotated[
+        int, Field(strict=True, ge=SHORTEST_MINUTES, description=f"a whole number of at least {SHORTEST_MINUTES}")
+    ]
+    max_timeouts: Whole
+    cpus_per_task: CountOrDefault
+    gpus_per_node: Annotated[
+        int | None,
+        Field(strict=True, ge=0, description="a whole number of at least 0, or null for the cluster's default"),
+    ]
+    mem_gb: CountOrDefault
+    array_parallelism: Count
+    options: Annotated[Mapping[str, Any], Field(description="options of sbatch by their names")]
 
     def for_submitit(self) -> dict[str, Any]:
-        """The same as submitit's `AutoExecutor.update_parameters` takes it; None is left out there."""
+        """Return the same as submitit's `AutoExecutor.update_parameters` takes it; None is left out there."""
         # Since Slurm 22.05 srun no longer takes over this one of sbatch's options.
         srun = [] if self.cpus_per_task is None else [f"--cpus-per-task={self.cpus_per_task}"]
         return {
@@ -53,12 +52,8 @@ class SlurmSettings:
         }
 
 
-def slurm_settings(values: Mapping[str, Any]) -> SlurmSettings:
-    """The settings in `values`, the config's node. Raises ConfigError also for a field that there is not."""
-    names = [field.name for field in fields(SlurmSettings)]
-    if not isinstance(values, Mapping):
-        raise ConfigError("hydra.launcher.slurm", values, f"the fields {one_of(names)}")
-    for name in values:
-        if name not in names:
-            raise ConfigError(f"hydra.launcher.slurm.{name}", values[name], f"no such field, only {one_of(names)}")
-    return SlurmSettings(**values)
+def slurm_settings(values: Any) -> SlurmSettings:
+    """Return the settings in the config's node. Raise ConfigError for a value that is not accepted."""
+    plain = OmegaConf.to_container(values, resolve=True) if isinstance(values, DictConfig) else values
+    settings: SlurmSettings = checked(SlurmSettings, plain, "hydra.launcher.slurm")
+    return settings

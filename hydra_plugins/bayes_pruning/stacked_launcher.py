@@ -12,12 +12,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from bayes_pruning.config.errors import ConfigError, RunFailed, UserError
+from bayes_pruning.config.validation import CountOrNull, checked
 from hydra_plugins.bayes_pruning._slurm_settings import slurm_settings
 from hydra_plugins.bayes_pruning.composer import Composer, without_hydra
 
 
 class StackedLauncher(Launcher):
-    """Trains a sweep as stacks of many runs: in workers on this machine (bayes_pruning.workers), or on a cluster.
+    """Trains a sweep as stacks of many runs: in workers on this machine (runs/workers.py), or on a cluster.
 
     Args:
         max_members: of a stack; None chooses by the memory at hand.
@@ -38,8 +39,7 @@ class StackedLauncher(Launcher):
         """Raises ConfigError for a setting that is not accepted; in __init__ Hydra would wrap it in its own lines."""
         self.context, self.task_function, self.config = hydra_context, task_function, config
         for name, count in (("max_members", self.max_members), ("workers", self.workers)):
-            if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
-                raise ConfigError(f"hydra.launcher.{name}", count, "a whole number of at least 1, or null")
+            checked(CountOrNull, count, f"hydra.launcher.{name}")
         if self.cluster not in (None, "slurm"):
             raise ConfigError("hydra.launcher.cluster", self.cluster, "slurm, or null for this machine")
         self.settings = slurm_settings(self.slurm)

@@ -207,7 +207,7 @@ def test_a_folder_deleted_and_made_anew_belongs_to_its_new_process(tmp_path: Pat
     with run_folder.RunFolder(run, tmp_path, config, None) as first:
         shutil.rmtree(first.path)
         with run_folder.RunFolder(run, tmp_path, config, None) as second:
-            second.progress()
+            second.resume()
             before = contents(tmp_path)
             for write in (lambda: first.save_epoch([], [], {}), lambda: first.fail("too late", 1)):
                 with pytest.raises(OSError, match="removed or replaced by another process"):
