@@ -46,8 +46,8 @@ NAMES = [  # the paper's captions, by hand
 
 
 def plate(start, **options):
-    [found] = chosen(catalogue(**options), start)
-    return found
+    [plate] = chosen(catalogue(**options), start)
+    return plate
 
 
 def drawn(start, runs, loss="before"):
@@ -58,7 +58,7 @@ def lines_of(figure, axes):
     """The lines with markers of some axes, by what the figure's legend says of their looks."""
     legend = {each.get_label(): each for each in figure.legends[0].legend_handles}
     named = {each.get_color(): label for label, each in legend.items() if each.get_color() != "#444444"}
-    found = {}
+    lines = {}
     for line in axes.get_lines():
         if len(line.get_xdata()) and line.get_marker() != "None":
             kind = (
@@ -66,8 +66,8 @@ def lines_of(figure, axes):
             )
             label = named[line.get_color()]
             assert kind == "paper" or line.get_marker() == legend[label].get_marker()
-            found[label if kind == "full" else f"{label}, {kind}"] = line
-    return found
+            lines[label if kind == "full" else f"{label}, {kind}"] = line
+    return lines
 
 
 def bands(axes):
@@ -218,8 +218,8 @@ def test_small_print_says_seeds_protocol_and_epochs():
 
 
 def test_small_print_counts_seeds_line_by_line_where_they_differ():
-    found = frame(runs("mnist fcn none", seeds=3), runs("mnist fcn bayes_random 0.25", seeds=1))
-    assert "baseline 3, 25% 1" in small_print(drawn("fig05", found))
+    some = frame(runs("mnist fcn none", seeds=3), runs("mnist fcn bayes_random 0.25", seeds=1))
+    assert "baseline 3, 25% 1" in small_print(drawn("fig05", some))
 
 
 def test_one_seed_has_no_band():
@@ -233,8 +233,8 @@ def test_one_seed_has_no_band():
 @pytest.mark.parametrize("start", ["fig04", "fig05", "accuracy"])
 @pytest.mark.parametrize("style", STYLES)
 def test_no_text_leaves_the_figure_or_covers_the_small_print(start, style):
-    found = frame(learning_frame(), loss_frame(sparsities=(0.25, 0.5)).query("pruner != 'none'"))
-    figure = plate(start).figure(found, STYLES[style])
+    some = frame(learning_frame(), loss_frame(sparsities=(0.25, 0.5)).query("pruner != 'none'"))
+    figure = plate(start).figure(some, STYLES[style])
     with STYLES[style].context():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
@@ -354,8 +354,8 @@ def test_every_point_is_inside_its_panel():
 
 
 def test_data_that_the_paper_does_not_have_gets_no_paper_points():
-    found = frame(runs("mnist_5k fcn none"), runs("mnist_5k fcn random 0.5"))
-    figure = drawn("accuracy", found)
+    some = frame(runs("mnist_5k fcn none"), runs("mnist_5k fcn random 0.5"))
+    figure = drawn("accuracy", some)
     [axes] = panels(figure).values()
     assert not any("paper" in label for label in lines_of(figure, axes))
 
@@ -423,10 +423,10 @@ def test_style_does_not_depend_on_the_users_matplotlib_settings(monkeypatch):
 
 
 def test_drawing_leaves_the_frame_and_the_settings_alone():
-    found, settings = loss_frame(), dict(mpl.rcParams)
-    copy = found.copy()
-    drawn("fig05", found)
-    assert found.equals(copy)
+    some, settings = loss_frame(), dict(mpl.rcParams)
+    copy = some.copy()
+    drawn("fig05", some)
+    assert some.equals(copy)
     assert dict(mpl.rcParams) == settings
 
 

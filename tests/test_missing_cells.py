@@ -30,40 +30,40 @@ def everything(seeds: int = 3, **metrics: float) -> pd.DataFrame:
 
 
 @pytest.fixture
-def found() -> pd.DataFrame:
+def without_factors() -> pd.DataFrame:
     return everything(**dict.fromkeys(EVIDENCE, math.nan))
 
 
-def test_ranking_and_tables_are_those_of_the_accuracies_alone(found: pd.DataFrame) -> None:
+def test_ranking_and_tables_are_those_of_the_accuracies_alone(without_factors: pd.DataFrame) -> None:
     known = everything()
-    assert ranking_formats.csv_text(ranking_formats.ranking_of(found)) == ranking_formats.csv_text(
+    assert ranking_formats.csv_text(ranking_formats.ranking_of(without_factors)) == ranking_formats.csv_text(
         ranking_formats.ranking_of(known)
     )
     for _, render in formats.FORMATS.values():
-        assert render(found, True, None) == render(known, True, None)
-    ranked = ranking_formats.ranking_of(found)
+        assert render(without_factors, True, None) == render(known, True, None)
+    ranked = ranking_formats.ranking_of(without_factors)
     assert "nan" not in ranking_formats.markdown(ranked).replace("narrow", "")
     ranking_formats.figure(ranked, STYLES["paper"])
-    assert report.table_rows(found) == report.table_rows(known)
-    assert exact_sparsity_tables.accuracies(found) == exact_sparsity_tables.accuracies(known)
+    assert report.table_rows(without_factors) == report.table_rows(known)
+    assert exact_sparsity_tables.accuracies(without_factors) == exact_sparsity_tables.accuracies(known)
 
 
-def test_claims_about_factors_are_undecided_and_the_others_as_they_were(found: pd.DataFrame) -> None:
+def test_claims_about_factors_are_undecided_and_the_others_as_they_were(without_factors: pd.DataFrame) -> None:
     about = ("random_fits_better", "bayes_factor_falls", "bayes_factor_rises")
-    for missing, known in zip(verdicts.check(found), verdicts.check(everything()), strict=True):
+    for missing, known in zip(verdicts.check(without_factors), verdicts.check(everything()), strict=True):
         if missing.claim in about and missing.where.startswith("Figure 4"):
             assert missing.verdict.outcome == UNDECIDED
             assert "were not computed" in missing.verdict.reason
         elif missing.claim not in about:
             assert missing == known
-    assert "NaN" not in verdicts.as_json(verdicts.check(found), found)
+    assert "NaN" not in verdicts.as_json(verdicts.check(without_factors), without_factors)
 
 
-def test_curves_of_factors_that_were_not_computed_are_gaps_and_said_to_be(found: pd.DataFrame) -> None:
-    half = found.assign(
-        log_bayes_factor=found["epoch"].map(lambda epoch: math.nan if epoch in (1, 4) else -(10.0**epoch))
+def test_curves_of_factors_that_were_not_computed_are_gaps_and_said_to_be(without_factors: pd.DataFrame) -> None:
+    half = without_factors.assign(
+        log_bayes_factor=without_factors["epoch"].map(lambda epoch: math.nan if epoch in (1, 4) else -(10.0**epoch))
     )
-    for runs_, known in ((found, []), (half, [2, 3, 5, 6, 7, 8])):
+    for runs_, known in ((without_factors, []), (half, [2, 3, 5, 6, 7, 8])):
         lines = learning_lines(runs_, "mnist", "fcn", 0.75)
         drawn = learning_curves(runs_, lines, "title", STYLES["paper"], "before")
         factors = drawn.axes[1].get_lines()
@@ -78,11 +78,11 @@ def test_curves_of_factors_that_were_not_computed_are_gaps_and_said_to_be(found:
     assert "not computed" not in whole._supxlabel.get_text()  # type: ignore[attr-defined]
 
 
-def test_every_figure_is_drawn_of_runs_without_factors(found: pd.DataFrame) -> None:
-    plates = [plate for plate in catalogue.catalogue() if plate.can_be_drawn(found)]
+def test_every_figure_is_drawn_of_runs_without_factors(without_factors: pd.DataFrame) -> None:
+    plates = [plate for plate in catalogue.catalogue() if plate.can_be_drawn(without_factors)]
     assert len(plates) >= 2
     for plate in plates:
-        plate.figure(found, STYLES["paper"])
+        plate.figure(without_factors, STYLES["paper"])
 
 
 def test_a_decision_without_terms_is_not_replayed() -> None:

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.presets import protocol_text
 from bayes_pruning.results import archive, declared
-from bayes_pruning.results import frame as results
+from bayes_pruning.results.frame import load, load_ledgers, load_summaries, publish
 from bayes_pruning.results.selection import choose, protocols
 from bayes_pruning.studies import publication, table1
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
@@ -54,7 +54,7 @@ def assert_same(one, other):
 
 
 def test_frame_holds_every_row_of_every_run_unchanged(runs):
-    frame = results.load(runs).frame
+    frame = load(runs).frame
     assert list(frame.columns) == IDENTITY + DECLARED + list(COLUMNS)
     assert len(frame) == 18 * 3
     for folder in runs.iterdir():
@@ -64,7 +64,7 @@ def test_frame_holds_every_row_of_every_run_unchanged(runs):
 
 
 def test_frame_says_what_each_run_is(runs):
-    frame = results.load(runs).frame.drop_duplicates("run").set_index("run")
+    frame = load(runs).frame.drop_duplicates("run").set_index("run")
     for folder in runs.iterdir():
         row, said = frame.loc[folder.name], summary(folder)
         for field in ("hash", "dataset", "model", "pruner", "seed", "epochs"):
@@ -74,10 +74,10 @@ def test_frame_says_what_each_run_is(runs):
 
 
 def test_frame_is_sorted_by_identity_then_epoch(runs):
-    frame = results.load(runs).frame
+    frame = load(runs).frame
     keys = frame[["dataset", "model", "pruner", "target_sparsity", "seed", "hash", "epoch"]].itertuples(index=False)
-    found = [tuple(key) for key in keys]
-    assert found == sorted(found)
+    order = [tuple(key) for key in keys]
+    assert order == sorted(order)
     assert list(frame.index) == list(range(len(frame)))
 
 
@@ -91,7 +91,7 @@ def test_reading_results_does_not_import_torch_or_wandb():
 
 def test_one_run_folder_is_a_source_of_its_own(runs):
     folder = folder_of(runs, "magnitude", 0.9, 1)
-    assert set(results.load(folder).frame["run"]) == {folder.name}
+    assert set(load(folder).frame["run"]) == {folder.name}
 
 
 # ---- the same frame from every source
@@ -140,39 +140,39 @@ def mirrored(tmp_path_factory):
     time.sleep(1.01 - time.time() % 1)  # W&B names offline folders by the second
     mirror(resumed, into, {2, 3})  # ... resumed after epoch 1, the last that was saved
     mirror(failed, into, {1}, extra={"learning_rate": 1})
-    return kept, results.load(into / "wandb"), failed.name
+    return kept, load(into / "wandb"), failed.name
 
 
 @pytest.mark.slow
 def test_folders_archive_and_wandb_give_the_same_frame_to_the_last_bit(mirrored, tmp_path):
     kept, offline, _ = mirrored
-    folders = results.load(kept)
-    results.publish(kept, tmp_path / "runs.parquet")
+    folders = load(kept)
+    publish(kept, tmp_path / "runs.parquet")
     assert len(folders.frame) == 9
-    assert_same(folders.frame, results.load(tmp_path / "runs.parquet").frame)
+    assert_same(folders.frame, load(tmp_path / "runs.parquet").frame)
     assert_same(folders.frame, offline.frame)
 
 
 @pytest.mark.slow
 def test_numbers_survive_exactly(mirrored):
-    frame = results.load(mirrored[0]).frame
+    frame = load(mirrored[0]).frame
     row = frame[(frame["pruner"] == "magnitude") & (frame["epoch"] == 2)].iloc[0]
-    found = [float(row[name]).hex() for name in COLUMNS[1:8]]
-    assert found == [(float(text) + 0.0).hex() for text in NASTY]  # the negative zero as zero
+    bits = [float(row[name]).hex() for name in COLUMNS[1:8]]
+    assert bits == [(float(text) + 0.0).hex() for text in NASTY]  # the negative zero as zero
 
 
 @pytest.mark.slow
 def test_unfinished_wandb_runs_are_reported_not_mixed_in(mirrored):
-    _, found, failed = mirrored
-    assert failed not in set(found.frame["run"])
-    assert (failed, "failed: 1 epoch of 3") in found.incomplete
-    [stranger] = [reason for name, reason in found.incomplete if name != failed]
+    _, results, failed = mirrored
+    assert failed not in set(results.frame["run"])
+    assert (failed, "failed: 1 epoch of 3") in results.incomplete
+    [stranger] = [reason for name, reason in results.incomplete if name != failed]
     assert "no hash" in stranger
 
 
 def test_server_project_must_be_two_names():
     with pytest.raises(UserError, match="--wandb bayes_pruning is not ENTITY/PROJECT"):
-        results.load(wandb="bayes_pruning")
+        load(wandb="bayes_pruning")
 
 
 class ServerRun:
@@ -200,7 +200,7 @@ def test_server_gives_the_same_frame_and_passes_the_filters_on(runs, monkeypatch
             return [ServerRun(folder) for folder in runs.iterdir()]
 
     monkeypatch.setattr(wandb, "Api", Api)
-    assert_same(results.load(runs).frame, results.load("ignored", wandb="me/mine", filters={"group": "g"}).frame)
+    assert_same(load(runs).frame, load("ignored", wandb="me/mine", filters={"group": "g"}).frame)
     assert asked == [("me/mine", {"group": "g"})]
 
 
@@ -213,14 +213,14 @@ def test_server_trouble_is_one_sentence(monkeypatch):
 
     monkeypatch.setattr(wandb, "Api", Api)
     with pytest.raises(UserError, match=r"me/mine can not be read from W&B \(ValueError: Could not find project\)"):
-        results.load(wandb="me/mine")
+        load(wandb="me/mine")
 
 
 # ---- archives
 
 
 def test_archive_keeps_configs_commands_and_versions(runs, tmp_path):
-    results.publish(runs, tmp_path / "new" / "runs.parquet")
+    publish(runs, tmp_path / "new" / "runs.parquet")
     kept = archive.read_provenance(tmp_path / "new" / "runs.parquet")
     assert set(kept) == {folder.name for folder in runs.iterdir()}
     for folder in runs.iterdir():
@@ -241,7 +241,7 @@ def test_archive_names_no_folder_of_the_machine(own_runs, tmp_path):
         else:
             given.extend(["++output_dir='/mine/alone/runs'", "data_root=data"])
         OmegaConf.save(given, file)
-    results.publish(own_runs, tmp_path / "runs.parquet")
+    publish(own_runs, tmp_path / "runs.parquet")
     kept = archive.read_provenance(tmp_path / "runs.parquet")[folder.name]
     assert (kept["config"]["output_dir"], kept["config"]["data_root"]) == ("runs", "data")
     assert kept["overrides"][-2:] == ["output_dir=runs", "data_root=data"]
@@ -250,17 +250,17 @@ def test_archive_names_no_folder_of_the_machine(own_runs, tmp_path):
 def test_archive_remembers_what_was_not_finished(own_runs, tmp_path):
     folder = folder_of(own_runs, "random", 0.9, 0)
     (folder / "summary.json").unlink()
-    results.publish(own_runs, tmp_path / "runs.parquet")
-    found = results.load(tmp_path / "runs.parquet")
-    assert found.incomplete == results.load(own_runs).incomplete == [(folder.name, "not finished: 3 epochs so far")]
+    publish(own_runs, tmp_path / "runs.parquet")
+    results = load(tmp_path / "runs.parquet")
+    assert results.incomplete == load(own_runs).incomplete == [(folder.name, "not finished: 3 epochs so far")]
 
 
 def test_a_folder_of_archives_is_read_as_one(runs, tmp_path):
     for seed in (0, 1):
         for folder in runs.glob(f"*-seed{seed}-*"):
             shutil.copytree(folder, tmp_path / f"part{seed}" / folder.name)
-        results.publish(tmp_path / f"part{seed}", tmp_path / "published" / f"{seed}.parquet")
-    assert_same(results.load(runs).frame, results.load(tmp_path / "published").frame)
+        publish(tmp_path / f"part{seed}", tmp_path / "published" / f"{seed}.parquet")
+    assert_same(load(runs).frame, load(tmp_path / "published").frame)
 
 
 def part(runs, pattern, into):
@@ -273,15 +273,15 @@ def part(runs, pattern, into):
 def test_publishing_keeps_the_runs_whose_folders_are_gone_in_whatever_order(runs, tmp_path):
     parts = [part(runs, f"*-seed{seed}-*", tmp_path / f"part{seed}") for seed in (0, 1)]
     whole, grown, turned = (tmp_path / f"{name}.parquet" for name in ("whole", "grown", "turned"))
-    results.publish(runs, whole)
-    assert results.publish(parts[0], grown)[1] == 0
-    published, kept = results.publish(parts[1], grown)
+    publish(runs, whole)
+    assert publish(parts[0], grown)[1] == 0
+    published, kept = publish(parts[1], grown)
     assert kept == len(list(parts[0].iterdir())) == 9
-    assert_same(published.frame, results.load(runs).frame)
-    assert_same(published.frame, results.load(grown).frame)
+    assert_same(published.frame, load(runs).frame)
+    assert_same(published.frame, load(grown).frame)
     for folder in reversed(parts):
-        results.publish(folder, turned)
-    assert results.publish(runs, turned)[1] == 18  # nothing is there twice
+        publish(folder, turned)
+    assert publish(runs, turned)[1] == 18  # nothing is there twice
     assert whole.read_bytes() == grown.read_bytes() == turned.read_bytes()
 
 
@@ -292,22 +292,22 @@ def test_publishing_keeps_ledgers_and_the_versions_of_each_machine(own_runs, tmp
     versions = summary(second)["versions"] | {"torch": "9.9.9"}
     rewrite_summary(second, versions=versions, device="cuda:0")
     for folder in (first, second):
-        results.publish(folder, tmp_path / "runs.parquet")
-    summaries, ledgers = (load(tmp_path / "runs.parquet") for load in (results.load_summaries, results.load_ledgers))
+        publish(folder, tmp_path / "runs.parquet")
+    summaries, ledgers = (read(tmp_path / "runs.parquet") for read in (load_summaries, load_ledgers))
     assert summaries == {folder.name: summary(folder) for folder in (first, second)}
-    assert str(ledgers) == str(results.load_ledgers(own_runs))
-    results.publish(first, tmp_path / "runs.parquet")  # and agrees with itself
+    assert str(ledgers) == str(load_ledgers(own_runs))
+    publish(first, tmp_path / "runs.parquet")  # and agrees with itself
     made_with = [
         ", ".join(f"{name} {number}" for name, number in each["versions"].items()) for each in summaries.values()
     ]
-    text = publication.origin(results.load(tmp_path / "runs.parquet").frame, summaries)
+    text = publication.origin(load(tmp_path / "runs.parquet").frame, summaries)
     assert text.endswith(f", on cpu or cuda:0, with {'; '.join(sorted(made_with))}.\n")
 
 
 @pytest.mark.parametrize("changed", ["summary", "metrics", "decisions"])
 def test_a_run_that_differs_from_the_published_one_is_named_and_the_archive_stays(changed, own_runs, tmp_path):
     folder, path = folder_of(own_runs, "random", 0.9, 0), tmp_path / "runs.parquet"
-    results.publish(own_runs, path)
+    publish(own_runs, path)
     before = path.read_bytes()
     if changed == "summary":
         rewrite_summary(folder, wall_seconds=1.5)
@@ -318,7 +318,7 @@ def test_a_run_that_differs_from_the_published_one_is_named_and_the_archive_stay
         header = ",".join(archive.LEDGER.values())
         (folder / "decisions.csv").write_text(f"{header}\n1,1,-0.5,,,,,,\n")
     with pytest.raises(UserError, match=f"{folder.name} in {own_runs} and in {path} have the same name and differ"):
-        results.publish(own_runs, path)
+        publish(own_runs, path)
     assert path.read_bytes() == before
 
 
@@ -326,17 +326,17 @@ def test_a_run_that_was_not_finished_when_it_was_published_is_whole_later(own_ru
     folder = folder_of(own_runs, "random", 0.9, 0)
     text = (folder / "summary.json").read_text()
     (folder / "summary.json").unlink()
-    results.publish(own_runs, tmp_path / "runs.parquet")
+    publish(own_runs, tmp_path / "runs.parquet")
     (folder / "summary.json").write_text(text)
-    published, kept = results.publish(own_runs, tmp_path / "runs.parquet")
+    published, kept = publish(own_runs, tmp_path / "runs.parquet")
     assert (published.incomplete, kept) == ([], 17)
-    assert_same(published.frame, results.load(own_runs).frame)
+    assert_same(published.frame, load(own_runs).frame)
 
 
 def test_publishing_does_not_write_over_another_file(runs, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match=r"notes\.txt can not be read as Parquet"):
-        results.publish(runs, tmp_path / "notes.txt")
+        publish(runs, tmp_path / "notes.txt")
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
@@ -350,13 +350,13 @@ def test_half_finished_and_failed_runs_are_reported_not_mixed_in(own_runs):
     torn = (half / "metrics.csv").read_text()[:-20]
     (half / "metrics.csv").write_text(torn)
     (failed / "failure.json").write_text('{"epoch": 2, "reason": "the training loss became nan in epoch 2"}')
-    found = results.load(own_runs)
-    assert found.incomplete == [
+    results = load(own_runs)
+    assert results.incomplete == [
         (failed.name, "failed: the training loss became nan in epoch 2"),
         (half.name, "not finished"),
     ]
-    assert found.frame["run"].nunique() == 16
-    assert not {half.name, failed.name} & set(found.frame["run"])
+    assert results.frame["run"].nunique() == 16
+    assert not {half.name, failed.name} & set(results.frame["run"])
 
 
 def spoil(folder, line, change):
@@ -379,7 +379,7 @@ def test_a_damaged_csv_is_named_with_its_line(own_runs, line, change, complaint)
     folder = folder_of(own_runs, "random", 0.9, 0)
     spoil(folder, line, change)
     with pytest.raises(UserError) as error:
-        results.load(own_runs)
+        load(own_runs)
     assert str(error.value).startswith(f"{folder / 'metrics.csv'}, line {line}: {complaint}")
 
 
@@ -387,7 +387,7 @@ def test_a_csv_that_lost_an_epoch_is_refused(own_runs):
     path = folder_of(own_runs, "random", 0.9, 0) / "metrics.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:3]) + "\n")
     with pytest.raises(UserError, match=r"metrics.csv has 2 epochs but summary.json says 3"):
-        results.load(own_runs)
+        load(own_runs)
 
 
 @pytest.mark.parametrize(("text", "complaint"), [("{", "can not be read as JSON"), ("{}", "is not a run's summary")])
@@ -395,28 +395,28 @@ def test_a_damaged_summary_is_named(own_runs, text, complaint):
     path = folder_of(own_runs, "random", 0.9, 0) / "summary.json"
     path.write_text(text)
     with pytest.raises(UserError, match=complaint) as error:
-        results.load(own_runs)
+        load(own_runs)
     assert str(path) in str(error.value)
 
 
 def test_sources_that_are_none_are_refused(tmp_path):
     with pytest.raises(UserError, match="nowhere does not exist"):
-        results.load(tmp_path / "nowhere")
+        load(tmp_path / "nowhere")
     with pytest.raises(UserError, match="has no runs in it"):
-        results.load(tmp_path)
+        load(tmp_path)
     (tmp_path / "text.parquet").write_text("no Parquet")
     with pytest.raises(UserError, match=r"text.parquet can not be read as Parquet"):
-        results.load(tmp_path / "text.parquet")
+        load(tmp_path / "text.parquet")
     pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "other.parquet")
     with pytest.raises(UserError, match=r"other.parquet is not an archive"):
-        results.load(tmp_path / "other.parquet")
+        load(tmp_path / "other.parquet")
 
 
 def test_a_run_that_is_there_twice_is_refused(own_runs):
     folder = folder_of(own_runs, "random", 0.9, 0)
     shutil.copytree(folder, own_runs / "copy")
     with pytest.raises(UserError, match=f"copy and {folder.name} are the same run"):
-        results.load(own_runs)
+        load(own_runs)
 
 
 # ---- protocols
@@ -546,16 +546,16 @@ def test_630_runs_are_read_in_a_few_seconds_of_processor_time(own_runs, tmp_path
         shutil.copytree(source, folder)
         rewrite_summary(folder, seed=i, hash=str(i), epochs=25)
     start = time.process_time()
-    found = results.load(many)
+    results = load(many)
     assert time.process_time() - start < 10
-    assert len(found.frame) == 630 * 25
+    assert len(results.frame) == 630 * 25
     config = {"pruner": {"name": "random", "gate": "always"}}
     made_by = {each.name: {"config": config, "overrides": [], "summary": summary(each)} for each in many.iterdir()}
-    archive.write(Path(tmp_path / "many.parquet"), found.frame, made_by, {}, [])
+    archive.write(Path(tmp_path / "many.parquet"), results.frame, made_by, {}, [])
     start = time.process_time()
-    again = results.load(tmp_path / "many.parquet")
+    again = load(tmp_path / "many.parquet")
     assert time.process_time() - start < 2
-    assert_same(found.frame, again.frame)
+    assert_same(results.frame, again.frame)
 
 
 # ---- what pruners declare
@@ -566,7 +566,7 @@ def test_a_pruner_without_a_twin_is_compared_with_none_and_a_declared_one_is_wha
         rewrite_summary(folder, pruner="bayes_schedule", twin=None, unpruned=False, protocol_read=["beta", "regrow"])
     for folder in own_runs.glob("*-bayes_random-*"):
         rewrite_summary(folder, pruner="mine", twin="random", unpruned=False, protocol_read=["beta", "regrow"])
-    loaded = results.load(own_runs).frame
+    loaded = load(own_runs).frame
     assert set(loaded.loc[loaded["pruner"] == "mine", "twin"]) == {"random"}
     assert set(loaded.loc[loaded["pruner"] == "bayes_schedule", "twin"]) == {""}
     pairs = table1.twins(loaded)
@@ -577,7 +577,7 @@ def test_a_pruner_without_a_twin_is_compared_with_none_and_a_declared_one_is_wha
 def test_an_unpruned_run_is_the_baseline_whatever_its_pruner_is_called(own_runs):
     for folder in own_runs.glob("*-none-*"):
         rewrite_summary(folder, pruner="baseline", sparsity=0.3, unpruned=True, twin=None, protocol_read=["prior"])
-    loaded = results.load(own_runs).frame
+    loaded = load(own_runs).frame
     baseline = loaded[loaded["run"].str.contains("-none-")]
     assert set(baseline["pruner"]) == {"none"}
     assert set(baseline["target_sparsity"]) == {0.0}
@@ -595,4 +595,4 @@ def test_what_older_runs_do_not_declare_is_derived_from_their_configs(own_runs):
     assert declared.of_config({"name": "x", "gate": "nowhere.to_be_found"}).reads == "all"
     folder = next(own_runs.glob("*-none-seed0-*"))
     rewrite_summary(folder, pruner="baseline")  # a name that no file of conf/pruner has: its config says gate never
-    assert set(results.load(folder).frame["pruner"]) == {"none"}
+    assert set(load(folder).frame["pruner"]) == {"none"}

@@ -63,14 +63,9 @@ def without_runs(lines: Sequence[Line], rows: pd.DataFrame) -> list[str]:
 
 
 def line_plot(axes: Axes, rows: pd.DataFrame, metric: str, lines: Sequence[Line], **options: Any) -> None:
-    """Draw means over seeds against epochs, in bands of one standard deviation.
+    """Draw means over seeds of a column of `rows_of` against epochs, in bands of one standard deviation.
 
-    Args:
-        axes: where.
-        rows: the rows of `rows_of`.
-        metric: a column of them.
-        lines: those of `rows`, or more.
-        options: as sns.lineplot takes them.
+    `lines` may have more than `rows`; `options` are those of sns.lineplot.
     """
     import seaborn as sns
 
@@ -91,11 +86,8 @@ def line_plot(axes: Axes, rows: pd.DataFrame, metric: str, lines: Sequence[Line]
 def point_plot(axes: Axes, data: pd.DataFrame, looks: Mapping[str, Look], **options: Any) -> None:
     """Draw means and standard deviations of a column of `data`, a hue for each name in `looks`, side by side.
 
-    Args:
-        axes: where.
-        data: one number a row.
-        looks: by name; all have a place beside each other, whether `data` has them or not.
-        options: x, y, hue and others, as sns.pointplot takes them; a linestyle or marker replaces those of the looks.
+    All names have room beside each other, whether `data` has them or not. `options` (x, y, hue and others) are those of
+    sns.pointplot; a linestyle or marker replaces those of the looks.
     """
     import seaborn as sns
 
@@ -124,13 +116,9 @@ def handle(label: str, look: Look, **options: Any) -> Line2D:
 
 def means(axes: Axes) -> Array:
     """Return all numbers that the lines of some axes show, without the upright lines of standard deviations."""
-    lines = [np.asarray(line.get_xydata()) for line in axes.get_lines() if not _is_upright(line)]
-    shown = np.concatenate([line[:, 1] for line in lines]) if lines else np.empty(0)
+    lines = [(line.get_marker(), *np.asarray(line.get_xydata()).T) for line in axes.get_lines()]
+    shown = np.concatenate([[], *(y for marker, x, y in lines if marker != "None" or np.ptp(x) > 0)])
     return shown[np.isfinite(shown)]
-
-
-def _is_upright(line: Line2D) -> bool:
-    return line.get_marker() == "None" and bool(np.ptp(np.asarray(line.get_xydata())[:, 0]) == 0)
 
 
 def loss_axis(axes: Axes) -> None:
@@ -139,15 +127,15 @@ def loss_axis(axes: Axes) -> None:
     if not len(shown):
         return  # all diverged
     low, high = shown.min(), shown.max()
-    if low <= 0 or high / low <= LOG_FROM:
+    if low > 0 and high / low > LOG_FROM:
+        axes.set_yscale("log", nonpositive="clip")
+        axes.set_ylim(low / 1.25, high * 1.25)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
         room = 0.08 * (high - low) or 0.1
         axes.set_ylim(low - room, high + room)
-        return
-    axes.set_yscale("log", nonpositive="clip")
-    axes.set_ylim(low / 1.25, high * 1.25)
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def signed_axis(axes: Axes) -> None:

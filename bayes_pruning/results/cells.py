@@ -31,7 +31,7 @@ class Cells:
     Attributes:
         rows: the rows of each cell's runs.
 
-    Raises UserError if two runs of a cell share a seed.
+    Raise UserError if two runs of a cell share a seed.
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:

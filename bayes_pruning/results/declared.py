@@ -45,9 +45,9 @@ def of_config(pruner: Mapping[str, Any]) -> Declared:
         return Declared(True, twin or "", NOTHING)
     try:
         gate, schedule = GATES.declared(pruner["gate"]), SCHEDULES.declared(pruner.get("schedule") or "constant")
+        reads_all = gate.reads_bayes_factor or gate.of_a_reading or schedule.reads_bayes_factor
     except UserError:  # a user's function that is not here
-        return Declared(False, twin or "", ALL)
-    reads_all = gate.reads_bayes_factor or gate.of_a_reading or schedule.reads_bayes_factor
+        reads_all = True
     return Declared(False, twin or "", ALL if reads_all else MASKS)
 
 
@@ -60,11 +60,10 @@ def _by_name() -> dict[str, Declared]:
 
 def twins(frame: pd.DataFrame | None = None) -> dict[str, str]:
     """Return the classic twin of each pruner that has one: of conf/pruner, and of the runs of a frame."""
-    own = {name: declared.twin for name, declared in _by_name().items()}
+    pairs = {name: declared.twin for name, declared in _by_name().items()}
     if frame is not None and "twin" in frame:
-        pairs = frame[["pruner", "twin"]].drop_duplicates()
-        own |= {name: twin for name, twin in zip(pairs["pruner"], pairs["twin"], strict=True) if twin}
-    return {name: twin for name, twin in own.items() if twin}
+        pairs |= {name: twin for name, twin in zip(frame["pruner"], frame["twin"], strict=True) if twin}
+    return {name: twin for name, twin in pairs.items() if twin}
 
 
 def reads(frame: pd.DataFrame) -> pd.Series:

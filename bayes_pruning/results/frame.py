@@ -1,4 +1,4 @@
-"""Runs -> one tidy frame, the same from every source to the last bit (design, section 5).
+"""All runs as one tidy frame, the same from every source to the last bit.
 
 The frame has one row a run and epoch, of finished runs only:
 
@@ -10,7 +10,7 @@ The frame has one row a run and epoch, of finished runs only:
     epochs                how many the run has
     twin                  the classic pruner that the run's is compared with, "" if it has none (declared.py)
     reads                 what of the protocol its networks depend on: nothing, masks or all
-    epoch, train_loss, ... the columns of metrics.csv unchanged (columns.COLUMNS), NaN for what was not computed
+    epoch, train_loss, ... the columns of metrics.csv unchanged (metrics.COLUMNS), NaN for what was not computed
 
 sorted by dataset, model, pruner, target_sparsity, seed, hash, epoch. Every table and figure is a pure function of it.
 A negative zero is read as zero, since W&B does not keep its sign.
@@ -92,9 +92,9 @@ def publish(source: str | Path, path: str | Path) -> tuple[Results, int]:
     What the archive holds already stays in it, even if the run folders are gone. The bytes of the archive depend on its
     runs alone, and not on the order in which they were published.
 
-    Returns all runs that the archive holds now, and how many of them it held before.
+    Return all runs that the archive holds now, and how many of them it held before.
 
-    Raises UserError if the folder has no finished runs, one can not be read, one differs from the run of the same name
+    Raise UserError if the folder has no finished runs, one can not be read, one differs from the run of the same name
     in the archive, or `path` is another file or can not be written.
     """
     path = Path(path)

@@ -51,11 +51,6 @@ def identity(name: str, summary: Mapping[str, Any], declared: Declared) -> dict[
     }
 
 
-def logged_run(name: str, summary: Mapping[str, Any], rows: Sequence[Sequence[float]], declared: Declared) -> LoggedRun:
-    """Return a run from the fields of its summary.json; raise as `identity`."""
-    return LoggedRun(identity(name, summary, declared), rows)
-
-
 def read_folders(folders: Sequence[Path]) -> tuple[list[LoggedRun], Incomplete]:
     """Return the runs of some run folders.
 
@@ -76,7 +71,7 @@ def read_folder(folder: Path) -> LoggedRun:
     about, path = folder / "summary.json", folder / "metrics.csv"
     summary, rows = read_json(about), read_metrics(path)
     try:
-        run = logged_run(folder.name, summary, rows, of_summary(summary) or _declared_in(folder))
+        run = LoggedRun(identity(folder.name, summary, of_summary(summary) or _declared_in(folder)), rows)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{about} is not a run's summary ({type(error).__name__}: {error}).") from error
     if len(rows) != run.identity["epochs"]:

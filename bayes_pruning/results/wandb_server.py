@@ -19,7 +19,7 @@ from typing import Any
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.results.declared import of_config
-from bayes_pruning.results.run_records import Incomplete, LoggedRun, counted, logged_run
+from bayes_pruning.results.run_records import Incomplete, LoggedRun, counted, identity
 from bayes_pruning.training.metrics import COLUMNS, OPTIONAL
 
 PUBLICATION = "publication"  # in the config of a W&B run that holds tables and figures and trains nothing
@@ -149,7 +149,7 @@ def _joined(pieces: list[Piece]) -> LoggedRun | tuple[str, str]:
     if sorted(rows) != list(range(1, run.epochs + 1)):
         state = "failed" if last.failed else "not finished"
         return name, f"{state}: {counted(len(rows), 'epoch')} of {run.epochs}"
-    identity = {
+    summary = {
         "dataset": run.dataset["name"],
         "model": run.model["name"],
         "pruner": run.pruner.name,
@@ -159,4 +159,4 @@ def _joined(pieces: list[Piece]) -> LoggedRun | tuple[str, str]:
         "hash": last.config["hash"],
         "epochs": run.epochs,
     }
-    return logged_run(name, identity, [rows[epoch] for epoch in sorted(rows)], of_config(last.config["pruner"]))
+    return LoggedRun(identity(name, summary, of_config(last.config["pruner"])), [rows[epoch] for epoch in sorted(rows)])
