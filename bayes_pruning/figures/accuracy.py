@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bayes_pruning.figures import parts
+from bayes_pruning.figures import plotting
 from bayes_pruning.figures.learning_curves import PAPER_SPARSITIES
-from bayes_pruning.figures.parts import GREY, HOLLOW, Line, rows_of
+from bayes_pruning.figures.plotting import GREY, HOLLOW, Line, rows_of
 from bayes_pruning.figures.style import METHOD_LABELS, METHOD_LOOKS, Style
 from bayes_pruning.results.cells import CELL, Cell
 from bayes_pruning.results.paper import DATASETS, MODELS, UNPRUNED, display_name, paper_values, percent, rank
@@ -56,9 +56,9 @@ def accuracy_by_sparsity(frame: pd.DataFrame, lines: list[Line], title: str, sty
             axes.set_title(panel)
             _draw(axes, points[points["panel"] == panel], ["unpruned", *map(percent, sparsities)])
         kinds = [Line2D([], [], **{"color": GREY, "marker": "o", "label": kind} | look) for kind, look in KINDS.items()]
-        methods = [parts.handle(METHOD_LABELS[pruner], look, linestyle="") for pruner, look in METHOD_LOOKS.items()]
-        parts.heading(figure, style, title, [*methods, *kinds])
-        parts.small_print(figure, style, _sentences(rows, lines))
+        methods = [plotting.handle(METHOD_LABELS[pruner], look, linestyle="") for pruner, look in METHOD_LOOKS.items()]
+        plotting.heading(figure, style, title, [*methods, *kinds])
+        plotting.small_print(figure, style, _sentences(rows, lines))
     return figure
 
 
@@ -88,16 +88,16 @@ def _draw(axes: Axes, points: pd.DataFrame, order: list[str]) -> None:
     """Draw at each sparsity four methods side by side, at the left the unpruned network."""
     for kind, look in KINDS.items():
         of_kind = points[points["kind"] == kind]
-        parts.point_plot(axes, of_kind, LOOKS, x="asked", y="accuracy", hue="pruner", order=order, dodge=0.5, **look)
+        plotting.point_plot(axes, of_kind, LOOKS, x="asked", y="accuracy", hue="pruner", order=order, dodge=0.5, **look)
     unpruned = points[(points["pruner"] == UNPRUNED) & (points["kind"] == BEFORE)]["accuracy"]
     if not unpruned.empty:
         axes.axhline(unpruned.mean(), color="black", linestyle="--", linewidth=0.8, zorder=1)
     axes.set(xlabel="sparsity asked", ylabel="test accuracy")
-    parts.accuracy_axis(axes)
+    plotting.accuracy_axis(axes)
 
 
 def _sentences(rows: pd.DataFrame, lines: list[Line]) -> list[str]:
-    missing = parts.without_runs(lines, rows)
+    missing = plotting.without_runs(lines, rows)
     seeds = sorted(rows.groupby("label")["seed"].nunique().unique())
     return [
         f"Mean of {' or '.join(map(str, seeds))} seed{'s' if seeds[-1] > 1 else ''}, upright lines ±1 standard "

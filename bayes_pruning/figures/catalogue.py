@@ -24,7 +24,7 @@ from bayes_pruning.figures.learning_curves import (
     loss_by_sparsity,
     sparsity_lines,
 )
-from bayes_pruning.figures.parts import Line, rows_of, without_runs
+from bayes_pruning.figures.plotting import Line, rows_of, without_runs
 from bayes_pruning.figures.style import METHOD_LABELS, Style
 from bayes_pruning.results.paper import MODELS, UNPRUNED, display_name, percent
 
@@ -54,7 +54,7 @@ class Plate:
     draw: Draw
 
     def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of the runs that it shows (parts.rows_of)."""
+        """Return the rows of the runs that it shows (plotting.rows_of)."""
         return rows_of(frame, self.lines(frame))
 
     def missing(self, frame: pd.DataFrame) -> list[str]:

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bayes_pruning.figures import parts
-from bayes_pruning.figures.parts import GREY, HOLLOW, Line, rows_of
+from bayes_pruning.figures import plotting
+from bayes_pruning.figures.plotting import GREY, HOLLOW, Line, rows_of
 from bayes_pruning.figures.style import METHOD_LABELS, METHOD_LOOKS, Style, sparsity_looks
 from bayes_pruning.results.paper import UNPRUNED, percent
 from bayes_pruning.results.selection import setting
@@ -52,20 +52,20 @@ def learning_curves(frame: pd.DataFrame, lines: list[Line], title: str, style: S
     with style.context():
         figure = Figure((style.width, style.height * (1.8 if style.stacked else 1)), layout="constrained")
         panels = figure.subplot_mosaic(STACKED if style.stacked else BESIDE, sharex=True)
-        parts.line_plot(panels["loss"], rows, LOSSES[loss], lines)
-        parts.line_plot(panels["loss"], rows, "train_loss", lines, dashes=False, linestyle=":", **HOLLOW)
-        parts.loss_axis(panels["loss"])
-        parts.line_plot(panels["factor"], pruned, "log_bayes_factor", lines)
-        parts.signed_axis(panels["factor"])
-        parts.line_plot(panels["sparsity"], pruned, "sparsity", lines)
+        plotting.line_plot(panels["loss"], rows, LOSSES[loss], lines)
+        plotting.line_plot(panels["loss"], rows, "train_loss", lines, dashes=False, linestyle=":", **HOLLOW)
+        plotting.loss_axis(panels["loss"])
+        plotting.line_plot(panels["factor"], pruned, "log_bayes_factor", lines)
+        plotting.signed_axis(panels["factor"])
+        plotting.line_plot(panels["sparsity"], pruned, "sparsity", lines)
         panels["sparsity"].set_ylim(-0.05, 1.05)
         panels["loss"].set(ylabel="loss (nats)", xlabel="" if style.stacked else "epoch")
         panels["factor"].set(ylabel="log Bayes factor\n(nats)", xlabel="")
         panels["sparsity"].set_ylabel("sparsity\nafter the epoch")
         figure.align_ylabels([*panels.values()])
         trained = Line2D([], [], color=GREY, ls=":", marker="o", label="training loss (of each colour)", **HOLLOW)
-        parts.heading(figure, style, title, [*_handles(rows, lines), trained])
-        parts.small_print(figure, style, [*_sentences(rows, lines, loss), TRAINED, _not_computed(pruned)])
+        plotting.heading(figure, style, title, [*_handles(rows, lines), trained])
+        plotting.small_print(figure, style, [*_sentences(rows, lines, loss), TRAINED, _not_computed(pruned)])
     return figure
 
 
@@ -75,22 +75,22 @@ def loss_by_sparsity(frame: pd.DataFrame, lines: list[Line], title: str, style: 
     with style.context():
         figure = Figure((style.width, style.height), layout="constrained")
         axes = figure.add_subplot()
-        parts.line_plot(axes, rows, LOSSES[loss], lines)
-        parts.loss_axis(axes)
+        plotting.line_plot(axes, rows, LOSSES[loss], lines)
+        plotting.loss_axis(axes)
         axes.set_ylabel("test loss (nats)")
-        parts.heading(figure, style, title, _handles(rows, lines))
-        parts.small_print(figure, style, _sentences(rows, lines, loss))
+        plotting.heading(figure, style, title, _handles(rows, lines))
+        plotting.small_print(figure, style, _sentences(rows, lines, loss))
     return figure
 
 
 def _handles(rows: pd.DataFrame, lines: list[Line]) -> list[Line2D]:
-    missing = parts.without_runs(lines, rows)
+    missing = plotting.without_runs(lines, rows)
     drawn = [line for line in lines if line.label not in missing]
-    return [parts.handle(line.label, line.look, markeredgewidth=0.75) for line in drawn]  # as in sns.lineplot
+    return [plotting.handle(line.label, line.look, markeredgewidth=0.75) for line in drawn]  # as in sns.lineplot
 
 
 def _sentences(rows: pd.DataFrame, lines: list[Line], loss: str) -> list[str]:
-    missing = parts.without_runs(lines, rows)
+    missing = plotting.without_runs(lines, rows)
     return [
         _seeds_sentence(rows.groupby("label", sort=False)["seed"].nunique()),
         f"No runs for: {', '.join(missing)}." if missing else "",

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bayes_pruning.figures import parts
+from bayes_pruning.figures import plotting
 from bayes_pruning.figures.style import DASH_DOT, DOTS, SHORT, WHOLE, Look, Style
 from bayes_pruning.results.paper import UNPRUNED, Key, display_name, paper_values, percent
 from bayes_pruning.studies import table1
@@ -47,13 +47,13 @@ def schedules(frame: pd.DataFrame, style: Style) -> Figure:
         handles = [Line2D([], [], color="black", linestyle="--", linewidth=0.8, label="Unpruned")]
         for method, look in LOOKS.items():
             width = {"linewidth": WIDE} if method == PROPOSED else {}
-            handles.append(parts.handle(display_name(method), look, **width))
+            handles.append(plotting.handle(display_name(method), look, **width))
         handles += [Line2D([], [], color="black", linestyle="", marker=m, label=label) for label, m in PAPER.items()]
-        parts.heading(figure, style, TITLE, handles)
+        plotting.heading(figure, style, TITLE, handles)
         counts = {len(found) for (*_, pruner, _), found in runs.items() if pruner != UNPRUNED}
         seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
         sentence = f"Mean of {seeds} seeds, upright lines ±1 standard deviation; last epoch."
-        parts.small_print(figure, style, [sentence, "The axis is logarithmic in the error."])
+        plotting.small_print(figure, style, [sentence, "The axis is logarithmic in the error."])
     return figure
 
 
@@ -69,7 +69,9 @@ def _panel(axes: Axes, runs: Runs, dataset: str, model: str, sparsities: Sequenc
     data = pd.DataFrame(found)
     for wide, rows in data.groupby(data["method"] == PROPOSED):
         width = {"linewidth": WIDE} if wide else {}
-        parts.point_plot(axes, rows, LOOKS, x="sparsity", y="accuracy", hue="method", order=order, dodge=0.42, **width)
+        plotting.point_plot(
+            axes, rows, LOOKS, x="sparsity", y="accuracy", hue="method", order=order, dodge=0.42, **width
+        )
     for column, marker in zip(CLAIMED, PAPER.values(), strict=True):
         known = [paper_values().get((dataset, model, column, sparsity)) for sparsity in sparsities]
         axes.plot(range(len(known)), np.array(known, dtype=float), marker=marker, color="black", linestyle="")
@@ -77,4 +79,4 @@ def _panel(axes: Axes, runs: Runs, dataset: str, model: str, sparsities: Sequenc
         baseline = runs[dataset, model, UNPRUNED, 0.0][AFTER.column].mean()
         axes.axhline(baseline, color="black", linestyle="--", linewidth=0.8, zorder=1)
     axes.set_xlabel("sparsity")
-    parts.accuracy_axis(axes)
+    plotting.accuracy_axis(axes)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bayes_pruning.config import presets
-from bayes_pruning.figures import parts as plot_parts
+from bayes_pruning.figures import plotting
 from bayes_pruning.figures.style import WHOLE, Look, Style
 from bayes_pruning.results.paper import NAMES
 from bayes_pruning.results.selection import read_out
@@ -258,18 +258,16 @@ def figure(found: Ranking, style: Style) -> Figure:
         axes = drawn.add_subplot()
         handles = []
         for at in found.epochs:
-            fill = {"linestyle": "none"} | ({} if at == found.epochs[-1] else plot_parts.HOLLOW)
+            fill = {"linestyle": "none"} | ({} if at == found.epochs[-1] else plotting.HOLLOW)
             of_epoch = data[data["epoch"] == at]
-            plot_parts.point_plot(
-                axes, of_epoch, LOOKS, x="rms", y="reading", hue="when", order=order, dodge=0.3, **fill
-            )
-            handles += [plot_parts.handle(f"{when} pruning, epoch {at}", LOOKS[when], **fill) for when in LOOKS]
+            plotting.point_plot(axes, of_epoch, LOOKS, x="rms", y="reading", hue="when", order=order, dodge=0.3, **fill)
+            handles += [plotting.handle(f"{when} pruning, epoch {at}", LOOKS[when], **fill) for when in LOOKS]
         axes.set_xscale("log")
         axes.grid(axis="y")
         axes.set(xlabel="root mean square difference\nto the paper's accuracies", ylabel="")
-        plot_parts.heading(drawn, style, "How near Table 1 each reading comes", handles)
+        plotting.heading(drawn, style, "How near Table 1 each reading comes", handles)
         cells, seeds = (sorted({getattr(row, name) for _, row in rows}) for name in ("cells", "seeds"))
-        plot_parts.small_print(
+        plotting.small_print(
             drawn,
             style,
             [
