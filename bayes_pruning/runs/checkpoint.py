@@ -54,30 +54,21 @@ def load(path: Path, run_hash: str) -> Checkpoint | None:
     except OSError as error:
         raise UserError(f"{path} can not be read ({error.strerror}).") from error
     try:
-        return _read(data, run_hash)
-    except _UnusableError as error:
-        reason = str(error)
+        # torch.load compares no checksum: without this a flipped bit would be just another weight.
+        damaged = zipfile.ZipFile(io.BytesIO(data)).testzip()
+        state = {} if damaged else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        if damaged:
+            reason = f"is not a readable checkpoint (its part {damaged} does not match its checksum)"
+        elif state["format"] != FORMAT:
+            reason = f"has format {state['format']}, this version reads {FORMAT}"
+        elif state["hash"] != run_hash:
+            reason = f"belongs to another run (hash {state['hash']}, this one's {run_hash})"
+        else:
+            decisions = [Decision(*row) for row in state["decisions"]]
+            return Checkpoint(state, [Metrics(*row) for row in state["metrics"]], decisions)
     except Exception as error:  # zip, pickle and torch each raise their own
         reason = f"is not a readable checkpoint ({type(error).__name__})"
     raise UserError(f"{path} {reason}: remove {path} to start the run anew.")
-
-
-class _UnusableError(Exception):
-    """A whole checkpoint that this run can not go on from."""
-
-
-def _read(data: bytes, run_hash: str) -> Checkpoint:
-    # torch.load compares no checksum: without this a flipped bit would be just another weight.
-    damaged = zipfile.ZipFile(io.BytesIO(data)).testzip()
-    if damaged is not None:
-        raise _UnusableError(f"is not a readable checkpoint (its part {damaged} does not match its checksum)")
-    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    if state["format"] != FORMAT:
-        raise _UnusableError(f"has format {state['format']}, this version reads {FORMAT}")
-    if state["hash"] != run_hash:
-        raise _UnusableError(f"belongs to another run (hash {state['hash']}, this one's {run_hash})")
-    metrics = [Metrics(*row) for row in state["metrics"]]
-    return Checkpoint(state, metrics, [Decision(*row) for row in state["decisions"]])
 
 
 def _own_memory(value: Any) -> Any:

@@ -3,8 +3,8 @@
 import heapq
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
+from typing import NamedTuple
 
 from bayes_pruning.data import datasets
 from bayes_pruning.engine import capacity, device
@@ -29,31 +29,9 @@ def stack_key(job: Job) -> str:
     return json.dumps([*same, *(job.values.get(name) for name in SHARED)], sort_keys=True)
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Jobs that can share a stack, sorted by seed: the epochs each has done, and what a stack may hold and costs."""
-
+class _Stack(NamedTuple):
     jobs: list[Job]
-    done: int
-    most: int
-    epoch: float  # the price of a member's epoch
-
-    def stacks(self, size: int, at_seeds: bool, mixed: float) -> Iterator["_Stack"]:
-        """The group in parts of at most `size`, as even as can be; each of one seed if asked."""
-        seeds = sorted({job.run.seed for job in self.jobs})
-        for part in [[job for job in self.jobs if job.run.seed == seed] for seed in seeds] if at_seeds else [self.jobs]:
-            count = -(-len(part) // min(size, self.most))
-            ends = [len(part) * number // count for number in range(count + 1)]
-            for start, end in pairwise(ends):
-                worth = (end - start) * (1 + mixed * (part[start].run.seed != part[end - 1].run.seed)) + A_STACK_ITSELF
-                cost = self.epoch * (part[start].run.epochs - self.done) * worth
-                yield _Stack(part[start:end], self.done, cost)
-
-
-@dataclass(frozen=True)
-class _Stack:
-    jobs: list[Job]
-    done: int
+    done: int  # epochs that each of its runs has done
     cost: float
 
 
@@ -67,31 +45,47 @@ def plan(
     large, but leave no worker alone at the end. `prefer_one_seed` compares cuts at the seeds too: on a CPU the batches
     are gathered once for all members that see them.
     """
-    unfinished: dict[tuple[str, int], list[Job]] = {}
+    groups: dict[tuple[str, int], list[Job]] = {}
     for job in jobs:
         if not layout.is_finished(job.folder):
-            unfinished.setdefault((stack_key(job), layout.epochs_done(job.folder)), []).append(job)
-    kinds = {kind: found[0] for (kind, _), found in unfinished.items()}
-    most = {kind: most_members(job) for kind, job in kinds.items()}
-    epochs = {kind: price(job) if len(kinds) > 1 and workers > 1 else 1.0 for kind, job in kinds.items()}
-    groups = [
-        _Group(sorted(found, key=lambda job: job.run.seed), done, most[kind], epochs[kind])
-        for (kind, done), found in unfinished.items()
-    ]
-    largest = max((len(group.jobs) for group in groups), default=0)
-    mixed = SEVERAL_SEEDS if prefer_one_seed else 0.0
+            groups.setdefault((stack_key(job), layout.epochs_done(job.folder)), []).append(job)
+    first_of = {key: group[0] for (key, _), group in groups.items()}
+    most = {key: most_members(job) for key, job in first_of.items()}
+    prices = {key: price(job) if len(first_of) > 1 and workers > 1 else 1.0 for key, job in first_of.items()}
+    several_seeds = SEVERAL_SEEDS if prefer_one_seed else 0.0
+
+    def cut(size: int, at_seeds: bool) -> list[_Stack]:
+        stacks = []
+        for (key, done), group in groups.items():
+            for stack in _parts(group, min(size, most[key]), at_seeds):
+                is_mixed = stack[0].run.seed != stack[-1].run.seed
+                members = len(stack) * (1 + several_seeds * is_mixed) + A_STACK_ITSELF
+                stacks.append(_Stack(stack, done, prices[key] * (stack[0].run.epochs - done) * members))
+        return sorted(stacks, key=lambda stack: (-stack.done, -stack.cost))
+
+    largest = max(map(len, groups.values()), default=0)
     best: list[_Stack] = []
     for size in sorted({-(-largest // count) for count in range(1, largest + 1)}, reverse=True):
         for at_seeds in (False, True) if prefer_one_seed else (False,):
-            cut = [stack for group in groups for stack in group.stacks(size, at_seeds, mixed)]
-            cut.sort(key=lambda stack: (-stack.done, -stack.cost))
-            if not best or _last_end(cut, workers) < 0.999 * _last_end(best, workers):
-                best = cut
+            stacks = cut(size, at_seeds)
+            if not best or _last_end(stacks, workers) < 0.999 * _last_end(best, workers):
+                best = stacks
     return [stack.jobs for stack in best]
 
 
+def _parts(jobs: Sequence[Job], size: int, at_seeds: bool) -> Iterator[list[Job]]:
+    """Yield the jobs, sorted by seed, in parts of at most `size`, as even as can be; each of one seed if asked."""
+    by_seed = sorted(jobs, key=lambda job: job.run.seed)
+    for _, each in groupby(by_seed, key=lambda job: job.run.seed if at_seeds else 0):
+        part = list(each)
+        count = -(-len(part) // size)
+        ends = [len(part) * number // count for number in range(count + 1)]
+        for start, end in pairwise(ends):
+            yield part[start:end]
+
+
 def _last_end(stacks: Sequence[_Stack], workers: int) -> float:
-    """When the last of `workers` ends, if each takes the next stack as it becomes free."""
+    """Return when the last of `workers` ends, if each takes the next stack as it becomes free."""
     ends = [0.0] * workers
     for stack in stacks:
         heapq.heapreplace(ends, ends[0] + stack.cost)
@@ -99,14 +93,14 @@ def _last_end(stacks: Sequence[_Stack], workers: int) -> float:
 
 
 def price(job: Job) -> float:
-    """What an epoch of a run like `job` costs beside others: operations of its training images' forward pass."""
+    """Return what an epoch of a run like `job` costs: the operations of its training images' forward pass."""
     data = datasets.load(job.run.dataset, job.values["data_root"], device.pick(job.values["device"]))
     network = networks.build(job.run.model, data.shape, datasets.CLASSES, seed=0)
     return float(len(data.train) * max(1, capacity.footprint(network, data.shape).operations))
 
 
 def members_that_fit(job: Job, sharing: int = 1) -> int:
-    """Members for a stack of runs like `job`, from the memory at hand, which `sharing` workers share."""
+    """Return how many runs like `job` fit in a stack, by the memory at hand, which `sharing` workers share."""
     torch_device = device.pick(job.values["device"])
     prepare(job, torch_device)
     shape = datasets.load(job.run.dataset, job.values["data_root"], torch_device).shape

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +31,7 @@ TrainStacks = Callable[[Sequence[list[Job]], Display, Clock], dict[Path, Outcome
 
 
 def distinct(jobs: Sequence[Job]) -> list[Job]:
-    """One job a run: unpruned runs, for instance, do not depend on the sparsity that a grid crosses them with."""
+    """Return one job a run: unpruned runs, for instance, do not depend on the sparsity that a grid gives them."""
     return list({job.folder: job for job in reversed(jobs)}.values())[::-1]
 
 
@@ -51,7 +52,7 @@ def train_or_fail(stack: list[Job], display: Display, clock: Clock) -> list[Outc
 
 
 def one_after_the_other(stacks: Sequence[list[Job]], display: Display, clock: Clock) -> dict[Path, Outcome]:
-    """Train stacks in this process while the clock allows it; outcomes by folder."""
+    """Train stacks in this process while the clock allows it; return the outcomes by folder."""
     outcomes: dict[Path, Outcome] = {}
     for number, stack in enumerate(stacks, 1):
         display.title = f"stack {number}/{len(stacks)}"
@@ -114,13 +115,6 @@ def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
 
 
-def failures(outcomes: dict[Path, Outcome]) -> str:
-    """A sentence that lists the runs that failed, empty if none did."""
-    failed = [outcome for outcome in outcomes.values() if outcome.status == FAILED]
-    lines = "".join(f"\n  {outcome.folder}: {outcome.reason}" for outcome in failed)
-    return f"{len(failed)} of {len(outcomes)} runs failed:{lines}" if failed else ""
-
-
 def summary(jobs: Sequence[Job], outcomes: dict[Path, Outcome], seconds: float) -> str:
     """Return a table of what the sweep's runs ended with, and how many are in which state.
 
@@ -128,51 +122,41 @@ def summary(jobs: Sequence[Job], outcomes: dict[Path, Outcome], seconds: float) 
     last network. Runs that differ in anything but their seed have rows of their own.
     """
     runs = distinct(jobs)
-    rows = pd.DataFrame(
-        [settings | _last_epoch(outcomes[job.folder]) for job, settings in zip(runs, _settings(runs), strict=True)]
-    )
-    keys = [name for name in rows.columns if name not in NUMBERS]
-    table = rows.groupby(keys, sort=False, dropna=False).agg(
-        runs=("accuracy", "count"), **{name: (name, "mean") for name in NUMBERS}
-    )
+    rows = _settings(runs)
+    settings = list(rows.columns)
+    ended = [outcomes[job.folder] for job in runs]
+    last_epochs = [outcome.metrics if outcome.status in (FINISHED, SKIPPED) else None for outcome in ended]
+    for name, field in NUMBERS.items():
+        rows[name] = [math.nan if row is None else getattr(row, field) for row in last_epochs]
+    means = {name: (name, "mean") for name in NUMBERS}
+    table = rows.groupby(settings, sort=False, dropna=False).agg(runs=("accuracy", "count"), **means)
     formats = dict.fromkeys(NUMBERS, "{:.4f}".format)
     lines = [table.reset_index().to_string(index=False, na_rep="-", formatters=formats, max_colwidth=None)]
-    states = {state: sum(outcome.status == state for outcome in outcomes.values()) for state in _STATES}
-    lines.append(", ".join(f"{count} {state}" for state, count in states.items() if count) + f", {minutes(seconds)}")
-    if states[STOPPED]:
+    count = Counter(outcome.status for outcome in outcomes.values())
+    states = [f"{count[state]} {state}" for state in (FINISHED, SKIPPED, STOPPED, FAILED) if count[state]]
+    lines.append(f"{', '.join(states)}, {minutes(seconds)}")
+    if count[STOPPED]:
         reasons = sorted({outcome.reason for outcome in outcomes.values() if outcome.status == STOPPED})
         lines.append(f"{', '.join(reasons)}; the same command goes on from there.")
     return "\n".join(lines)
 
 
-NUMBERS = ("accuracy", "pruned", "zeros")  # columns of the summary
+# Columns of the summary, and the fields of a run's last epoch that they average.
+NUMBERS = {"accuracy": "test_accuracy", "pruned": "pruned_test_accuracy", "zeros": "sparsity"}
 
 
-def _last_epoch(outcome: Outcome) -> dict[str, float]:
-    row = outcome.metrics if outcome.status in (FINISHED, SKIPPED) else None
-    if row is None:
-        return dict.fromkeys(NUMBERS, math.nan)
-    return dict(zip(NUMBERS, (row.test_accuracy, row.pruned_test_accuracy, row.sparsity), strict=True))
-
-
-def _settings(jobs: Sequence[Job]) -> list[dict[str, str]]:
-    """Return what tells the runs of `jobs` apart beside their seeds, by field: what they are, then all that differs.
+def _settings(jobs: Sequence[Job]) -> pd.DataFrame:
+    """Return what tells the runs of `jobs` apart beside their seeds: what they are, then all fields that differ.
 
     A field of a file, as `pruner.selector`, is left out where the file's name says it all.
     """
-    runs = [asdict(job.run) for job in jobs]
-    flat = pd.json_normalize(runs).drop(columns="seed").map(lambda value: json.dumps(value).strip('"'))
+    flat = pd.json_normalize([asdict(job.run) for job in jobs]).drop(columns="seed")
+    flat = flat.map(lambda value: json.dumps(value).strip('"'))
     flat["sparsity"] = ["-" if job.run.unpruned else f"{job.run.sparsity:g}" for job in jobs]
-    first = {"dataset": "dataset.name", "model": "model.name", "pruner": "pruner.name", "sparsity": "sparsity"}
-    differing = [name for name in flat.columns if flat[name].nunique() > 1 and name not in first.values()]
+    first = {"dataset.name": "dataset", "model.name": "model", "pruner.name": "pruner", "sparsity": "sparsity"}
     shown = []
-    for name in differing:
+    for name in flat.columns[flat.nunique() > 1].difference(list(first), sort=False):
         group = f"{name.partition('.')[0]}.name"
-        said = group in flat and group != name and (flat.groupby(group)[name].nunique() == 1).all()
-        shown += [] if said else [name]
-    named = flat[[*first.values(), *shown]].rename(columns={path: name for name, path in first.items()})
-    named = named.rename(columns={"protocol.name": "protocol"})
-    return named.to_dict("records")  # type: ignore[return-value]
-
-
-_STATES = (FINISHED, SKIPPED, STOPPED, FAILED)
+        named = group in flat and group != name and (flat.groupby(group)[name].nunique() == 1).all()
+        shown += [] if named else [name]
+    return flat[[*first, *shown]].rename(columns={**first, "protocol.name": "protocol"})
