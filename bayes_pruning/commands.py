@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.script import add_source_arguments, load_all, load_source, report_incomplete, run, write_text
+from bayes_pruning.runs.files import write_file
+from bayes_pruning.script import add_source_arguments, load_all, load_source, report_incomplete, run
 
 Command = Callable[[argparse.ArgumentParser], None]
 COMMANDS: dict[str, Command] = {}
@@ -88,7 +89,7 @@ def table(parser: argparse.ArgumentParser) -> None:
     else:
         for name in [args.format] if args.format else FORMATS:
             suffix, render = FORMATS[name]
-            write_text(args.out / f"table1{suffix}", render(frame, args.compare, args.against))
+            write_file(args.out / f"table1{suffix}", render(frame, args.compare, args.against))
             print(args.out / f"table1{suffix}")
 
 
@@ -142,7 +143,7 @@ def claims(parser: argparse.ArgumentParser) -> None:
     else:
         for name in [args.format] if args.format else formats:
             suffix, render = formats[name]
-            write_text(args.out / f"claims{suffix}", render(findings, frame))
+            write_file(args.out / f"claims{suffix}", render(findings, frame))
             print(args.out / f"claims{suffix}")
         print(verdicts.summary(findings))
 
@@ -165,7 +166,7 @@ def report(parser: argparse.ArgumentParser) -> None:
     made = [] if args.wandb else report.origins(args.source, found.frame)
     typed = shlex.join(["python", "scripts/make_report.py", *sys.argv[1:]])
     text = report.page(found.frame, catalogue(args.mnist), found.incomplete, typed, made)
-    write_text(args.out, text)
+    write_file(args.out, text)
     print(f"{args.out}: {len(text) / 1e6:.1f} MB")
 
 
@@ -253,7 +254,7 @@ def rank(parser: argparse.ArgumentParser) -> None:
     python scripts/rank_readings.py outputs/published/fcn.parquet     Markdown on the terminal
     python scripts/rank_readings.py --out docs                        readings.md, .csv, .pdf and .png in docs/
     """
-    from bayes_pruning.figures.catalogue import render, write_bytes
+    from bayes_pruning.figures.catalogue import render
     from bayes_pruning.figures.style import STYLES
     from bayes_pruning.results.selection import of_length
     from bayes_pruning.studies import ranking_formats
@@ -265,11 +266,11 @@ def rank(parser: argparse.ArgumentParser) -> None:
     if args.out is None:
         print(ranking_formats.markdown(found), end="")
         return
-    write_text(args.out / "readings.md", ranking_formats.markdown(found))
-    write_text(args.out / "readings.csv", ranking_formats.csv_text(found))
+    write_file(args.out / "readings.md", ranking_formats.markdown(found))
+    write_file(args.out / "readings.csv", ranking_formats.csv_text(found))
     style = STYLES["paper"]
     for suffix in ("pdf", "png"):
-        write_bytes(args.out / f"readings.{suffix}", render(ranking_formats.figure(found, style), style, suffix))
+        write_file(args.out / f"readings.{suffix}", render(ranking_formats.figure(found, style), style, suffix))
     print(f"{args.out}/readings.md, .csv, .pdf, .png")
 
 
@@ -339,7 +340,7 @@ def rebuild(parser: argparse.ArgumentParser) -> None:
             print(f"{study.archive}: nothing published yet, {page} is left as it is")
             continue
         print(write(study, published))
-        write_text(page, filled(page.read_text(encoding="utf-8"), study.blocks()))
+        write_file(page, filled(page.read_text(encoding="utf-8"), study.blocks()))
         print(f"filled {page}")
 
 

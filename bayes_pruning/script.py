@@ -14,7 +14,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from bayes_pruning.config.errors import UserError
@@ -76,15 +75,6 @@ def report_incomplete(found: frame.Results) -> None:
     """Name on standard error the runs that are left out because they are not finished."""
     for name, reason in found.incomplete:
         print(f"left out: {name} ({reason})", file=sys.stderr)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file and the folders above it. Raises UserError if that can not be done."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} can not be written ({error.strerror}).") from error
 
 
 def _filters(args: argparse.Namespace) -> dict[str, Any] | None:

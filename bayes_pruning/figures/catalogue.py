@@ -27,6 +27,7 @@ from bayes_pruning.figures.learning_curves import (
 from bayes_pruning.figures.plotting import Line, rows_of, without_runs
 from bayes_pruning.figures.style import METHOD_LABELS, Style
 from bayes_pruning.results.paper import MODELS, UNPRUNED, display_name, percent
+from bayes_pruning.runs.files import write_file
 
 LEARNING_SPARSITY = {"mnist": 0.75, "fashion_mnist": 0.9, "cifar10": 0.9}  # of learning curves, in the paper's order
 FIRST = 4  # the number of the first figure
@@ -147,7 +148,7 @@ def write(
         figure, missing = plate.figure(frame, style, loss), plate.missing(frame)
         paths = [folder / f"{plate.name}.{suffix}" for suffix in suffixes]
         for path, suffix in zip(paths, suffixes, strict=True):
-            write_bytes(path, render(figure, style, suffix))
+            write_file(path, render(figure, style, suffix))
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         lacks = f" (no runs for {', '.join(missing[:SHOWN])}{more})" if missing else ""
         messages.append(f"{', '.join(map(str, paths))}{lacks}")
@@ -161,15 +162,6 @@ def render(figure: Figure, style: Style, suffix: str) -> bytes:
     with style.context():
         figure.savefig(buffer, format=suffix, metadata=undated.get(suffix))
     return buffer.getvalue()
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file and the folders above it. Raise UserError if that can not be done."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise UserError(f"{path} can not be written ({error.strerror}).") from error
 
 
 def _listed(text: str) -> list[str]:

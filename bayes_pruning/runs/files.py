@@ -33,6 +33,15 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
+def write_file(path: Path, data: str | bytes) -> None:
+    """Write a file and the folders above it. Raise UserError if that can not be done."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+    except OSError as error:
+        raise UserError(f"{path} can not be written ({error.strerror}).") from error
+
+
 class LineFile:
     """A text file that grows by whole lines. Use as a context manager; methods raise OSError.
 

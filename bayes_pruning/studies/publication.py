@@ -21,6 +21,7 @@ from bayes_pruning.results import frame
 from bayes_pruning.results.paper import METHODS, UNPRUNED
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.tables import markdown
+from bayes_pruning.runs.files import write_file
 from bayes_pruning.studies import details, formats, ranking_formats, replay
 from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.claims.rules import UNDECIDED
@@ -165,9 +166,9 @@ def write(study: Any, out: Path) -> str:
     """Write the texts and figures of a study to a folder and return a line on it. Raises UserError if it can not."""
     texts, pictures = study.texts(), study.pictures()
     for name, text in texts.items():
-        catalogue.write_bytes(out / name, text.encode())
+        write_file(out / name, text)
     for name, data in pictures.items():
-        catalogue.write_bytes(out / "figures" / name, data)
+        write_file(out / "figures" / name, data)
     return f"{out}: {', '.join(texts)} and {len(pictures)} figures, from {study.archive}"
 
 
