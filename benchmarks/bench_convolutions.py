@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from bayes_pruning.config.schema import PRECISIONS
 from bayes_pruning.engine import device as devices
-from bayes_pruning.engine import gpu_layers, graphs, layers, precision
+from bayes_pruning.engine import gpu_layers, graphs, layers
 
 SHAPES = {  # batch 64: channels, filters, height = width
     "MNIST, first": (1, 32, 28),
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="also each way with torch.compile")
     arguments = parser.parse_args()
     device = devices.pick(arguments.device)
-    precision.prepare(arguments.precision, False, device)
+    devices.prepare(arguments.precision, False, device)
     for number, (name, (channels, filters, side)) in enumerate(SHAPES.items()):
         layer = nn.Conv2d(channels, filters, 3, padding=1)
         for members in arguments.members:

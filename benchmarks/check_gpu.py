@@ -33,7 +33,6 @@ from bayes_pruning.config.schema import ALWAYS, FULL, PRECISIONS, RunConfig, run
 from bayes_pruning.data import datasets
 from bayes_pruning.data.datasets import Dataset
 from bayes_pruning.engine import device as devices
-from bayes_pruning.engine import precision
 from bayes_pruning.script import run
 from bayes_pruning.training.metrics import Metrics
 from bayes_pruning.training.trainer import Trainer
@@ -91,7 +90,7 @@ class Check:
         self, runs: Sequence[RunConfig], place: torch.device, deterministic: bool = False, images: int = 0
     ) -> Any:
         """A stack before its first epoch."""
-        precision.prepare(runs[0].precision, deterministic, place)
+        devices.prepare(runs[0].precision, deterministic, place)
         return Trainer(runs, self.data(place, images or self.arguments.images), place, ALWAYS)
 
     def rows(self, trainer: Trainer) -> list[list[Metrics]]:

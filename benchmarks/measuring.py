@@ -11,7 +11,7 @@ from racing import clock
 from torch import Tensor
 
 from bayes_pruning.config.schema import FULL, PRECISIONS
-from bayes_pruning.engine import precision
+from bayes_pruning.engine.device import prepare
 
 CPU = torch.device("cpu")
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices multiplied
@@ -40,7 +40,7 @@ def median_seconds(action: Callable[[], object], repeats: int, device: torch.dev
 def matrix_rate(device: torch.device = CPU, kind: str = FULL, side: int | None = None) -> float:
     """The best rate of a large matrix product of random numbers, in operations a second; on a CPU MKL's or oneDNN's."""
     side = side or SIDE[device.type]
-    precision.prepare(kind, False, device)
+    prepare(kind, False, device)
     a, b = (torch.randn(side, side, device=device) for _ in range(2))
     products: list[Callable[..., Tensor]] = [torch.matmul]
     if device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):

@@ -35,7 +35,6 @@ from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.config.schema import PRECISIONS, RunConfig, run_config
 from bayes_pruning.data import datasets
 from bayes_pruning.engine import device as devices
-from bayes_pruning.engine import precision
 from bayes_pruning.models import networks as models
 from bayes_pruning.training.trainer import Trainer
 
@@ -120,7 +119,7 @@ def measure(
 ) -> dict[str, Any]:
     """One stack's times and floors, in seconds an epoch."""
     runs = grid(stack, kind, arguments.members)
-    precision.prepare(kind, False, place)
+    devices.prepare(kind, False, place)
     data = datasets.load(runs[0].dataset, arguments.data_root, place)
     data = part(data, arguments.images) if arguments.images else data
     if place.type == "cuda":

@@ -14,7 +14,7 @@ from test_gpu_path import images, mixed_runs, network
 from torch import Tensor
 
 from bayes_pruning.data.datasets import Dataset, Split
-from bayes_pruning.engine import graphs, precision
+from bayes_pruning.engine import device, graphs
 from bayes_pruning.engine.stack import Stack
 from bayes_pruning.runs.train import Clock
 from bayes_pruning.training.trainer import Trainer
@@ -25,9 +25,9 @@ CUDA = torch.device("cuda")
 
 @pytest.fixture(autouse=True)
 def _settings_restored() -> Iterator[None]:
-    precision.prepare("fp32", False, CUDA)
+    device.prepare("fp32", False, CUDA)
     yield
-    precision.prepare("fp32", False, CUDA)
+    device.prepare("fp32", False, CUDA)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def apart(found: Tensor, wanted: Tensor) -> float:
 @pytest.mark.parametrize("model", ["fcn", "cnn"])
 def test_recorded_steps_do_what_plain_ones_do(model: str, gpu_digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the same bits: the same kernels in the same order. Masks appear after the first epoch."""
-    precision.prepare("fp32", True, CUDA)
+    device.prepare("fp32", True, CUDA)
     runs = [run_of(f"model={model}", *_of(run)) for run in mixed_runs()]
     found = []
     for warm_ups in (graphs.WARM_UPS, 10**9):

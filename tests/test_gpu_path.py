@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bayes_pruning.config.errors import ConfigError
 from bayes_pruning.config.schema import Prior, RunConfig
 from bayes_pruning.data.datasets import Dataset
-from bayes_pruning.engine import device, gpu_layers, graphs, layers, precision
+from bayes_pruning.engine import device, gpu_layers, graphs, layers
 from bayes_pruning.engine.adam import Adam
 from bayes_pruning.engine.resident_epoch import ResidentEpoch, group_size
 from bayes_pruning.engine.stack import Stack
@@ -222,15 +222,15 @@ def test_draws_of_one_seed_are_shared_and_no_one_can_change_them() -> None:
 @pytest.fixture
 def _settings_restored() -> Iterator[None]:
     yield
-    precision.prepare("fp32", False, torch.device("cuda"))
+    device.prepare("fp32", False, torch.device("cuda"))
 
 
 @pytest.mark.usefixtures("_settings_restored")
 @pytest.mark.parametrize(("kind", "on"), [("tf32", True), ("fp32", False)])
 def test_settings_of_a_gpu_can_be_read_back_by_every_name(kind: str, on: bool) -> None:
     """Torch's older names and its newer ones. Torch refuses to read one set that differs from the other."""
-    precision.prepare("fp32" if on else "tf32", on, torch.device("cuda"))  # another one before
-    precision.prepare(kind, not on, torch.device("cuda"))
+    device.prepare("fp32" if on else "tf32", on, torch.device("cuda"))  # another one before
+    device.prepare(kind, not on, torch.device("cuda"))
     assert torch.backends.cuda.matmul.allow_tf32 is on
     assert torch.backends.cudnn.allow_tf32 is on
     assert torch.get_float32_matmul_precision() == ("high" if on else "highest")
@@ -248,7 +248,7 @@ def test_a_second_gpu_is_the_one_that_is_used(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "set_device", used.append)
     place = device.pick("cuda:1")
     assert place == torch.device("cuda", 1)
-    precision.prepare("fp32", False, place)
+    device.prepare("fp32", False, place)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
     monkeypatch.setattr(torch.cuda, "Stream", lambda where: where)
     monkeypatch.setattr(torch.cuda, "graph", lambda graph, stream: used.append(stream) or nullcontext())
@@ -259,9 +259,9 @@ def test_a_second_gpu_is_the_one_that_is_used(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_cpu_has_one_precision() -> None:
-    precision.prepare("fp32", True, CPU)
+    device.prepare("fp32", True, CPU)
     with pytest.raises(ConfigError, match="precision=tf32 is not accepted: precision takes only fp32 on a CPU"):
-        precision.prepare("tf32", False, CPU)
+        device.prepare("tf32", False, CPU)
 
 
 def test_precision_is_part_of_what_a_run_is_unless_it_is_full() -> None:

@@ -22,7 +22,7 @@ class Adam:
     Args:
         parameters: changed in place; each [members, *shape].
         learning_rate: of every member.
-        one_by_one: whether each member takes its steps alone, so that its numbers do not depend on its place.
+        one_by_one: whether each member takes its steps alone, so that its numbers do not depend on its index.
 
     Attributes:
         moments: by name of MOMENTS, then as `parameters`.
@@ -43,11 +43,11 @@ class Adam:
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], group: int = 0) -> None:
-        """One step of one member if they are taken one by one, else of all members.
+        """Take a step of one member if they are taken one by one, else of all members.
 
         Args:
-            gradients: in the order of the parameters, shaped like the group's, and contiguous: the fused kernel walks
-                memory.
+            gradients: in the order of the parameters, shaped like the group's, and contiguous, as the fused kernel
+                reads them.
             group: the member, 0 for all.
         """
         parameters, means, squares = self.groups[group]

@@ -19,7 +19,7 @@ FLOAT_BYTES = 4
 MOST_MEMBERS_ON_CPU = 16  # more brought nothing in measurement
 MOST_EVALUATION_ROWS = 1000
 LARGEST_ON_GPU = 2**31  # bytes of the largest tensor of an evaluation pass, all members together
-LARGE_ON_GPU = 2  # as many tensors of that size are there at a time
+LARGE_ON_GPU = 2  # how many tensors of that size there are at a time
 MOST_ROWS_ON_GPU = 10_000
 ACTIVATION_COPIES = 2  # of a step on a CPU
 PATCHES_COPIES = 2  # of a step on a GPU: patches and their gradient
@@ -40,7 +40,7 @@ class Footprint:
 
 
 def footprint(model: nn.Module, shape: tuple[int, ...]) -> Footprint:
-    """Measure `model` by sending one example of `shape` through it."""
+    """Return the sizes of `model`, measured by sending one example of `shape` through it."""
     sizes, patches, operations = [torch.Size(shape).numel()], [0], []
 
     def measure(layer: nn.Module, _: Any, out: torch.Tensor) -> None:
@@ -65,9 +65,9 @@ def footprint(model: nn.Module, shape: tuple[int, ...]) -> Footprint:
 
 
 def evaluation_rows(size: Footprint, device: torch.device | None = None, members: int = 1) -> int:
-    """Examples an evaluation pass of `members` networks at once, by default of one on a CPU.
+    """Return the examples of an evaluation pass of `members` networks at once, by default of one on a CPU.
 
-    On a CPU a function of the network alone, so that sums are always added in one order.
+    On a CPU they depend on the network alone, so that sums are always added in one order.
     """
     if device is not None and device.type != "cpu":
         largest = max(size.largest_activation, size.largest_patches)
@@ -76,7 +76,7 @@ def evaluation_rows(size: Footprint, device: torch.device | None = None, members
 
 
 def most_members(size: Footprint, batch_size: int, device: torch.device, free: int | None = None) -> int:
-    """Members that a stack takes on `device`, at least 1; `free` bytes of memory, by default what the device has."""
+    """Return the members that a stack takes on `device`, at least 1, in `free` bytes: by default all that are free."""
     free = free_memory(device) if free is None else free
     if device.type != "cpu":
         return max(1, int((0.8 * free - LARGE_ON_GPU * LARGEST_ON_GPU) / bytes_on_gpu(size, batch_size)))
@@ -93,7 +93,7 @@ def bytes_on_gpu(size: Footprint, batch_size: int) -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that this process may still take on `device`."""
+    """Return the bytes that this process may still take on `device`."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)

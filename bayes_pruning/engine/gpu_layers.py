@@ -21,7 +21,7 @@ Way = Callable[[nn.Conv2d, Tensor, Tensor], Tensor]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Linear layers of all networks.
+    """Return linear layers of all networks.
 
     Args:
         x: [groups, batch, inputs].
@@ -39,7 +39,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def patches(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
-    """Convolutions as a batched product with the patches under the kernel, without their bias.
+    """Return convolutions as a batched product with the patches under the kernel, without their bias.
 
     Args:
         layer: its settings, without groups and dilation.
@@ -61,7 +61,7 @@ def patches(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
 
 
 def grouped(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
-    """Convolutions of all networks as the groups of a single one, channels last; as `patches`, for any settings."""
+    """Return the same as `patches`, for any settings, from one convolution whose groups are the networks."""
     x = x if layer.groups == 1 else x.repeat_interleave(len(weight) // len(x), 0)
     side_by_side = x.permute(1, 0, 2, 3, 4).flatten(1, 2).contiguous(memory_format=torch.channels_last)
     wide = weight.flatten(0, 1).contiguous(memory_format=torch.channels_last)
@@ -90,7 +90,7 @@ def way(layer: nn.Conv2d) -> Way:
 
 
 def pooled(layer: nn.MaxPool2d, x: Tensor) -> Tensor:
-    """Return `layer` of x [n, c, h, w]; an evaluation does without the places, more bytes than the results."""
+    """Return `layer` of x [n, c, h, w]; an evaluation does without the indices, more bytes than the results."""
     if torch.is_grad_enabled() or not is_two_by_two(layer):
         return layer(x)  # type: ignore[no-any-return]
     height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
@@ -107,7 +107,7 @@ def convolution(
     convolve = convolve or way(layer)
 
     def call(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """x [groups, batch, c, h, w] -> [networks, batch, f, h', w']."""
+        """Return [networks, batch, f, h', w'] from x [groups, batch, c, h, w]."""
         networks, filters = bias.shape
         out = convolve(layer, x, weight).flatten(0, 1)
         out = out if pool is None else pooled(pool, out)
@@ -119,7 +119,7 @@ def convolution(
 
 
 def _without_parameters(layer: nn.Module) -> Callable[[Tensor], Tensor]:
-    """A layer of [groups, batch, ...]."""
+    """Return a layer of [groups, batch, ...]."""
     if isinstance(layer, nn.Flatten):
         return lambda x: x.flatten(2)
     if isinstance(layer, nn.ReLU):

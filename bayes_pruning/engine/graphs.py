@@ -18,7 +18,7 @@ class Replayed:
         function: without arguments or result. It works on tensors that stay where they are and never waits for the
             device. Its first calls are plain ones, so each call does the work once, recorded or not.
         device: of its tensors.
-        version: what the function does besides; when this changes, it is recorded anew.
+        version: when its result changes, the function does something else and is recorded anew.
     """
 
     def __init__(
@@ -26,15 +26,15 @@ class Replayed:
     ) -> None:
         self.function, self.device, self.version = function, device, version
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.calls, self.of_version = 0, version()
+        self.calls, self.recorded_version = 0, version()
 
     def __call__(self) -> None:
         """Do the function's work once."""
         if self.device.type != "cuda":
             self.function()
             return
-        if self.of_version != self.version():
-            self.graph, self.calls, self.of_version = None, 0, self.version()
+        if self.recorded_version != self.version():
+            self.graph, self.calls, self.recorded_version = None, 0, self.version()
         if self.calls < WARM_UPS:
             self.calls += 1
             on_another_stream(self.function, self.device)
@@ -53,7 +53,7 @@ def on_another_stream(function: Callable[[], None], device: torch.device) -> Non
 
 
 def recorded(function: Callable[[], None], device: torch.device) -> torch.cuda.CUDAGraph:
-    """A recording of `function` on its own device; this does not do its work."""
+    """Return a recording of `function` on its device; this does not do its work."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=torch.cuda.Stream(device)):
         function()

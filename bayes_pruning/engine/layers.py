@@ -28,7 +28,7 @@ KNOWN = (nn.Linear, nn.Conv2d, nn.MaxPool2d, nn.Flatten, nn.ReLU, nn.Tanh, nn.Si
 
 
 def prefers_onednn(vendor: str, instructions: str) -> bool:
-    """Whether oneDNN's matrix product is the faster one on a processor.
+    """Return whether oneDNN's matrix product is the faster one on a processor.
 
     PyTorch's own products call MKL, which uses AVX-512 only on Intel's processors. On one of AMD's that has it, oneDNN
     was 1.6 to 2.2 times as fast; on one without it, MKL was as fast for large products and up to 6 times as fast for
@@ -42,7 +42,7 @@ def prefers_onednn(vendor: str, instructions: str) -> bool:
 
 
 def processor_vendor() -> str:
-    """The maker of this machine's processor, as far as the system says."""
+    """Return the maker of this machine's processor, as far as the system says."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -55,7 +55,7 @@ USES_ONEDNN = _HAS_ONEDNN and prefers_onednn(processor_vendor(), torch.backends.
 
 
 def onednn_product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """a @ b.T + bias for float32 a [n, k] and b [m, k], contiguous or transposed, by oneDNN's inner product."""
+    """Return a @ b.T + bias for float32 a [n, k] and b [m, k], contiguous or transposed, by oneDNN's inner product."""
     return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")  # type: ignore[no-any-return]
 
 
@@ -77,14 +77,14 @@ class _OneDnnLinear(torch.autograd.Function):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x [batch, inputs], weight [outputs, inputs], bias [outputs], by what is fastest on this processor."""
+    """Return F.linear of x [batch, inputs], the fastest way on this processor; weight [outputs, inputs]."""
     if USES_ONEDNN and x.is_cpu and x.ndim == 2 and x.dtype == torch.float32:
         return _OneDnnLinear.apply(x.contiguous(), weight, bias)  # type: ignore[no-any-return]
     return F.linear(x, weight, bias)
 
 
 def _channels_last(images: Tensor) -> Tensor:
-    """`images` [batch, channels, h, w] in the memory order [batch, h, w, channels], in which convolutions return too.
+    """Return `images` [batch, channels, h, w] in the memory order [batch, h, w, channels], as convolutions do.
 
     With one channel both orders are the same memory, and PyTorch takes it for the other one unless the strides say so.
     """
@@ -95,7 +95,7 @@ def _channels_last(images: Tensor) -> Tensor:
 
 
 def max_pool2d(layer: nn.MaxPool2d, x: Tensor) -> Tensor:
-    """x [batch, channels, h, w]. In an evaluation 2 x 2 pooling is two comparisons; PyTorch's also notes the places."""
+    """Return `layer` of x [batch, channels, h, w]; in an evaluation 2 x 2 pooling does without the maxima's indices."""
     if torch.is_grad_enabled() or not is_two_by_two(layer):
         return layer(x)  # type: ignore[no-any-return]
     height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
@@ -104,7 +104,7 @@ def max_pool2d(layer: nn.MaxPool2d, x: Tensor) -> Tensor:
 
 
 def is_two_by_two(layer: nn.Module) -> bool:
-    """Whether a layer is the usual pooling, which halves height and width."""
+    """Return whether a layer is the usual pooling, which halves height and width."""
     if not isinstance(layer, nn.MaxPool2d):
         return False
     settings = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode)
@@ -112,7 +112,7 @@ def is_two_by_two(layer: nn.Module) -> bool:
 
 
 def _convolution(layer: nn.Conv2d, pool: nn.MaxPool2d | None, relu: bool) -> Callable[..., Tensor]:
-    """A convolution, pooling if there is any, then bias and ReLU."""
+    """Return a convolution, with pooling if there is any, then bias and ReLU."""
 
     def call(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         x = F.conv2d(_channels_last(x), weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
@@ -151,7 +151,7 @@ ONE_NETWORK = Operations(linear, _convolution, _without_parameters)
 class Stage:
     """A layer, or several as one."""
 
-    call: Callable[..., Tensor]  # (activations, own parameters) -> activations
+    call: Callable[..., Tensor]  # (activations, *parameters) -> activations
     names: tuple[str, ...]  # of its parameters in the model
 
 
@@ -175,12 +175,12 @@ class WholeModel:
         self._model = copy.deepcopy(model).to("meta")
         self._threads = threading.local()
 
-    def __call__(self, x: Tensor, *own: Tensor) -> Tensor:
-        """Return the logits of `x` with `own` parameters and buffers, in the order of `names`."""
+    def __call__(self, x: Tensor, *tensors: Tensor) -> Tensor:
+        """Return the logits of `x` with these parameters and buffers, in the order of `names`."""
         if not hasattr(self._threads, "model"):
             self._threads.model = copy.deepcopy(self._model)
         model = self._threads.model.train(self.training)
-        return functional_call(model, dict(zip(self.names, own, strict=True)), (x,))  # type: ignore[no-any-return]
+        return functional_call(model, dict(zip(self.names, tensors, strict=True)), (x,))  # type: ignore[no-any-return]
 
 
 def stages(model: nn.Module, operations: Operations = ONE_NETWORK) -> list[Stage]:
@@ -189,7 +189,7 @@ def stages(model: nn.Module, operations: Operations = ONE_NETWORK) -> list[Stage
         whole = WholeModel(model)
         return [Stage(whole, whole.names)]
     left = list(enumerate(model.children()))
-    found: list[Stage] = []
+    sequence: list[Stage] = []
     while left:
         (index, layer), *left = left
         names = tuple(f"{index}.{name}" for name, _ in layer.named_parameters())
@@ -198,16 +198,16 @@ def stages(model: nn.Module, operations: Operations = ONE_NETWORK) -> list[Stage
             pool, left = _take(left, nn.MaxPool2d)
             after, left = _take(left, nn.ReLU)
             relu = before is not None or after is not None
-            found.append(Stage(operations.convolution(layer, pool, relu), names))
+            sequence.append(Stage(operations.convolution(layer, pool, relu), names))
         elif isinstance(layer, nn.Linear):
-            found.append(Stage(operations.linear, names))
+            sequence.append(Stage(operations.linear, names))
         else:
-            found.append(Stage(operations.without_parameters(layer), names))
-    return found
+            sequence.append(Stage(operations.without_parameters(layer), names))
+    return sequence
 
 
 def _take(left: list[tuple[int, nn.Module]], kind: type[nn.Module]) -> tuple[Any, list[tuple[int, nn.Module]]]:
-    """The next layer if it is of a kind, else None, and the layers after it."""
+    """Return the next layer if it is of a kind, else None, and the layers after it."""
     return (left[0][1], left[1:]) if left and type(left[0][1]) is kind else (None, left)
 
 
@@ -223,7 +223,7 @@ def logits(network: Sequence[Stage], parameters: Mapping[str, Tensor], images: T
 
 
 def is_stackable(model: nn.Module) -> bool:
-    """Whether `model` is a sequence of layers that this module and gpu_layers.py know."""
+    """Return whether `model` is a sequence of layers that this module and gpu_layers.py know."""
     if type(model) is not nn.Sequential:
         return False
     return all(

@@ -39,7 +39,7 @@ class ResidentEpoch:
         share = group_size(streams)
         self.streams = torch.tensor(list(streams[::share]), device=device)  # of each group
         self.order = torch.arange(len(train), device=device).repeat(max(streams) + 1, 1)
-        self.places = torch.arange(batch_size, device=device)
+        self.offsets = torch.arange(batch_size, device=device)
         self.done = torch.zeros((), dtype=torch.int64, device=device)  # images of this epoch, so far
         self.total = torch.zeros(stack.size, dtype=torch.float64, device=device)
         self.whole, self.rest = divmod(len(train), batch_size)
@@ -47,13 +47,10 @@ class ResidentEpoch:
         self.last_step = Replayed(lambda: self._step(self.rest), device, stack.version)
 
     def run(self, order: Tensor) -> Tensor:
-        """One pass.
+        """Make one pass and return the mean of each member's batch losses, in nats: float64 [members].
 
         Args:
-            order: int64 [orders, examples], the example that comes at each place.
-
-        Returns:
-            Mean of each member's batch losses, in nats: float64 [members].
+            order: int64 [orders, examples], the examples in the order of each pass.
         """
         self.order.copy_(order)
         self.done.zero_()
@@ -66,7 +63,7 @@ class ResidentEpoch:
 
     def batch(self, rows: int) -> tuple[Tensor, Tensor]:
         """Return the next `rows` images [groups, rows, ...] and labels [groups, rows], as the stack takes them."""
-        chosen = self.order.index_select(1, self.done + self.places[:rows]).index_select(0, self.streams)
+        chosen = self.order.index_select(1, self.done + self.offsets[:rows]).index_select(0, self.streams)
         images = self.train.images.index_select(0, chosen.flatten()).unflatten(0, chosen.shape)
         return images, self.train.labels[chosen]
 

@@ -23,7 +23,7 @@ ALIGNMENT = 16  # float32 numbers, 64 bytes: a product's last bits may depend on
 
 
 def joined(members: Sequence[Tensor]) -> Tensor:
-    """torch.stack; on a CPU each member begins at a multiple of 64 bytes, as a tensor of its own does."""
+    """Return torch.stack of `members`; on a CPU each begins at a multiple of 64 bytes, as a tensor of its own does."""
     first = members[0]
     if first.device.type != "cpu":
         return torch.stack(list(members))
@@ -33,16 +33,16 @@ def joined(members: Sequence[Tensor]) -> Tensor:
     strides = first.new_empty(first.shape).stride()
     together = torch.zeros(len(members) * apart, dtype=first.dtype)
     together = together.as_strided((len(members), *first.shape), (apart, *strides))
-    for place, member in zip(together, members, strict=True):
-        place.copy_(member)
+    for copy, member in zip(together, members, strict=True):
+        copy.copy_(member)
     return together
 
 
-def selected(parameters: Parameters, places: Sequence[int]) -> Parameters:
-    """Copies of some of the networks in `parameters`: each [len(places), *shape]; empty for none."""
-    if not places:
+def selected(parameters: Parameters, indices: Sequence[int]) -> Parameters:
+    """Return copies of some of the networks in `parameters`: each [len(indices), *shape]; empty for none."""
+    if not indices:
         return {}
-    return {name: joined([p.detach()[place] for place in places]) for name, p in parameters.items()}
+    return {name: joined([p.detach()[index] for index in indices]) for name, p in parameters.items()}
 
 
 def _of_each(x: Tensor, members: int) -> Sequence[Tensor]:
@@ -96,12 +96,12 @@ class Stack:
         members = len(next(iter(parameters.values())))
         if self.one_by_one:
             each = [{name: p[i] for name, p in parameters.items()} for i in range(members)]
-            inputs = _of_each(x, members)
-            return torch.stack([layers.logits(self.stages, own, a) for own, a in zip(each, inputs, strict=True)])
+            inputs = zip(each, _of_each(x, members), strict=True)
+            return torch.stack([layers.logits(self.stages, network, images) for network, images in inputs])
         return layers.logits(self.stages, parameters, x)
 
     def step(self, x: Tensor, labels: Tensor) -> Tensor:
-        """One optimiser step of every member on its batch.
+        """Take one optimiser step of every member on its batch.
 
         Args:
             x: float32 [groups, batch, ...], as `forward` takes it.
@@ -111,46 +111,47 @@ class Stack:
             Mean cross-entropy of each member's batch before the step: float32 [members], in nats.
         """
         if self.one_by_one:
-            own = zip(_of_each(x, self.size), _of_each(labels, self.size), strict=True)
-            return torch.stack([self.step_of(member, *batch) for member, batch in enumerate(own)])
+            batches = zip(_of_each(x, self.size), _of_each(labels, self.size), strict=True)
+            return torch.stack([self.step_of(member, *batch) for member, batch in enumerate(batches)])
         losses = self.losses(x, labels, self.parameters)
         self._descend(losses.sum(), list(self.parameters.values()), slice(None))
         return losses.detach()
 
     def losses(self, x: Tensor, labels: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        """On a GPU: the mean cross-entropy of each member's batch, float32 [members], in nats."""
+        """Return, on a GPU, the mean cross-entropy of each member's batch, float32 [members], in nats."""
         logits = self.forward(x, parameters)
         targets = labels.repeat_interleave(len(logits) // len(labels), 0)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape).mean(1)
 
     def compile(self) -> None:
-        """On a GPU: have torch.compile fuse what is not a product in `losses` and its gradient.
+        """Let torch.compile, on a GPU, fuse what is not a product in `losses` and its gradient.
 
         Shapes are fixed, so a smaller last batch is compiled once more. It takes a C compiler and some seconds.
         """
         self.losses = torch.compile(self.losses, fullgraph=True, dynamic=False)  # type: ignore[method-assign]
 
     def step_of(self, member: int, x: Tensor, labels: Tensor) -> Tensor:
-        """Where members take turns: a step of one on its batch x [batch, ...], labels [batch]; its loss before."""
-        own = self.alone[member]
+        """Take a step of one member on x [batch, ...] and labels [batch]; return the loss before it."""
+        parameters = self.alone[member]
         if self.stackable:
-            loss = F.cross_entropy(layers.logits(self.stages, own, x), labels)
+            logits = layers.logits(self.stages, parameters, x)
         else:
-            loss = F.cross_entropy(self._train_whole(own, member, x), labels)
-        self._descend(loss, list(own.values()), member)
+            logits = self._train_whole(parameters, member, x)
+        loss = F.cross_entropy(logits, labels)
+        self._descend(loss, list(parameters.values()), member)
         return loss.detach()
 
-    def _train_whole(self, own: Parameters, member: int, x: Tensor) -> Tensor:
-        """The logits of a network in training mode, which changes its buffers."""
+    def _train_whole(self, parameters: Parameters, member: int, x: Tensor) -> Tensor:
+        """Return the logits of a network in training mode, which changes its buffers."""
         whole: Any = self.stages[0].call
         whole.training = True
         try:
-            return layers.logits(self.stages, own | {name: b[member] for name, b in self.buffers.items()}, x)
+            return layers.logits(self.stages, parameters | {name: b[member] for name, b in self.buffers.items()}, x)
         finally:
             whole.training = False
 
     def _descend(self, loss: Tensor, parameters: list[Tensor], members: int | slice) -> None:
-        """Adam's step down the gradient of `loss` by some members' `parameters`."""
+        """Take Adam's step down the gradient of `loss` by some members' `parameters`."""
         gradients = [gradient.contiguous() for gradient in torch.autograd.grad(loss, parameters)]
         if self.keep:
             for name, gradient in zip(self.parameters, gradients, strict=True):
@@ -159,11 +160,11 @@ class Stack:
         self.optimizer.step(gradients, members if isinstance(members, int) else 0)
 
     def version(self) -> Hashable:
-        """Changes when `step` starts to do more than before: when the first weights are frozen."""
+        """Return what changes when `step` starts to do more than before: when the first weights are frozen."""
         return tuple(self.keep)
 
     def members(self, indices: Sequence[int]) -> Parameters:
-        """Copies of the parameters and buffers of some members: each [len(indices), *shape]."""
+        """Return copies of the parameters and buffers of some members: each [len(indices), *shape]."""
         return selected(self.parameters | self.buffers, indices)
 
     def replace(self, member: int, weights: Mapping[str, Tensor]) -> None:
@@ -181,7 +182,7 @@ class Stack:
                 self.optimizer.moments[moment][name][member] *= mask
 
     def state(self, member: int) -> dict[str, dict[str, Tensor]]:
-        """All that changes as one member trains, as views: parameters, buffers, Adam's moments and the mask.
+        """Return all that changes as one member trains, as views: parameters, buffers, Adam's moments and the mask.
 
         A mask that holds nothing at zero is left out: whether there is one depends on the member's company.
         """

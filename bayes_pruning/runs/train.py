@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import RunConfig, as_trained, check_settings, run_config
 from bayes_pruning.data import datasets
-from bayes_pruning.engine import device, precision
+from bayes_pruning.engine import device
 from bayes_pruning.models import networks
 from bayes_pruning.pruning import decision
 from bayes_pruning.runs import layout, run_folder, tracking
@@ -210,7 +210,7 @@ class _Member:
 def prepare(job: Job, torch_device: torch.device) -> None:
     """Set torch up for runs like `job`. Raise ConfigError for settings that the device does not have."""
     values = job.values
-    precision.prepare(job.run.precision, values.get("deterministic", False), torch_device, values.get("compile", False))
+    device.prepare(job.run.precision, values.get("deterministic", False), torch_device, values.get("compile", False))
 
 
 def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Outcome]:
