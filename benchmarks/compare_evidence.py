@@ -8,6 +8,7 @@ and prints Markdown. All ratios are pruned over unpruned, in nats.
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -94,11 +95,16 @@ def ratios(network: Network, full_occam: float) -> Iterator[str]:
             evidence = laplace.log_evidence_ratio(before, after, weights, keep, fisher, network.prior)
             occam = network.occam(fisher, gone)
             own = evidence + network.occam(fisher, keep) - network.occam(network.fisher(parameters), keep)
-            bic = laplace.bic_ratio(before, after, removed, len(network.images))
+            bic = bic_ratio(before, after, removed, len(network.images))
             gain, paper = after - before, after - before + priors[1] - priors[0]
             most = evidence - occam + min(occam, full_occam)
             numbers = [f"{gain:,.0f}", f"{paper:,.0f}", f"{occam:,.0f}", f"{occam / removed:.3f}"]
             yield row(f"{selector} {sparsity}", *numbers, *(f"{value:,.0f}" for value in (evidence, own, most, bic)))
+
+
+def bic_ratio(log_likelihood_before: float, log_likelihood_after: float, removed: int, examples: int) -> float:
+    """The log Bayes factor by Schwarz's criterion, in nats: log(examples) / 2 for each of the `removed` weights."""
+    return log_likelihood_after - log_likelihood_before + removed / 2 * math.log(examples)
 
 
 def full_occam(network: Network, columns: int) -> tuple[float, float]:

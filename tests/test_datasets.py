@@ -23,7 +23,7 @@ from torchvision.datasets import CIFAR10
 from bayes_pruning.config.errors import ConfigError, UserError
 from bayes_pruning.config.random_streams import data_order
 from bayes_pruning.data import datasets
-from bayes_pruning.data.datasets import LOADERS, pixel_statistics
+from bayes_pruning.data.datasets import LOADERS
 from bayes_pruning.data.download import fetch
 
 
@@ -31,16 +31,13 @@ from bayes_pruning.data.download import fetch
 def test_the_configs_mean_and_deviation_are_those_of_the_training_images(name: str) -> None:
     root = Path("unused") if name == "mnist_5k" else real_files(name)
     config = composed(f"dataset={name}").dataset
-    means, deviations = pixel_statistics(LOADERS.find(config.loader)(root).train_images)
-    assert list(config["mean"]) == pytest.approx(means, abs=5e-7)
-    assert list(config["std"]) == pytest.approx(deviations, abs=5e-7)
-
-
-def test_pixel_statistics_of_a_case_by_hand() -> None:
-    pixels = torch.tensor([[[[0, 255]], [[51, 51]]]], dtype=torch.uint8)
-    means, deviations = pixel_statistics(pixels)
-    assert means == pytest.approx([0.5, 0.2])
-    assert deviations == pytest.approx([0.5, 0.0])
+    pixels = LOADERS.find(config.loader)(root).train_images.transpose(0, 1).flatten(1)
+    values = torch.arange(256, dtype=torch.float64) / 255
+    for channel, mean, std in zip(pixels, config["mean"], config["std"], strict=True):
+        shares = torch.bincount(channel, minlength=256).double() / len(channel)
+        exact = (shares * values).sum()
+        assert mean == pytest.approx(exact.item(), abs=5e-7)
+        assert std == pytest.approx((shares * (values - exact) ** 2).sum().sqrt().item(), abs=5e-7)
 
 
 def test_images_are_normalised(digits: datasets.Dataset) -> None:

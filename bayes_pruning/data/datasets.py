@@ -41,7 +41,7 @@ IDX_MD5 = {
 
 @dataclass(frozen=True)
 class Images:
-    """Pixels as they come: uint8 [examples, channels, height, width] and int64 labels [examples], for each split."""
+    """Each split's pixels as they come: uint8 [examples, channels, height, width], and int64 labels [examples]."""
 
     train_images: Tensor
     train_labels: Tensor
@@ -76,7 +76,7 @@ class Dataset:
 def load(config: Mapping[str, Any], data_root: str | Path, device: torch.device) -> Dataset:
     """Return the data set that `config` (a file of conf/dataset) names, normalised, on `device`.
 
-    Loaded once a process. Raises ConfigError for an unknown loader, UserError if the files are missing or altered.
+    It is loaded once a process. Raise ConfigError for an unknown loader, UserError if the files are missing or altered.
     """
     mean, std = (tuple(float(x) for x in config[key]) for key in ("mean", "std"))
     return _load(str(config["loader"]), mean, std, str(Path(data_root).expanduser()), device)
@@ -110,25 +110,8 @@ def _load(loader: str, mean: tuple[float, ...], std: tuple[float, ...], root: st
 
 def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """Return (pixels / 255 - mean) / std per channel: uint8 [n, channels, h, w] -> float32 of the same shape."""
-    shape = (1, -1, 1, 1)
-    scale = 1 / (255 * torch.tensor(std, device=pixels.device).view(shape))
-    shift = torch.tensor(mean, device=pixels.device).view(shape) / torch.tensor(std, device=pixels.device).view(shape)
-    return pixels.float().mul_(scale).sub_(shift)
-
-
-def pixel_statistics(pixels: Tensor) -> tuple[list[float], list[float]]:
-    """Return the exact mean and standard deviation per channel of uint8 [n, channels, h, w], pixels scaled to 0..1.
-
-    This is the measurement behind `mean` and `std` in conf/dataset: sums of uint8 in int64, so nothing is rounded.
-    """
-    per_channel = pixels.transpose(0, 1).flatten(1)
-    count = per_channel.shape[1]
-    values = torch.arange(256, dtype=torch.int64)
-    histograms = [torch.bincount(channel, minlength=256) for channel in per_channel]
-    sums = [int((h * values).sum()) for h in histograms]
-    squares = [int((h * values**2).sum()) for h in histograms]
-    variances = [(count * square - total**2) / count**2 for total, square in zip(sums, squares, strict=True)]
-    return [total / count / 255 for total in sums], [variance**0.5 / 255 for variance in variances]
+    means, deviations = (torch.tensor(values, device=pixels.device).view(1, -1, 1, 1) for values in (mean, std))
+    return pixels.float().mul_(1 / (255 * deviations)).sub_(means / deviations)
 
 
 def _idx_images(dataset: Any, root: Path) -> Images:
@@ -138,11 +121,12 @@ def _idx_images(dataset: Any, root: Path) -> Images:
     name = dataset.__name__
     folder = root / name / "raw"
     fetch(dataset, name, root, folder, IDX_MD5[name])
-    images, labels = (
-        [read(str(folder / f"{split}-{kind}-ubyte")) for split in ("train", "t10k")]
-        for read, kind in ((read_image_file, "images-idx3"), (read_label_file, "labels-idx1"))
-    )
-    return Images(images[0].unsqueeze(1), labels[0], images[1].unsqueeze(1), labels[1])
+
+    def split(name: str) -> tuple[Tensor, Tensor]:
+        images = read_image_file(str(folder / f"{name}-images-idx3-ubyte"))
+        return images.unsqueeze(1), read_label_file(str(folder / f"{name}-labels-idx1-ubyte"))
+
+    return Images(*split("train"), *split("t10k"))
 
 
 @LOADERS.register
@@ -168,12 +152,12 @@ def cifar10(root: Path) -> Images:
 
     checksums = dict([*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])])
     fetch(CIFAR10, "CIFAR10", root, root / CIFAR10.base_folder, checksums)
-    train, test = CIFAR10(root, train=True), CIFAR10(root, train=False)
 
-    def pixels(data: np.ndarray) -> Tensor:
-        return torch.from_numpy(data).permute(0, 3, 1, 2).contiguous()
+    def split(train: bool) -> tuple[Tensor, Tensor]:
+        data = CIFAR10(root, train=train)
+        return torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(data.targets)
 
-    return Images(pixels(train.data), torch.tensor(train.targets), pixels(test.data), torch.tensor(test.targets))
+    return Images(*split(train=True), *split(train=False))
 
 
 @LOADERS.register

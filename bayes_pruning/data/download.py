@@ -24,7 +24,7 @@ def fetch(dataset: Callable[..., Any], name: str, root: Path, folder: Path, chec
         folder: where below `root` the files belong.
         checksums: MD5 by file name.
 
-    Raises UserError if a file is altered, or files are missing and can not be downloaded.
+    Raise UserError if a file is altered, or files are missing and can not be downloaded.
     """
     if _complete(folder, checksums):
         return
@@ -33,7 +33,7 @@ def fetch(dataset: Callable[..., Any], name: str, root: Path, folder: Path, chec
         with (root / "download.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not _complete(folder, checksums):
-                _download(dataset, root / f"{name}.part", folder.relative_to(root), checksums)
+                _download(dataset, root, name, folder, checksums)
     except UserError:
         raise
     except Exception as error:  # urllib, sockets, torchvision and the file system each raise their own
@@ -45,18 +45,19 @@ def fetch(dataset: Callable[..., Any], name: str, root: Path, folder: Path, chec
     _complete(folder, checksums)
 
 
-def _download(dataset: Callable[..., Any], part: Path, place: Path, checksums: Mapping[str, str]) -> None:
-    """Unpack beside the data's `place` below the root, then move: whenever it is killed, a file in place is whole."""
-    root = part.parent
+def _download(dataset: Callable[..., Any], root: Path, name: str, folder: Path, checksums: Mapping[str, str]) -> None:
+    """Unpack into a folder beside, then move: whenever it is killed, a file in `folder` is whole."""
+    part = root / f"{name}.part"
+    part_folder = part / folder.relative_to(root)
     shutil.rmtree(part, ignore_errors=True)
-    (part / place).mkdir(parents=True)
+    part_folder.mkdir(parents=True)
     try:
-        for archive in (*root.glob("*.tar.gz"), *(root / place).glob("*.gz")):  # those that are there already
+        for archive in (*root.glob("*.tar.gz"), *folder.glob("*.gz")):  # those that are there already
             (part / archive.relative_to(root)).symlink_to(archive.resolve())
         dataset(part, download=True)
-        (root / place).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for file in checksums:
-            os.replace(part / place / file, root / place / file)
+            os.replace(part_folder / file, folder / file)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -66,12 +67,12 @@ def _check(path: Path, md5: str) -> bool:
     if not path.exists():
         return False
     try:
-        found = hashlib.md5(path.read_bytes()).hexdigest()
+        actual = hashlib.md5(path.read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(f"Data file {path} can not be read: {error.strerror}.") from error
-    if found != md5:
+    if actual != md5:
         raise UserError(
-            f"Data file {path} is truncated or altered (MD5 {found}, the original has {md5}): "
+            f"Data file {path} is truncated or altered (MD5 {actual}, the original has {md5}): "
             f"remove it to have it downloaded again, or put the original in its place."
         )
     return True

@@ -7,13 +7,12 @@ docs/laplace_evidence.md derives the formula and says what it leaves out; nothin
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bayes_pruning.config.errors import ConfigError
 from bayes_pruning.config.schema import Prior
+from bayes_pruning.config.validation import CountOrNull, checked
 from bayes_pruning.engine import capacity, layers
 from bayes_pruning.engine.device import LARGEST_REUSED_BLOCK
 
@@ -50,21 +49,6 @@ def log_evidence_ratio(
     return ratio
 
 
-def bic_ratio(log_likelihood_before: float, log_likelihood_after: float, removed: int, examples: int) -> float:
-    """Return the same by Schwarz's criterion: log(examples) / 2 nats for each of the `removed` weights.
-
-    Args:
-        log_likelihood_before: of the unpruned network, summed over the training images, in nats.
-        log_likelihood_after: of the pruned one.
-        removed: weights that the pruned model has fewer.
-        examples: training images, at least 1.
-
-    Returns:
-        Nats.
-    """
-    return log_likelihood_after - log_likelihood_before + removed / 2 * math.log(examples)
-
-
 def fisher_diagonal(
     model: nn.Module,
     parameters: Mapping[str, Tensor],
@@ -80,25 +64,25 @@ def fisher_diagonal(
     J' (diag p - p p') J, with J the derivative of an image's logits and p its class probabilities. No labels enter.
 
     Args:
-        model: called with `parameters`; its own are not used. Linear layers of a plain nn.Sequential are fast, all
+        model: called with `parameters`; its own are not used. Linear layers of a plain nn.Sequential are fast, and all
             other parameters take per-example gradients.
         parameters: all parameters of one network, by name, without member axis.
         images: [n, channels, height, width], all of them.
         names: the parameters whose diagonal is wanted.
-        examples: use this many of the images, drawn without replacement, and scale up; None for all.
+        examples: use at most this many of the images, drawn without replacement, and scale up; None for all.
         draws: random signs an image, in place of the exact sum over the classes; None for the exact sum.
-        generator: on the CPU; needed with `examples` or `draws`.
+        generator: on the CPU; of what `examples` and `draws` draw.
 
     Returns:
         By name, float64, shaped as the parameters.
 
-    Raises ConfigError for `examples` or `draws` that are not accepted.
+    Raise ConfigError for `examples` or `draws` that are not accepted.
     """
-    _check("examples", examples, len(images), generator)
-    _check("draws", draws, None, generator)
+    checked(CountOrNull, examples, "examples")
+    checked(CountOrNull, draws, "draws")
     total, names = len(images), list(names)
     fixed = {name: parameter.detach() for name, parameter in parameters.items()}
-    if examples is not None:
+    if examples is not None and examples < total:
         images = images[torch.randperm(total, generator=generator)[:examples].to(images.device)]
     with torch.no_grad():
         logits = torch.func.functional_call(model, fixed, (images[:1],))
@@ -118,16 +102,6 @@ def fisher_diagonal(
             for name, squares in _squared_gradients(model, fixed, chunk, chosen, slow).items():
                 diagonal[name] += squares
     return {name: sums * (total / len(images)) for name, sums in diagonal.items()}
-
-
-def _check(field: str, value: int | None, most: int | None, generator: torch.Generator | None) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (most is not None and value > most):
-        accepted = "a whole number of at least 1" if most is None else f"a whole number from 1 to {most}"
-        raise ConfigError(field, value, f"{accepted}, or null")
-    if generator is None:
-        raise ValueError(f"{field} draws at random: give a generator")
 
 
 def _signs(images: int, logits: Tensor, draws: int | None, generator: torch.Generator | None) -> Tensor:
@@ -175,8 +149,8 @@ def linear_signals(
     x, inputs, outputs = images, [], {}
     with torch.enable_grad():
         for index, layer in enumerate(model.children()):
-            own = {name: parameters[f"{index}.{name}"] for name, _ in layer.named_parameters()}
-            out = torch.func.functional_call(layer, own, (x,))
+            of_layer = {name: parameters[f"{index}.{name}"] for name, _ in layer.named_parameters()}
+            out = torch.func.functional_call(layer, of_layer, (x,))
             if isinstance(layer, nn.Linear) and x.ndim == 2:
                 inputs.append(x.detach())
                 # The graph starts at the first such output: nothing before it is differentiated, and no weight.
@@ -199,8 +173,7 @@ def _squared_gradients(
         def logits_of(free: dict[str, Tensor]) -> Tensor:
             return torch.func.functional_call(model, {**parameters, **free}, (image.unsqueeze(0),)).squeeze(0)
 
-        found: Any = torch.func.vjp(logits_of, {name: parameters[name] for name in names})
-        logits, pull_back = found
+        logits, pull_back, *_ = torch.func.vjp(logits_of, {name: parameters[name] for name in names})
         (gradients,) = torch.func.vmap(pull_back)(_columns(logits, chosen))
         return {name: gradient.square().sum(0) for name, gradient in gradients.items()}
 
@@ -209,7 +182,7 @@ def _squared_gradients(
 
 
 def _rows_of_gradients(model: nn.Module, images: Tensor, free: list[Tensor], columns: int) -> int:
-    """Return the images of a pass whose gradients and activations fit into a block (see capacity.py)."""
+    """Return how many images a pass takes, so that their gradients and activations fit into a block (capacity.py)."""
     largest = capacity.footprint(model, tuple(images.shape[1:])).largest_activation
     largest = max(largest, *(parameter.numel() for parameter in free))
     return max(1, LARGEST_REUSED_BLOCK // capacity.FLOAT_BYTES // (columns * largest))

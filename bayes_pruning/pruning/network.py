@@ -16,7 +16,7 @@ GRADIENT_ROWS = 2000  # images at a time
 
 @dataclass(frozen=True)
 class Network:
-    """One run's network, no member axes. What is derived from it is computed when first asked for, then kept."""
+    """One run's network, without member axes. What is derived from it is computed when first asked for, then kept."""
 
     model: nn.Module  # called with `parameters`; its own are not used
     parameters: Mapping[str, Tensor]
@@ -40,23 +40,20 @@ class Network:
     def fisher(self, examples: int | None = None, draws: int | None = None) -> Mapping[str, Tensor]:
         """Return the diagonal of the Fisher information of the whole training set, by prunable parameter.
 
-        Arguments as laplace.fisher_diagonal takes them, but `examples` may be more than there are; random draws are
-        from the run's stream.
+        The arguments are those of laplace.fisher_diagonal; what is drawn comes from the run's stream.
         """
         key = ("fisher", examples, draws)
         if key not in self._kept:
             stream = generator(self.seed, "Fisher information", self.epoch)
             images, _ = self.load()
-            some = _at_most(examples, images)
             self._kept[key] = laplace.fisher_diagonal(
-                self.model, self.parameters, images, self.prunable, some, draws, stream
+                self.model, self.parameters, images, self.prunable, examples, draws, stream
             )
         return self._kept[key]
 
     def _gradient(self, examples: int | None) -> dict[str, Tensor]:
         images, labels = self.load()
-        examples = _at_most(examples, images)
-        if examples is not None:
+        if examples is not None and examples < len(images):
             stream = generator(self.seed, "gradient of the loss", self.epoch)
             chosen = torch.randperm(len(images), generator=stream)[:examples].to(images.device)
             images, labels = images[chosen], labels[chosen]
@@ -70,7 +67,3 @@ class Network:
             for sums, part in zip(total, torch.autograd.grad(loss, wanted), strict=True):
                 sums += part / len(images)
         return dict(zip(self.prunable, total, strict=True))
-
-
-def _at_most(examples: int | None, images: Tensor) -> int | None:
-    return None if examples is None or examples >= len(images) else examples
