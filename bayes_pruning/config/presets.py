@@ -16,30 +16,30 @@ BASE = "paper"  # the preset that all others start from
 @lru_cache(maxsize=1)
 def names() -> dict[str, str]:
     """Return the name of each preset by the text of its protocol."""
-    found: dict[str, str] = {}
+    by_text: dict[str, str] = {}
     for name in _presets():
-        found.setdefault(protocol_text(values(name)), name)
-    return found
+        by_text.setdefault(protocol_text(values(name)), name)
+    return by_text
 
 
 def _presets() -> list[str]:
-    found = {path.stem for path in (conf_dir() / "protocol").glob("*.yaml")}
-    return [BASE, *sorted(found - {BASE})]
+    names = {path.stem for path in (conf_dir() / "protocol").glob("*.yaml")}
+    return [BASE, *sorted(names - {BASE})]
 
 
 def values(name: str) -> dict[str, Any]:
-    """Return the fields of the preset `name`. Raises ConfigError if there is none."""
+    """Return the fields of the preset `name`. Raise ConfigError if there is none."""
     if name not in _presets():
         raise ConfigError("protocol", name, one_of(_presets()))
     folder = conf_dir() / "protocol"
     merged: Any = OmegaConf.merge(OmegaConf.load(folder / f"{BASE}.yaml"), OmegaConf.load(folder / f"{name}.yaml"))
-    found: Any = OmegaConf.to_container(merged)
-    found.pop("defaults", None)
-    return dict(found)
+    merged.pop("defaults", None)
+    fields: Any = OmegaConf.to_container(merged)
+    return dict(fields)
 
 
 def name_of(protocol: str) -> str:
-    """Return the preset that a protocol's text is of, or the text itself if it is of none."""
+    """Return the name of the preset with this protocol's text, or the text itself if no preset has it."""
     return names().get(protocol, protocol)
 
 

@@ -38,7 +38,7 @@ class Registry:
 
     Args:
         field: the config field that names them.
-        home: the module that holds this package's own; it is imported when the first of them is looked for.
+        home: the module of this package that holds them; it is imported when a function is first looked for.
     """
 
     def __init__(self, field: str, home: str) -> None:
@@ -76,19 +76,19 @@ class Registry:
     def check(self, name: str, options: Mapping[str, Any]) -> None:
         """Check the options of the function `name` against the types of its parameters, of which the first is not one.
 
-        Raises ConfigError or UserError for an option that is unknown, missing or of another type.
+        Raise ConfigError or UserError for an option that is unknown, missing or of another type.
         """
         function, field = self.find(name), f"{self.field}_options"
         parameters = list(inspect.signature(function).parameters.values())[1:]
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-        own = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         types = _types(function)
         for option, value in options.items():
-            if option in own:
+            if option in named:
                 checked(types.get(option, Any), value, f"{field}.{option}", strict=True)
             elif not takes_any:
-                raise unknown(f"{field}.{option}", value, name, own)
-        for option, parameter in own.items():
+                raise unknown(f"{field}.{option}", value, name, named)
+        for option, parameter in named.items():
             if option not in options and parameter.default is parameter.empty:
                 raise UserError(f"{name} needs {field}.{option}: say it in the pruner's file or on the command line.")
 

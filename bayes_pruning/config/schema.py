@@ -71,7 +71,7 @@ class DatasetConfig(TypedDict):
 
 
 class ModelConfig(TypedDict):
-    """A file of conf/model; what is not named here are the builder's own settings."""
+    """A file of conf/model. All other fields are settings of the builder."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
     name: Text
@@ -240,28 +240,28 @@ def run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:
     Two values follow from others: `regrow` is false where the pruner keeps its masks, and no sparsity is asked of an
     unpruned run.
 
-    Raises ConfigError for the first value that is not accepted, UserError if a field is missing or there is no such.
+    Raise ConfigError for the first value that is not accepted, UserError if a field is missing or there is no such.
     """
     values: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
-    own = {"precision": FULL} | {name: values[name] for name in NAMES if name in values}
-    run: RunConfig = checked(RunConfig, _completed(own))
+    fields = {"precision": FULL} | {name: values[name] for name in NAMES if name in values}
+    run: RunConfig = checked(RunConfig, _completed(fields))
     protocol = dataclasses.replace(run.protocol, regrow=run.protocol.regrow and run.pruner.masks != "kept")
     return dataclasses.replace(run, protocol=protocol, sparsity=0.0 if run.unpruned else run.sparsity)
 
 
 def pruning_config(values: Mapping[str, Any]) -> PruningConfig:
-    """Check what pruning reads of a run, for a network that is trained elsewhere. Raises ConfigError, UserError."""
+    """Check what pruning reads of a run, for a network that is trained elsewhere. Raise ConfigError, UserError."""
     run: PruningConfig = checked(PruningConfig, _completed(values))
     return run
 
 
 def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values with what a saved config may lack."""
-    own = dict(values)
+    completed = dict(values)
     for group, fields in LATER.items():
-        if isinstance(own.get(group), Mapping):
-            own[group] = {**fields, **(OPTIONAL if group == "pruner" else {}), **own[group]}
-    return own
+        if isinstance(completed.get(group), Mapping):
+            completed[group] = {**fields, **(OPTIONAL if group == "pruner" else {}), **completed[group]}
+    return completed
 
 
 def check_settings(values: Mapping[str, Any]) -> None:

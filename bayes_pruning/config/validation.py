@@ -47,33 +47,33 @@ def checked(kind: Any, value: Any, field: str = "", strict: bool | None = None) 
         field: the name of the value in the config, "" for the whole of it.
         strict: whether no value is converted; None for what `kind` says.
 
-    Raises ConfigError for the first value that is not accepted, UserError for an unknown field or a missing one.
+    Raise ConfigError for the first value that is not accepted, UserError for an unknown field or a missing one.
     """
     try:
         return _adapter(kind).validate_python(value, strict=strict)
     except ValidationError as error:
-        found = sorted(error.errors(include_url=False), key=lambda each: each["type"] not in UNKNOWN)[0]
+        problem = sorted(error.errors(include_url=False), key=lambda each: each["type"] not in UNKNOWN)[0]
     names, deeper = [field] if field else [], False
-    for part in found["loc"]:
+    for part in problem["loc"]:
         inner = _fields(kind)
-        if found["type"] in UNKNOWN and part not in inner:
-            raise unknown(".".join([*names, str(part)]), found["input"], ".".join(names) or "the config", inner)
+        if problem["type"] in UNKNOWN and part not in inner:
+            raise unknown(".".join([*names, str(part)]), problem["input"], ".".join(names) or "the config", inner)
         if part not in inner:
             deeper = True  # an item of a list: its whole field is named
             break
         names.append(str(part))
         kind, value = inner[part], value.get(part)
     name = ".".join(names)
-    if found["type"].startswith("missing"):
+    if problem["type"].startswith("missing"):
         raise UserError(f"The config has no field '{name}'; conf/config.yaml and its groups list them all.")
-    said = str(kind) if deeper else found["msg"].removeprefix("Input should be ")
-    raise ConfigError(name, value, _accepted(kind) or said)
+    message = str(kind) if deeper else problem["msg"].removeprefix("Input should be ")
+    raise ConfigError(name, value, _accepted(kind) or message)
 
 
 def unknown(name: str, value: Any, owner: str, fields: Mapping[str, Any]) -> UserError:
     """Return the error that says that `owner` has no field of this name."""
-    own = f"has only {one_of(sorted(fields))}" if fields else "has none"
-    return UserError(f"{name}={value} is not accepted: there is no such field, {owner} {own}.")
+    accepted = f"has only {one_of(sorted(fields))}" if fields else "has none"
+    return UserError(f"{name}={value} is not accepted: there is no such field, {owner} {accepted}.")
 
 
 @lru_cache(maxsize=256)

@@ -94,8 +94,8 @@ def _widths(field: str, widths: Sequence[int]) -> None:
 def build(config: Mapping[str, Any], shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
     """Return the network of `config` (a file of conf/model) with the initial weights of `seed`, on the CPU.
 
-    PyTorch's own initialisation, drawn from the seed's stream "initial weights": runs that share a seed start from
-    the same weights. Raises ConfigError for an unknown builder or settings that it does not take.
+    It is PyTorch's own initialisation, drawn from the seed's stream "initial weights": runs that share a seed start
+    from the same weights. Raise ConfigError for an unknown builder or settings that it does not take.
     """
     builder = BUILDERS.find(config["builder"])
     settings = {key: value for key, value in config.items() if key not in ("name", "builder")}

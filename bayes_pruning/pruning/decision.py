@@ -58,7 +58,7 @@ class Verdict:
 
 
 def opens(run: PruningConfig, epoch: int, compared: Comparison | None) -> bool:
-    """Return what the gate says of `compared` (line 4 of Algorithms 2 and 3); None if nothing was compared yet."""
+    """Return whether the gate opens by what was compared, None if nothing was yet (line 4 of Algorithms 2 and 3)."""
     tested = compared.tested if compared else None
     seen = GateInput(epoch, run.epochs, tested, run.log_beta, run.seed, run.protocol.first_gate == OPEN)
     return bool(GATES.find(run.pruner.gate)(seen, **run.pruner.gate_options))
@@ -73,10 +73,10 @@ def planned(run: PruningConfig, epoch: int, current: float, log_bayes_factor: Ca
     """Return the fraction of zeros that the schedule wants now, None for no pruning in this epoch.
 
     Args:
-        run: whose schedule.
+        run: the run whose schedule is asked.
         epoch: from 1.
         current: fraction of zeros among the prunable weights.
-        log_bayes_factor: of pruning to a sparsity now, in nats.
+        log_bayes_factor: gives that of pruning to a sparsity now, in nats.
     """
     plan = Plan(epoch, run.epochs, run.sparsity, current, run.log_beta, log_bayes_factor)
     sparsity: float | None = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)

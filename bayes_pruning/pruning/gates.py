@@ -61,9 +61,9 @@ def gate(
     Args:
         reads_bayes_factor: whether it reads `log_bayes_factor`. If not, none is computed for it, and beta and the ratio
             are no part of the run.
-        estimate: of the log Bayes factor, in nats; None for the paper's ratio of posteriors. It takes the gate's
-            options too.
-        of_a_reading: for a gate that reads none: whether its runs belong to one reading of the paper all the same.
+        estimate: its own estimate of the log Bayes factor, in nats, which takes the gate's options too; None for the
+            paper's ratio of posteriors.
+        of_a_reading: whether the runs of a gate that reads none belong to one reading of the paper all the same.
     """
     return lambda function: GATES.register(function, Declared(reads_bayes_factor, estimate, of_a_reading))
 

@@ -13,12 +13,12 @@ from bayes_pruning.pruning.selectors import Layer
 
 
 def pruned_count(size: int, sparsity: float) -> int:
-    """Return the zeros that a layer of `size` weights has once pruned: n * r of Algorithms 2 and 3, half to even."""
+    """Return how many zeros a layer of `size` weights has once pruned: n * r of Algorithms 2 and 3, half to even."""
     return round(size * sparsity)
 
 
 def keep_mask(score: Tensor, count: int) -> Tensor:
-    """Return True where a weight stays: all but the `count` lowest scores, ties going by index (the first go first).
+    """Return the mask of weights that stay: all but the `count` lowest scores. Of equal scores the first go first.
 
     Args:
         score: any shape and real type.
@@ -38,7 +38,7 @@ def keep_mask(score: Tensor, count: int) -> Tensor:
 
 
 def masks(run: PruningConfig, network: Network, sparsity: float) -> dict[str, Tensor]:
-    """Return what stays if a network is pruned to `sparsity` now (lines 6 to 12 of Algorithms 2 and 3).
+    """Return the masks of a network that is pruned to `sparsity` now (lines 6 to 12 of Algorithms 2 and 3).
 
     In scope "layer" exactly `pruned_count` of each layer's weights go, in scope "global" of all of them together. What
     is zero goes first, whatever the selector says: else a weight without influence could take its place, and one whose

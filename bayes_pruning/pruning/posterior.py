@@ -45,10 +45,10 @@ def scaled(term: float, scale: str, count: int) -> float:
     return term / count if scale == "mean" and count else term
 
 
-def log_posterior(of: Terms) -> float:
+def log_posterior(network: Terms) -> float:
     """Return log p(w | D) in nats, up to the constant that both networks share."""
-    assert of.log_likelihood is not None
-    return of.log_likelihood + of.log_prior
+    assert network.log_likelihood is not None
+    return network.log_likelihood + network.log_prior
 
 
 def log_bayes_factor(after: Terms, before: Terms) -> float | None:
@@ -103,8 +103,8 @@ def log_prior(weights: Iterable[Tensor], prior: Prior) -> Tensor:
 def log_priors(weights: Sequence[Tensor], priors: Sequence[Prior]) -> Tensor:
     """Return `log_prior` of each member, under its own prior: float64 [members], in nats.
 
-    On a CPU one after the other: a sum over all of them would be split between threads by its size, and a member's bits
-    depend on its company.
+    On a CPU they are computed one after the other: a sum over all of them would be split between threads by its size,
+    and a member's bits would depend on its company.
 
     Args:
         weights: float32, each [members, *shape].
@@ -118,7 +118,7 @@ def log_priors(weights: Sequence[Tensor], priors: Sequence[Prior]) -> Tensor:
 
 
 def log_priors_at_once(weights: Sequence[Tensor], priors: Sequence[Prior]) -> Tensor:
-    """Return `log_priors` without waiting for the device once a member and layer."""
+    """Return `log_priors`, with one wait for the device in place of one a member and layer."""
     import torch
 
     means = torch.tensor([prior.mean for prior in priors], dtype=torch.float64, device=weights[0].device)
@@ -126,10 +126,8 @@ def log_priors_at_once(weights: Sequence[Tensor], priors: Sequence[Prior]) -> Te
     for weight in weights:
         squares += (weight.flatten(1).double() - means.unsqueeze(1)).square_().sum(1)
     count = sum(weight[0].numel() for weight in weights)
-    variances, normalisers = (
-        torch.tensor(list(values), dtype=torch.float64)
-        for values in ((p.std**2 for p in priors), (_normaliser(p, count) for p in priors))
-    )
+    variances = torch.tensor([prior.std**2 for prior in priors], dtype=torch.float64)
+    normalisers = torch.tensor([_normaliser(prior, count) for prior in priors], dtype=torch.float64)
     return squares.cpu() / (-2 * variances) - normalisers
 
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from bayes_pruning.config import presets
-from bayes_pruning.config.errors import ConfigError, UserError
-from bayes_pruning.config.schema import PruningConfig, pruning_config
+from bayes_pruning.config.errors import ConfigError, UserError, one_of
+from bayes_pruning.config.schema import ALWAYS, ASKED, PruningConfig, pruning_config
 from bayes_pruning.pruning import decision, masks, posterior
 from bayes_pruning.pruning.gates import Candidate
 from bayes_pruning.pruning.network import Network
@@ -43,7 +43,7 @@ class Report:
     log_bayes_factor: float | None  # the difference of the two; 0 where nothing was pruned
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Return one line for people."""
         why = "" if self.tested is None else f", log Bayes factor tested {self.tested:.1f} against {self.log_beta:.1f}"
         what = f"pruned to {self.sparsity:.4f}" if self.pruned else f"not pruned, {self.sparsity:.4f}"
         after = "" if self.log_bayes_factor is None else f", now {self.log_bayes_factor:.1f}"
@@ -55,7 +55,7 @@ class _Epoch:
     """One epoch's network as trained: a copy of its parameters, its numbers, and those of candidates by sparsity."""
 
     network: Network
-    zeros: int
+    sparsity: float
     log_likelihood: float | None = None
     tried: dict[float, tuple[dict[str, Tensor], float]] = field(default_factory=dict)  # masks, log-likelihood
 
@@ -82,7 +82,7 @@ class BayesPruner:
         reading: fields of the protocol that differ from it: beta, regrow, decision, ratio, first_gate, log_likelihood,
             log_prior, and prior={"mean": 0.0, "std": 1.0}.
 
-    Raises ConfigError or UserError for a value that is not accepted.
+    Raise ConfigError or UserError for a value that is not accepted.
 
     Attributes:
         epoch: epochs done so far.
@@ -106,19 +106,23 @@ class BayesPruner:
         gate_options: Mapping[str, Any] | None = None,
         schedule_options: Mapping[str, Any] | None = None,
         protocol: str = presets.BASE,
-        log_evidence: str = "asked",
+        log_evidence: str = ASKED,
         **reading: Any,
     ) -> None:
-        self.model, self.loader, self.always_computes = model, train_loader, log_evidence == "always"
-        functions = {"selector": selector, "gate": gate, "schedule": schedule, "scope": scope}
-        options = {
+        self.model, self.loader, self.always_computes = model, train_loader, log_evidence == ALWAYS
+        pruner = {
+            "name": f"{selector} {gate}",
+            "selector": selector,
+            "gate": gate,
+            "schedule": schedule,
+            "scope": scope,
             "selector_options": selector_options,
             "gate_options": gate_options,
             "schedule_options": schedule_options,
         }
         self.run: PruningConfig = pruning_config(
             {
-                "pruner": {"name": f"{selector} {gate}", **functions, **{k: v or {} for k, v in options.items()}},
+                "pruner": pruner,
                 "protocol": OmegaConf.to_container(OmegaConf.merge(presets.values(protocol), reading)),
                 "sparsity": sparsity,
                 "epochs": epochs,
@@ -126,14 +130,15 @@ class BayesPruner:
             }
         )
         decision.check(self.run)
-        if log_evidence not in ("asked", "always"):
-            raise ConfigError("log_evidence", log_evidence, "asked or always")
+        if log_evidence not in (ASKED, ALWAYS):
+            raise ConfigError("log_evidence", log_evidence, one_of((ASKED, ALWAYS)))
         if getattr(train_loader, "drop_last", False):
             raise UserError("train_loader.drop_last=True is not accepted: the log-likelihood is that of all images.")
         named = dict(model.named_parameters())
         self.prunable = tuple(n for n, p in named.items() if p.ndim >= 2) if prunable is None else tuple(prunable)
         if unknown := [name for name in self.prunable if name not in named]:
             raise UserError(f"prunable={', '.join(unknown)} is not accepted: the model has no such parameters.")
+        self.weights = sum(named[name].numel() for name in self.prunable)
         self.epoch = 0
         self.known: decision.Comparison | None = None
         self.masks: dict[str, Tensor] = {}
@@ -144,7 +149,7 @@ class BayesPruner:
         """Decide, prune if so decided, and say why; call it after each epoch.
 
         Args:
-            optimizer: what trains the model: of weights that are to stay zero, its moments are forgotten.
+            optimizer: what trains the model: its moments of weights that are to stay zero are forgotten.
         """
         self.epoch += 1
         trains = self.model.training
@@ -158,51 +163,47 @@ class BayesPruner:
         run, now = self.run, self._now()
         if self.always_computes:
             self._ask(now)
-        keep, after = self._tried(now) if decision.tries(run, self.epoch, self.known) else (None, None)
-        before = self._terms(now.log_likelihood, now.network.parameters)
+        keep, log_likelihood = self._tried(now) if decision.tries(run, self.epoch, self.known) else (None, None)
+        before = after = self._terms(now.log_likelihood, now.network.parameters)
         candidate = None
-        terms_after = None
         if keep is not None:
-            terms_after = self._terms(after, masks.pruned(now.network.parameters, keep))
+            after = self._terms(log_likelihood, masks.pruned(now.network.parameters, keep))
             if run.gate_reads_bayes_factor:
-                candidate = self._compared(now, keep, after)
+                candidate = self._compared(now, keep, log_likelihood)
         verdict = decision.decide(run, self.epoch, self.known, before, candidate)
         self.known = verdict.known
         prunes = verdict.prunes and keep is not None
         if prunes:
             assert keep is not None
             self._keep(keep, optimizer)
-        zeros = sum(int((self._parameter(name) == 0).sum()) for name in self.prunable)
-        known_after = before if terms_after is None else terms_after
         return Report(
-            self.epoch,
-            prunes,
-            now.zeros / self._weights,
-            zeros / self._weights,
-            verdict.row.tested if verdict.row else None,
-            run.log_beta,
-            None if before.log_likelihood is None else posterior.log_posterior(before),
-            None if known_after.log_likelihood is None else posterior.log_posterior(known_after),
-            posterior.log_bayes_factor(known_after, before) if terms_after else 0.0,
+            epoch=self.epoch,
+            pruned=prunes,
+            sparsity_before=now.sparsity,
+            sparsity=self._sparsity(dict(self.model.named_parameters())),
+            tested=verdict.row.tested if verdict.row else None,
+            log_beta=run.log_beta,
+            log_posterior_before=None if before.log_likelihood is None else posterior.log_posterior(before),
+            log_posterior=None if after.log_likelihood is None else posterior.log_posterior(after),
+            log_bayes_factor=0.0 if keep is None else posterior.log_bayes_factor(after, before),
         )
 
     @property
-    def _weights(self) -> int:
-        return sum(self._parameter(name).numel() for name in self.prunable)
+    def _device(self) -> torch.device:
+        return self.model.get_parameter(self.prunable[0]).device
 
-    def _parameter(self, name: str) -> Tensor:
-        return self.model.get_parameter(name).detach()
+    def _sparsity(self, parameters: Mapping[str, Tensor]) -> float:
+        return sum(int((parameters[name] == 0).sum()) for name in self.prunable) / self.weights
 
     def _now(self) -> _Epoch:
         tensors = [*self.model.named_parameters(), *self.model.named_buffers()]
         parameters = {name: tensor.detach().clone() for name, tensor in tensors}
         network = Network(self.model, parameters, self.prunable, self._images, self.run.seed, self.epoch)
-        return _Epoch(network, sum(int((parameters[name] == 0).sum()) for name in self.prunable))
+        return _Epoch(network, self._sparsity(parameters))
 
     def _images(self) -> tuple[Tensor, Tensor]:
-        """All training images and labels in memory, for selectors and estimates that ask for them."""
-        device = self._parameter(self.prunable[0]).device
-        batches = [(batch[0].to(device), batch[1].to(device)) for batch in self.loader]
+        """Return all training images and labels in memory, for selectors and estimates that ask for them."""
+        batches = [(images.to(self._device), labels.to(self._device)) for images, labels, *_ in self.loader]
         return torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])
 
     def _ask(self, now: _Epoch) -> None:
@@ -211,7 +212,7 @@ class BayesPruner:
             now.log_likelihood = self._log_likelihood(now.network.parameters)
 
     def _tried(self, now: _Epoch) -> tuple[dict[str, Tensor] | None, float | None]:
-        """What stays under the schedule, None if it prunes nothing; the log-likelihood then, if anything reads it."""
+        """Return the masks that the schedule asks for, None if it prunes nothing, and the log-likelihood then."""
         run = self.run
         if run.gate_reads_bayes_factor:
             self._ask(now)
@@ -222,7 +223,7 @@ class BayesPruner:
             now.tried[sparsity] = keep, self._log_likelihood(masks.pruned(now.network.parameters, keep))
             return self._compared(now, *now.tried[sparsity]).tested
 
-        sparsity = decision.planned(run, self.epoch, now.zeros / self._weights, log_bayes_factor)
+        sparsity = decision.planned(run, self.epoch, now.sparsity, log_bayes_factor)
         if sparsity is None:
             return None, None
         if sparsity in now.tried:
@@ -243,7 +244,7 @@ class BayesPruner:
     def _terms(self, log_likelihood: float | None, parameters: Mapping[str, Tensor]) -> posterior.Terms:
         protocol, weights = self.run.protocol, [parameters[name] for name in self.prunable]
         log_prior = float(posterior.log_prior(weights, protocol.prior))
-        return posterior.terms(protocol, log_likelihood, log_prior, self._examples, self._weights)
+        return posterior.terms(protocol, log_likelihood, log_prior, self._examples, self.weights)
 
     _examples = 0  # images of the last pass, which scale a mean log-likelihood
 
@@ -251,9 +252,8 @@ class BayesPruner:
         """Return log p(D | w) in nats, over one pass of the loader."""
         total, examples = 0.0, 0
         for images, labels, *_ in self.loader:
-            device = self._parameter(self.prunable[0]).device
-            logits = torch.func.functional_call(self.model, dict(parameters), (images.to(device),))
-            total += float(posterior.log_likelihood(logits.unsqueeze(0), labels.to(device)))
+            logits = torch.func.functional_call(self.model, dict(parameters), (images.to(self._device),))
+            total += float(posterior.log_likelihood(logits.unsqueeze(0), labels.to(self._device)))
             examples += len(labels)
         self._examples = examples
         if not math.isfinite(total):
@@ -261,7 +261,7 @@ class BayesPruner:
         return total
 
     def _keep(self, keep: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
-        """Equation 1 in place; where nothing may regrow, hold the zeros from now on."""
+        """Apply equation 1 in place; where nothing may regrow, hold the zeros from now on."""
         for name, mask in keep.items():
             parameter = self.model.get_parameter(name)
             parameter.mul_(mask)

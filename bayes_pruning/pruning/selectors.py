@@ -24,7 +24,7 @@ class Layer:
     weight: Tensor  # any shape
     seed: int
     epoch: int  # from 1
-    network: Network | None = None  # that the layer is of, for what depends on the training images
+    network: Network | None = None  # whose layer it is, for what depends on the training images
 
     def uniform(self, purpose: str) -> Tensor:
         """Return numbers uniform on [0, 1), float64, shaped as the weight, from the run's stream `purpose`.
@@ -50,7 +50,7 @@ Selector = Callable[..., Tensor]  # (layer, **selector_options) -> a score for e
 
 @SELECTORS.register
 def none(layer: Layer) -> Tensor:
-    """Prefer no weight: for the unpruned baseline, whose gate never opens."""
+    """Return zeros, which prefer no weight: for the unpruned baseline, whose gate never opens."""
     return torch.zeros_like(layer.weight)
 
 

@@ -113,19 +113,20 @@ class Trainer:
         return [[m for m, stream in enumerate(self.streams) if stream == seed] for seed in range(len(self.seeds))]
 
     def _scores(self, parameters: Parameters, members: Sequence[int], asking: Collection[int]) -> dict[int, Score]:
-        """Evaluate the networks in `parameters`, which belong to `members`; the likelihood of those that are asking."""
-        found = self.evaluator.score(parameters, [self.runs[member].protocol.prior for member in members])
-        scores = dict(zip(members, found, strict=True))
-        places = [place for place, member in enumerate(members) if member in asking]
-        if places:
-            some = parameters if len(places) == len(members) else selected(parameters, places)
-            likelihoods = self.evaluator.train_log_likelihoods(some)
-            for place, likelihood in zip(places, likelihoods, strict=True):
-                scores[members[place]] = replace(scores[members[place]], train_log_likelihood=likelihood)
-        return scores
+        """Return the scores of the networks in `parameters`, which belong to `members`, by member.
+
+        The log-likelihood of the training images is computed of the members that are `asking` only.
+        """
+        scores = self.evaluator.score(parameters, [self.runs[member].protocol.prior for member in members])
+        indices = [index for index, member in enumerate(members) if member in asking]
+        if indices:
+            networks = parameters if len(indices) == len(members) else selected(parameters, indices)
+            for index, likelihood in zip(indices, self.evaluator.train_log_likelihoods(networks), strict=True):
+                scores[index] = replace(scores[index], train_log_likelihood=likelihood)
+        return dict(zip(members, scores, strict=True))
 
     def _ask(self, members: Sequence[int]) -> None:
-        """Have the log-likelihoods of these members before pruning computed, unless they were in this epoch."""
+        """Compute the log-likelihoods of these members before pruning, unless that was done in this epoch."""
         members = [member for member in members if self.before[member].train_log_likelihood is None]
         if members:
             likelihoods = self.evaluator.train_log_likelihoods(self.stack.members(members))
@@ -144,7 +145,8 @@ class Trainer:
             sparsity, score = self._planned(member, network)
             if sparsity is not None:
                 keeps[member] = masks.masks(runs[member], network, sparsity)
-                scores |= {} if score is None else {member: score}
+                if score is not None:
+                    scores[member] = score
         rest = [member for member in keeps if member not in scores]
         pruned = self._pruned([(networks[member], keeps[member]) for member in rest])
         asking = [m for m in rest if self.always_computes or runs[m].gate_reads_bayes_factor]
