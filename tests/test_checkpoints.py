@@ -10,7 +10,7 @@ from conftest import QUIET
 
 from bayes_pruning.runs import train
 from bayes_pruning.runs.train import Clock, Intervals
-from bayes_pruning.training import trainer as training
+from bayes_pruning.training.trainer import Trainer
 
 RUN = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=100", "sparsity=0.9", "epochs=4", *QUIET)
 Command = Callable[..., tuple[Any, str]]
@@ -55,7 +55,7 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(
     command: Command, tmp_path: Path, whole: tuple[bytes, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Epochs 1 and 3 leave none; in epoch 4 the run is cut short, with three rows and a checkpoint of epoch 2."""
-    output, run_epoch = tmp_path / "parts", training.Trainer.run_epoch
+    output, run_epoch = tmp_path / "parts", Trainer.run_epoch
 
     def killed(trainer: Any) -> Any:
         if trainer.epoch == 3:
@@ -65,7 +65,7 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(
     with monkeypatch.context() as patch:
         answers = iter([False, True, False])
         patch.setattr(train.Intervals, "due", lambda self: next(answers))
-        patch.setattr(training.Trainer, "run_epoch", killed)
+        patch.setattr(Trainer, "run_epoch", killed)
         assert command(*RUN, "checkpoint_seconds=1000", f"output_dir={output}")[0] == 130
     [folder] = output.iterdir()
     assert len((folder / "metrics.csv").read_text().splitlines()) == 4
@@ -78,11 +78,11 @@ def test_intervals_begin_when_a_checkpoint_was_due(monkeypatch: pytest.MonkeyPat
     now = [100.0]
     monkeypatch.setattr(train.time, "monotonic", lambda: now[0])
     intervals, always = Intervals(60), Intervals(0)
-    found = []
+    due = []
     for now[0] in (110.0, 159.0, 161.0, 200.0, 221.5):
-        found.append(intervals.due())
+        due.append(intervals.due())
         assert always.due()
-    assert found == [False, False, True, False, True]
+    assert due == [False, False, True, False, True]
 
 
 @pytest.mark.parametrize("value", ["-1", "often", "true", "null"])

@@ -24,8 +24,8 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.runs import checkpoint, files, layout, run_folder, train
 from bayes_pruning.runs.progress import Display
-from bayes_pruning.training import trainer as training
 from bayes_pruning.training.metrics import COLUMNS, Metrics
+from bayes_pruning.training.trainer import Trainer
 
 SMALL = ("dataset=mnist_5k", "sparsity=0.9", *QUIET)
 ONE_WORKER, TWO_WORKERS = "hydra.launcher.workers=1", "hydra.launcher.workers=2"
@@ -166,22 +166,22 @@ def test_a_real_command_that_is_killed_ends_as_if_nothing_had_happened(command: 
 
 
 @pytest.mark.usefixtures("digits_only")
-@pytest.mark.parametrize("place", [(training.Trainer, "run_epoch"), (files, "_write_all")])
+@pytest.mark.parametrize("target", [(Trainer, "run_epoch"), (files, "_write_all")])
 @pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1", ONE_WORKER), ("-m", "seed=0,1", TWO_WORKERS)])
 def test_ctrl_c_ends_it_and_the_next_start_goes_on(
-    place: tuple[Any, str], sweep: tuple[str, ...], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target: tuple[Any, str], sweep: tuple[str, ...], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the middle of training or of a file."""
-    original, calls = getattr(*place), [0]
+    original, calls = getattr(*target), [0]
 
     def interrupted(*arguments: Any) -> Any:
         calls[0] += 1
-        if (calls[0] == 2 and place[1] == "run_epoch") or calls[0] == 15:
+        if (calls[0] == 2 and target[1] == "run_epoch") or calls[0] == 15:
             raise KeyboardInterrupt
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(*place, interrupted)
+        patch.setattr(*target, interrupted)
         code, _ = command(*sweep, *TINY, f"output_dir={tmp_path / 'a'}")
     assert code == 130
     assert not list(tmp_path.glob("a/*/summary.json"))
@@ -196,16 +196,16 @@ def test_max_minutes_ends_at_an_epoch_and_the_next_start_goes_on(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An epoch takes 25 seconds by a clock that only training moves, so that two fit into a minute."""
-    now, run_epoch = [1000.0], training.Trainer.run_epoch
+    now, run_epoch = [1000.0], Trainer.run_epoch
 
-    def slowly(trainer: training.Trainer) -> Any:
+    def slowly(trainer: Trainer) -> Any:
         now[0] += 25
         return run_epoch(trainer)
 
     run = (*TINY[:-1], "epochs=4")
     with monkeypatch.context() as patch:
         patch.setattr(train.time, "monotonic", lambda: now[0])
-        patch.setattr(training.Trainer, "run_epoch", slowly)
+        patch.setattr(Trainer, "run_epoch", slowly)
         code, printed = command(*run, f"output_dir={tmp_path / 'a'}", "max_minutes=1")
     assert not code
     assert "max_minutes was reached after epoch 2" in printed
@@ -285,18 +285,18 @@ def test_a_flipped_bit_in_a_checkpoint_never_becomes_another_number(tmp_path: Pa
     bits = random.Random(0)
     refused = 0
     for _ in range(300):
-        place = bits.randrange(8 * len(whole))
+        bit = bits.randrange(8 * len(whole))
         damaged = bytearray(whole)
-        damaged[place // 8] ^= 1 << place % 8
+        damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
         try:
-            found = checkpoint.load(path, "0123456789")
+            loaded = checkpoint.load(path, "0123456789")
         except UserError:
             refused += 1
         else:  # the bit was one of the archive's padding
-            assert found is not None
-            assert found.state["epoch"] == 3
-            assert torch.equal(found.state["parameters"]["1.weight"], state["parameters"]["1.weight"])
+            assert loaded is not None
+            assert loaded.state["epoch"] == 3
+            assert torch.equal(loaded.state["parameters"]["1.weight"], state["parameters"]["1.weight"])
     assert refused > 200
 
 

@@ -78,8 +78,8 @@ class Sweep:
         return self.command(*ON_SLURM, f"output_dir={self.folder / 'there'}")
 
     def there(self) -> dict[str, Any]:
-        found = contents(self.folder / "there")
-        return {name: content for name, content in found.items() if not name.startswith(".submitit/")}
+        left = contents(self.folder / "there")
+        return {name: content for name, content in left.items() if not name.startswith(".submitit/")}
 
     def tasks(self) -> dict[str, dict[str, str]]:
         return {task: fields for task, fields in slurm.tasks().items() if task not in self.before}

@@ -189,10 +189,10 @@ def test_configs_made_from_a_template_are_hydras_own(more: list[str]) -> None:
         composer = Composer(loader, master)
         for pruner, sparsity, seed in list(itertools.product(*choices))[::3]:  # each choice, and most pairs
             job = ["experiment=smoke", f"pruner={pruner}", f"sparsity={sparsity}", "+note=x", *more, f"seed={seed}"]
-            found, wanted = composer.config(job), loader.load_sweep_config(master, job)
-            for config in (found, wanted):
+            made_from_template, wanted = composer.config(job), loader.load_sweep_config(master, job)
+            for config in (made_from_template, wanted):
                 config.hydra.job.override_dirname = "a name that nothing reads"
-            assert OmegaConf.to_yaml(found) == OmegaConf.to_yaml(wanted)
+            assert OmegaConf.to_yaml(made_from_template) == OmegaConf.to_yaml(wanted)
             plain = OmegaConf.to_container(without_hydra(wanted), resolve=True)
             assert composer.values(job) == plain
 

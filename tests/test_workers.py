@@ -24,7 +24,7 @@ from bayes_pruning.config.schema import RunConfig
 from bayes_pruning.engine import capacity, device
 from bayes_pruning.runs import layout, planning, progress, tracking, workers
 from bayes_pruning.runs.train import Clock, job_of
-from bayes_pruning.training import trainer as training
+from bayes_pruning.training.trainer import Trainer
 
 RUN = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=100", *QUIET)
 SWEEP = ("-m", *RUN, "epochs=3", "pruner=random", "protocol.regrow=true,false", "seed=0,1,2", "sparsity=0.9")
@@ -38,15 +38,15 @@ def _few_digits(few_digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bayes_pruning.data.datasets.load", lambda *_: few_digits)
 
 
-def before_epoch(act: Callable[[training.Trainer], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def before_epoch(act: Callable[[Trainer], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Do something with each trainer before each of its epochs, in whichever process it is."""
-    run_epoch = training.Trainer.run_epoch
+    run_epoch = Trainer.run_epoch
 
-    def hooked(self: training.Trainer) -> Any:
+    def hooked(self: Trainer) -> Any:
         act(self)
         return run_epoch(self)
 
-    monkeypatch.setattr(training.Trainer, "run_epoch", hooked)
+    monkeypatch.setattr(Trainer, "run_epoch", hooked)
 
 
 def test_any_number_of_workers_leaves_the_bits_of_runs_that_train_alone(command: Command, tmp_path: Path) -> None:
@@ -55,15 +55,15 @@ def test_any_number_of_workers_leaves_the_bits_of_runs_that_train_alone(command:
     alone = contents(tmp_path / "alone")
     assert len(list(tmp_path.glob("alone/*/summary.json"))) == 6
     for name in ("1", "2", "3"):
-        found = contents(tmp_path / name)
-        assert found.keys() == alone.keys()
-        assert found == alone
+        left = contents(tmp_path / name)
+        assert left.keys() == alone.keys()
+        assert left == alone
 
 
 def test_each_worker_is_a_process_with_one_thread_and_none_is_left(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def note(_: training.Trainer) -> None:
+    def note(_: Trainer) -> None:
         name = f"{os.getpid()} {torch.get_num_threads()} {device.cores()} {os.environ['OMP_NUM_THREADS']}"
         (tmp_path / f"worker {name}").touch()
 
@@ -93,7 +93,7 @@ def test_a_worker_that_dies_fails_its_own_members_and_the_same_command_goes_on(
 ) -> None:
     """Four stacks of one, two workers; the one that has seed 1 dies in its second epoch."""
 
-    def die(trainer: training.Trainer) -> None:
+    def die(trainer: Trainer) -> None:
         if trainer.epoch == 1 and trainer.runs[0].seed == 1:
             os.kill(os.getpid(), how) if how else os._exit(7)
 
@@ -120,7 +120,7 @@ def test_a_worker_that_dies_fails_its_own_members_and_the_same_command_goes_on(
 def test_an_error_in_a_worker_fails_its_own_members(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def err(trainer: training.Trainer) -> None:
+    def err(trainer: Trainer) -> None:
         if trainer.runs[0].seed == 1:
             raise ZeroDivisionError("division of a test")
 
@@ -142,7 +142,7 @@ def test_ctrl_c_ends_the_workers_in_order_and_the_next_start_goes_on(
 
     note = tmp_path / "process"
 
-    def slow_after_one(trainer: training.Trainer) -> None:
+    def slow_after_one(trainer: Trainer) -> None:
         note.write_text(str(os.getpid()))
         if trainer.epoch:
             time.sleep(60)  # the signal ends it
@@ -181,7 +181,7 @@ def test_workers_end_with_the_command_whatever_ends_it(how: signal.Signals, tmp_
 def test_there_is_one_clock(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two workers, four stacks of one, and time for one epoch of the first two."""
 
-    def slow(_: training.Trainer) -> None:
+    def slow(_: Trainer) -> None:
         time.sleep(1)
 
     stacks = ("-m", *RUN, "epochs=2", "seed=0,1,2,3", "hydra.launcher.max_members=1", TWO, f"output_dir={tmp_path}")
@@ -211,7 +211,7 @@ def test_one_process_talks_to_wandb(command: Command, tmp_path: Path, monkeypatc
         sent.append(message)
         (tmp_path / f"sends {os.getpid()}").touch()
 
-    def die(trainer: training.Trainer) -> None:
+    def die(trainer: Trainer) -> None:
         if trainer.epoch == 1 and trainer.runs[0].seed == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -20,6 +20,7 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.results.declared import of_config
 from bayes_pruning.results.run_records import Incomplete, LoggedRun, counted, identity
+from bayes_pruning.runs import layout
 from bayes_pruning.training.metrics import COLUMNS, OPTIONAL
 
 PUBLICATION = "publication"  # in the config of a W&B run that holds tables and figures and trains nothing
@@ -38,7 +39,7 @@ class Piece:
 
 
 def run_folders(source: Path) -> list[Path]:
-    """The folders of W&B runs, offline or online, in `source`; `source` itself if it is one."""
+    """Return the folders of W&B runs, offline or online, in `source`; `source` itself if it is one."""
     if any(source.glob("run-*.wandb")):
         return [source]
     folders = [path for pattern in ("offline-run-*", "run-*") for path in source.glob(pattern)]
@@ -46,27 +47,27 @@ def run_folders(source: Path) -> list[Path]:
 
 
 def read_offline(source: Path) -> tuple[list[LoggedRun], Incomplete]:
-    """The runs in a folder of W&B run folders, read through `wandb leet inspect`, about a second of one core each.
+    """Return the runs in a folder of W&B run folders, read through `wandb leet inspect`, a second of one core each.
 
-    Raises UserError if a folder can not be read.
+    Raise UserError if a folder can not be read.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return _join(pool.map(_inspect, run_folders(source)))
 
 
 def read_server(project: str, filters: Mapping[str, Any] | None = None) -> tuple[list[LoggedRun], Incomplete]:
-    """The runs of ENTITY/PROJECT on W&B's server (WANDB_BASE_URL), those that match `filters` if given.
+    """Return the runs of ENTITY/PROJECT on W&B's server (WANDB_BASE_URL), those that match `filters`.
 
-    Raises UserError if the project can not be read.
+    Raise UserError if the project can not be read.
     """
     import wandb
 
     if project.count("/") != 1 or not all(project.split("/")):
         raise UserError(f"--wandb {project} is not ENTITY/PROJECT.")
     try:
-        found = list(wandb.Api().runs(project, filters=dict(filters or {}), lazy=False))
+        runs = list(wandb.Api().runs(project, filters=dict(filters or {}), lazy=False))
         with ThreadPoolExecutor(REQUESTS) as pool:
-            return _join(pool.map(_fetch, found))
+            return _join(pool.map(_fetch, runs))
     except UserError:
         raise
     except Exception as error:  # no key, no network, no such project: wandb raises many kinds
@@ -106,7 +107,7 @@ def _fetch(run: Any) -> Piece:
 
 
 def _by_epoch(history: Iterable[Mapping[str, Any]]) -> dict[int, list[float]]:
-    """The rows of a history that hold all columns, NaN for a number that was not computed and so not logged.
+    """Return the rows of a history that hold all columns, NaN for a number that was not computed.
 
     JSON may show 1.0 as 1: every number is made a float again.
     """
@@ -128,8 +129,8 @@ def _join(pieces: Iterable[Piece]) -> tuple[list[LoggedRun], Incomplete]:
                 (piece.name, "its config has no hash: not a run of this package, or cut short at its start")
             )
     runs = []
-    for found in by_hash.values():
-        run = _joined(found)
+    for pieces_of_run in by_hash.values():
+        run = _joined(pieces_of_run)
         if isinstance(run, LoggedRun):
             runs.append(run)
         else:
@@ -138,7 +139,7 @@ def _join(pieces: Iterable[Piece]) -> tuple[list[LoggedRun], Incomplete]:
 
 
 def _joined(pieces: list[Piece]) -> LoggedRun | tuple[str, str]:
-    """The pieces of one run, in order of time, as a run; or its name and why it is not finished."""
+    """Return the run whose pieces are given in order of time, or its name and why it is not finished."""
     last = pieces[-1]
     try:
         run = run_config(last.config)
@@ -149,14 +150,5 @@ def _joined(pieces: list[Piece]) -> LoggedRun | tuple[str, str]:
     if sorted(rows) != list(range(1, run.epochs + 1)):
         state = "failed" if last.failed else "not finished"
         return name, f"{state}: {counted(len(rows), 'epoch')} of {run.epochs}"
-    summary = {
-        "dataset": run.dataset["name"],
-        "model": run.model["name"],
-        "pruner": run.pruner.name,
-        "sparsity": run.sparsity,
-        "seed": run.seed,
-        "protocol": {**vars(run.protocol), "prior": vars(run.protocol.prior)},
-        "hash": last.config["hash"],
-        "epochs": run.epochs,
-    }
+    summary = {**layout.summary_of(run), "hash": last.config["hash"]}
     return LoggedRun(identity(name, summary, of_config(last.config["pruner"])), [rows[epoch] for epoch in sorted(rows)])

@@ -1,4 +1,4 @@
-"""Offline W&B runs -> W&B's server, each run once, however often it was resumed.
+"""Upload offline W&B runs to W&B's server, each run once, however often it was resumed.
 
 A run is uploaded from its own folder, which has everything whatever became of W&B's log while it trained: its config
 and the rows of metrics.csv, under its id, so that W&B takes only the epochs beyond those that it has. A W&B run that
@@ -33,19 +33,19 @@ NAME = re.compile(r"(?:offline-)?run-(\d{8}_\d{6})-(.+)")
 
 
 def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]:
-    """Upload what is not yet uploaded: (ids of the runs uploaded, ids of the others with the reason).
+    """Upload what is not yet uploaded; return the ids of the runs uploaded, and of the others with the reason.
 
     Args:
         wandb_dir: the folder of W&B's run folders.
         train_dir: the folder of run folders; a run that is being trained is left for later.
 
-    Raises UserError if there are no W&B runs, or the server can not be used.
+    Raise UserError if there are no W&B runs, or the server can not be used.
     """
-    found = folders_of(wandb_dir)
-    if not found:
+    folders = folders_of(wandb_dir)
+    if not folders:
         raise UserError(f"{wandb_dir} has no W&B runs in it: train some with wandb.mode=offline, or name their folder.")
-    failed = {run: "it is being trained: try again when it has ended" for run in found if _in_use(train_dir / run)}
-    pending = {run: dirs for run, dirs in found.items() if run not in failed and not _mark(dirs[-1]).exists()}
+    failed = {run: "it is being trained: try again when it has ended" for run in folders if _in_use(train_dir / run)}
+    pending = {run: dirs for run, dirs in folders.items() if run not in failed and not _mark(dirs[-1]).exists()}
     if not pending:
         return [], failed
     wandb = _server()
@@ -66,11 +66,11 @@ def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]
 
 
 def folders_of(wandb_dir: Path) -> dict[str, list[Path]]:
-    """W&B's run folders by run id, the oldest first."""
-    found: dict[str, list[Path]] = {}
+    """Return W&B's run folders by run id, the oldest first."""
+    folders: dict[str, list[Path]] = {}
     for file in sorted(wandb_dir.glob("*run-*/run-*.wandb"), key=lambda file: _time_and_id(file.parent)):
-        found.setdefault(_time_and_id(file.parent)[1], []).append(file.parent)
-    return found
+        folders.setdefault(_time_and_id(file.parent)[1], []).append(file.parent)
+    return folders
 
 
 def _time_and_id(folder: Path) -> tuple[str, str]:
@@ -83,7 +83,7 @@ def _mark(folder: Path) -> Path:
 
 
 def _in_use(run_folder: Path) -> bool:
-    """Whether a process that trains holds the lock of a run's folder (run_folder.RunFolder)."""
+    """Return whether a process that trains holds the lock of a run's folder (run_folder.RunFolder)."""
     try:
         with (run_folder / "metrics.csv").open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -95,7 +95,7 @@ def _in_use(run_folder: Path) -> bool:
 
 
 def _server() -> Any:
-    """The package wandb, logged in. Raises UserError if W&B's server does not take our key."""
+    """Return the package wandb, logged in. Raise UserError if W&B's server does not take our key."""
     os.environ.setdefault("WANDB_HTTP_TIMEOUT", f"{wandb_process.SERVER_PATIENCE:g}")
     import wandb
 
@@ -109,7 +109,7 @@ def _server() -> Any:
 
 
 def _sync(folders: Sequence[Path]) -> str:
-    """`wandb sync`; what it said about errors. Whether a run is uploaded shows only in its mark."""
+    """Call `wandb sync` and return what it said about errors; only a run's mark shows that it was uploaded."""
     command = [sys.executable, "-m", "wandb", "sync", *map(str, folders)]
     environment = {**os.environ, "WANDB_MODE": "online"}
     try:

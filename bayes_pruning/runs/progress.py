@@ -28,13 +28,13 @@ def minutes(seconds: float) -> str:
 
 
 def bar(name: str, done: int, total: int) -> str:
-    """A name and a bar of how much of it is done, as one line of text: 'mnist fcn  ####....  50%'."""
+    """Return a name and a bar of how much of it is done, as one line: 'mnist fcn  ####....  50%'."""
     layout = f"{name:24}{{bar:30}} {{percentage:3.0f}}%"
     return str(tqdm.format_meter(done, total, elapsed=0, ascii=".#", bar_format=layout))
 
 
 class Display:
-    """Progress over run epochs: `total` is epochs times runs of all that is to be trained.
+    """Shows progress over run epochs: `total` is epochs times runs of all that is to be trained.
 
     Time left is measured from what this display has seen, so it counts a resumed sweep right. A terminal shows one bar,
     also of a sweep with workers: how many there are, epochs of all runs, time left and the latest accuracies.
@@ -69,7 +69,7 @@ class Display:
                 print(f"{self.title}  {epoch}  {self._summary(alive)}  {minutes(left)} left", flush=True)
 
     def say(self, line: str) -> None:
-        """A line of its own."""
+        """Show a line of text."""
         if self.bar is not None:
             self.bar.write(line, file=sys.stderr)
         elif self.style == "lines":
@@ -77,7 +77,7 @@ class Display:
 
     @classmethod
     def _summary(cls, rows: Sequence[Metrics]) -> str:
-        """Means over the members of a stack; a single run's own numbers."""
+        """Return the means over the members of a stack."""
         opened = sum(row.pruned for row in rows)
         return (
             f"train loss {_mean(rows, 'train_loss'):.3f}, test loss {_mean(rows, 'test_loss'):.3f}, "
@@ -86,7 +86,7 @@ class Display:
 
     @staticmethod
     def _accuracies(rows: Sequence[Metrics]) -> str:
-        """Before and after pruning: as much as a bar has room for."""
+        """Return the accuracy before and after pruning, for which a bar has room."""
         return f"accuracy {_mean(rows, 'test_accuracy'):.4f} -> {_mean(rows, 'pruned_test_accuracy'):.4f}"
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A run's folder: what is written, in which order, and how a run that was cut short goes on (design, section 3).
+"""A run's folder: what is written, in which order, and how a run that was cut short goes on.
 
     .hydra/               config.yaml, overrides.yaml, hydra.yaml
     metrics.csv           one row an epoch; the open file is also the lock that keeps a second process out
@@ -191,18 +191,7 @@ class RunFolder:
             with self._open(name) as file:
                 file.sync()
         summary = {
-            "dataset": self.run.dataset["name"],
-            "model": self.run.model["name"],
-            "pruner": self.run.pruner.name,
-            "twin": self.run.pruner.twin,
-            "unpruned": self.run.unpruned,
-            "protocol_read": sorted(self.run.identity()["protocol"]),
-            "reads_bayes_factor": self.run.gate_reads_bayes_factor,
-            "sparsity": self.run.sparsity,
-            "seed": self.run.seed,
-            "protocol": asdict(self.run.protocol),
-            "hash": self.run.hash(),
-            "epochs": self.run.epochs,
+            **layout.summary_of(self.run),
             "metrics": asdict(metrics[-1]),
             "parameters": sum(tensor.numel() for tensor in state["parameters"].values()),
             "prunable_weights": prunable,

@@ -90,7 +90,7 @@ class _Helper:
                     raise
 
     def _started(self) -> int:
-        """The pipe to the helper, which is started if it is not running."""
+        """Return the pipe to the helper, which is started if it is not running."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", wandb_process.__file__, *sys.argv],
@@ -110,7 +110,7 @@ class _Helper:
 
 
 def _environment() -> dict[str, str]:
-    """The helper's environment: W&B says nothing, sends no telemetry (else it does, even offline), waits briefly."""
+    """Return the helper's environment: W&B says nothing, sends no telemetry (as it would, even offline)."""
     fixed = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
     return {"WANDB_HTTP_TIMEOUT": f"{wandb_process.SERVER_PATIENCE:g}", **os.environ, **fixed}
 
@@ -126,7 +126,7 @@ _send_through: Callable[[Mapping[str, Any]], None] | None = None  # in a worker 
 
 
 def send_through(hand_over: Callable[[Mapping[str, Any]], None]) -> None:
-    """From now on, give all messages to `hand_over`: a worker process starts no helper of its own."""
+    """Give all messages to `hand_over` from now on: a worker process starts no helper."""
     global _send_through
     _send_through = hand_over
 
@@ -168,7 +168,7 @@ class Tracker:
 
 
 def _computed(row: Metrics) -> dict[str, Any]:
-    """The numbers of an epoch, without those that were not computed."""
+    """Return the numbers of an epoch, without those that were not computed."""
     return {name: value for name, value in asdict(row).items() if value is not None}
 
 

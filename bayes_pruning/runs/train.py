@@ -36,7 +36,7 @@ class Job:
         values: the composed config as plain values.
         compose: the same as Hydra saves it, (config, hydra's own node); called only once the run starts.
 
-    Raises ConfigError for a value, or the name of a function, that is not accepted.
+    Raise ConfigError for a value, or the name of a function, that is not accepted.
     """
 
     values: Mapping[str, Any]
@@ -214,7 +214,7 @@ def prepare(job: Job, torch_device: torch.device) -> None:
 
 
 def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Outcome]:
-    """Train jobs that can share a stack to their ends, each in its own folder; outcomes in the order of `jobs`.
+    """Train jobs that can share a stack to their ends, each in its own folder; return the outcomes in their order.
 
     Jobs already finished are skipped; those cut short go on from their checkpoints. More jobs than a process may have
     folders open train in turns. Raise UserError, before anything is written, for a device or data set that can not be

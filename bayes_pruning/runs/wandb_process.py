@@ -36,7 +36,7 @@ class OpenRuns:
         self.warned: set[str] = set()
 
     def do(self, message: Mapping[str, Any]) -> None:
-        """Carry out one message. Whatever W&B raises becomes a warning, and ends the mirror of that run."""
+        """Do what one message says. Whatever W&B raises becomes a warning, and that run is mirrored no more."""
         folder = message["run"]
         run = self.runs.get(folder)
         try:
@@ -53,7 +53,7 @@ class OpenRuns:
             self._warn("W&B does not mirror the run", error)
 
     def end(self) -> None:
-        """The training process has ended: finish what it left open, and wait for the server to take all."""
+        """Finish what the training process left open, and wait until the server has taken all."""
         for run in self.runs.values():
             if run is not None:
                 self._finish(run, None, failed=True)
@@ -114,7 +114,7 @@ class OpenRuns:
 
 
 def settings(git_commit: str | None) -> Any:
-    """Settings of a W&B run, as far as this version of W&B has them: nothing on the terminal, no costly extras."""
+    """Return the settings of a W&B run that this version has: nothing on the terminal, no costly extras."""
     import wandb
 
     wanted: dict[str, Any] = {

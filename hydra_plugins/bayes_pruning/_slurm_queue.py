@@ -21,6 +21,7 @@ from bayes_pruning.runs.train import FAILED, STOPPED, Outcome, outcome_in_folder
 GONE = "GONE"  # not Slurm's word: it forgets an ended task after some minutes (MinJobAge)
 ENDED = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", GONE, "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
 RESUMABLE = ("CANCELLED", "PREEMPTED", "TIMEOUT")
+Queue = Mapping[str, tuple[str, str]]  # the state of each task and, while it is pending, the reason
 LONGEST_PAUSE = 30.0  # seconds between two questions to Slurm, reached when a sweep has taken five minutes
 
 
@@ -33,15 +34,15 @@ class SlurmTask:
     files: JobPaths
 
     def has_result(self) -> bool:
-        """Whether the task has come to its own end, with its stack's outcomes or with an error."""
+        """Return whether the task has come to its own end, with its stack's outcomes or with an error."""
         return self.files.result_pickle.exists()
 
-    def state(self, found: Mapping[str, tuple[str, str]]) -> str:
-        """Its state among those that `states` found."""
-        return found.get(self.id, (GONE, ""))[0]
+    def state(self, queue: Queue) -> str:
+        """Return its state in Slurm's queue."""
+        return queue.get(self.id, (GONE, ""))[0]
 
     def outcomes(self, state: str) -> dict[Path, Outcome]:
-        """What became of each run folder, the task having ended in Slurm's `state`."""
+        """Return what became of each run folder, if the task has ended in Slurm's `state`."""
         reason = f"Slurm's task {self.id} ended in state {state} (log: {self.files.stderr})"
         if self.has_result():
             kind, result = pickle_load(self.files.result_pickle)
@@ -52,8 +53,8 @@ class SlurmTask:
         return {folder: outcome_in_folder(folder, status, reason) for folder in self.folders}
 
 
-def states() -> dict[str, tuple[str, str]] | None:
-    """State and, while pending, reason of each of this user's tasks in Slurm's queue; None if it does not answer.
+def ask_slurm() -> Queue | None:
+    """Return Slurm's queue of this user's tasks, None if it does not answer.
 
     sacct would know ended tasks for longer, but needs an accounting database that not every cluster has.
     """
@@ -66,7 +67,7 @@ def states() -> dict[str, tuple[str, str]] | None:
 
 
 def wait(tasks: Sequence[SlurmTask], display: Display) -> dict[SlurmTask, str]:
-    """Wait until each task has left its result, or Slurm says that it ended without; the state in which it ended."""
+    """Wait until each task has left a result, or Slurm says that it ended without; return the states they ended in."""
     start, asked, doubtful, said = monotonic(), float("-inf"), set[SlurmTask](), ""
     ended: dict[SlurmTask, str] = {}
     while True:
@@ -75,26 +76,26 @@ def wait(tasks: Sequence[SlurmTask], display: Display) -> dict[SlurmTask, str]:
         if not still:
             return ended
         now = monotonic()
-        found = states() if now - asked >= min(LONGEST_PAUSE, (now - start) / 10) else None
-        if found is not None:
+        queue = ask_slurm() if now - asked >= min(LONGEST_PAUSE, (now - start) / 10) else None
+        if queue is not None:
             asked = now
-            over = {task for task in still if task.state(found) in ENDED}
+            over = {task for task in still if task.state(queue) in ENDED}
             # Believed the second time: a task that is requeued, or has a result on its way, looks ended for a moment.
-            ended |= {task: task.state(found) for task in over & doubtful}
+            ended |= {task: task.state(queue) for task in over & doubtful}
             doubtful = over
-            said = _report(tasks, ended, found, display, said)
+            said = _report(tasks, ended, queue, display, said)
         sleep(1)
 
 
 def _report(
     tasks: Sequence[SlurmTask],
     ended: Container[SlurmTask],
-    found: Mapping[str, tuple[str, str]],
+    queue: Queue,
     display: Display,
     said: str,
 ) -> str:
     """Say in which states the tasks are, if that has changed since it was `said`; move the bar to the epochs done."""
-    counts = Counter("ended" if task in ended else _words(found.get(task.id, (GONE, ""))) for task in tasks)
+    counts = Counter("ended" if task in ended else _words(queue.get(task.id, (GONE, ""))) for task in tasks)
     text = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     if text != said:
         display.say(f"Slurm's tasks: {text}")
@@ -110,13 +111,13 @@ def _words(state: tuple[str, str]) -> str:
 
 
 def write_record(tasks: list[SlurmTask], folder: Path) -> None:
-    """Note in `folder` which task trains which runs, for a later command that finds them at work."""
+    """Write to `folder` which task trains which runs, for a later command that meets them at work."""
     record = {task.id: [str(path) for path in task.folders] for task in tasks}
     write_atomically(folder / f"{tasks[0].id.partition('_')[0]}.json", json.dumps(record, indent=2).encode())
 
 
 def tasks_at_work(folder: Path) -> list[SlurmTask]:
-    """Tasks that an earlier command noted in `folder` and that Slurm still has. Raises UserError if it does not say."""
+    """Return the tasks that an earlier command noted and Slurm still has. Raise UserError if it does not answer."""
     noted = [
         SlurmTask(task, tuple(map(Path, paths)), JobPaths(folder / "%j", job_id=task))
         for record in sorted(folder.glob("*.json"))
@@ -125,7 +126,7 @@ def tasks_at_work(folder: Path) -> list[SlurmTask]:
     unfinished = [task for task in noted if not all(map(layout.is_finished, task.folders))]
     if not unfinished:
         return []
-    found = states()
-    if found is None:
+    queue = ask_slurm()
+    if queue is None:
         raise UserError("Slurm's squeue does not answer, so it is unknown which runs are at work: try again later.")
-    return [task for task in unfinished if not task.has_result() and task.state(found) not in ENDED]
+    return [task for task in unfinished if not task.has_result() and task.state(queue) not in ENDED]

@@ -30,9 +30,9 @@ COMMANDS = ("sbatch", "srun", "squeue", "scontrol")
 
 
 def run_sweep(jobs: Sequence[Job], max_members: int | None, settings: SlurmSettings) -> dict[Path, Outcome]:
-    """Train every run among `jobs` that is not finished, on Slurm; what became of each, by folder.
+    """Train every run among `jobs` that is not finished, on Slurm; return what became of each, by folder.
 
-    Without `max_members` the memory of this machine says how many runs share a stack. Raises UserError, before anything
+    Without `max_members` the memory of this machine says how many runs share a stack. Raise UserError, before anything
     is submitted, where Slurm, its device or the data can not be had.
     """
     missing = [command for command in COMMANDS if shutil.which(command) is None]
@@ -52,7 +52,7 @@ def run_sweep(jobs: Sequence[Job], max_members: int | None, settings: SlurmSetti
 def _train_stacks(
     settings: SlurmSettings, stacks: Sequence[list[Job]], display: Display, _: Clock
 ) -> dict[Path, Outcome]:
-    """A sweep.TrainStacks; each task has a clock of its own."""
+    """Train the planned stacks (a sweep.TrainStacks); each task has its own clock."""
     if not stacks:
         return {}
     folder = Path(stacks[0][0].values["output_dir"]).absolute() / FILES
@@ -83,7 +83,7 @@ def _names(tasks: Sequence[SlurmTask]) -> str:
 
 
 def submit(stacks: Sequence[list[Job]], folder: Path, settings: SlurmSettings) -> list[SlurmTask]:
-    """Submit stacks as tasks of one array job. Raises UserError if data or network can not be had, or Slurm refuses."""
+    """Submit stacks as tasks of one array job. Raise UserError if data or network can not be had, or Slurm refuses."""
     for stack in stacks:  # here, because compute nodes often have no network to download from
         check_data(stack[0], torch.device("cpu"))
     try:
@@ -110,7 +110,7 @@ def submit(stacks: Sequence[list[Job]], folder: Path, settings: SlurmSettings) -
 
 
 def _remove(files: set[Path], folder: Path) -> None:
-    """Leave nothing of a refused submission: its files, and the folders that it was the first to need."""
+    """Remove the files of a refused submission, and the folders that it was the first to need."""
     for file in files:
         file.unlink()
     with suppress(OSError):  # not empty

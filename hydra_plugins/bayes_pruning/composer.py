@@ -21,7 +21,7 @@ class _Template:
     """What Hydra composed for the first of the jobs that differ in numbers only."""
 
     config: DictConfig
-    own: DictConfig  # the job's own part
+    job: DictConfig  # the job's part, without Hydra's node
     plain: dict[str, Any]  # the same with plain, resolved values
     interpolated: tuple[str, ...]  # its fields with an interpolation, which may follow the numbers
 
@@ -45,8 +45,8 @@ class Composer:
         numbers, template = self._numbers(overrides), self._template(overrides)
         if numbers is None or template is None:
             return _resolved(without_hydra(self.config(overrides)))
-        template.own.update(numbers)
-        followed = {name: _resolved(template.own[name]) for name in template.interpolated}
+        template.job.update(numbers)
+        followed = {name: _resolved(template.job[name]) for name in template.interpolated}
         return {**template.plain, **numbers, **followed}
 
     def config(self, overrides: Sequence[str]) -> DictConfig:
@@ -80,11 +80,11 @@ class Composer:
         key = tuple(o if o.partition("=")[0] not in NUMBER_GROUPS else o.partition("=")[0] for o in overrides)
         if key not in self.templates:
             config = self.loader.load_sweep_config(self.master, list(overrides))
-            own = without_hydra(config)
-            texts: Any = OmegaConf.to_container(own)
+            job = without_hydra(config)
+            texts: Any = OmegaConf.to_container(job)
             interpolated = tuple(name for name, text in texts.items() if "${" in str(text))
             makeable = "override_dirname" not in str(texts)
-            self.templates[key] = _Template(config, own, _resolved(own), interpolated) if makeable else None
+            self.templates[key] = _Template(config, job, _resolved(job), interpolated) if makeable else None
         return self.templates[key]
 
     def _only_sets_number(self, group: str, number: float | int) -> bool:

@@ -21,7 +21,7 @@ from hydra_plugins.bayes_pruning.composer import Composer
 
 
 class GridSweeper(Sweeper):
-    """Runs the product of all choices through the launcher. Raises RunFailed at the end if a job failed.
+    """Runs the product of all choices through the launcher. Raise RunFailed at the end if a job failed.
 
     Args:
         max_batch_size: jobs launched at a time, None for all.

@@ -31,7 +31,7 @@ OWN_GROUPS = ("dataset", "model", "pruner", "protocol", "experiment")
 
 
 def as_number(text: str) -> float | int | None:
-    """The number that `text` spells, None if it spells none."""
+    """Return the number that `text` spells, None if it spells none."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -79,7 +79,7 @@ class NumberSearchPath(SearchPathPlugin):
 
 
 def install_hook() -> None:
-    """Let Hydra's defaults list take numbers; once a process. Raises UserError if this Hydra has no such place."""
+    """Let Hydra's defaults list take numbers; once a process. Raise UserError if this Hydra has no such place."""
     overrides = getattr(defaults_list, "Overrides", None)
     original: Any = getattr(overrides, "__init__", None)
     if overrides is None or list(inspect.signature(original).parameters) != ["self", "repo", "overrides_list"]:

@@ -36,7 +36,7 @@ class StackedLauncher(Launcher):
         self.max_members, self.workers, self.cluster, self.slurm = max_members, workers, cluster, slurm
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Raises ConfigError for a setting that is not accepted; in __init__ Hydra would wrap it in its own lines."""
+        """Raise ConfigError for a setting that is not accepted; in __init__ Hydra would wrap it in its lines."""
         self.context, self.task_function, self.config = hydra_context, task_function, config
         for name, count in (("max_members", self.max_members), ("workers", self.workers)):
             checked(CountOrNull, count, f"hydra.launcher.{name}")
@@ -57,7 +57,7 @@ class StackedLauncher(Launcher):
         configs: dict[int, DictConfig] = {}  # kept only for callbacks: each is about 0.1 MiB
 
         def compose(number: int) -> tuple[DictConfig, DictConfig]:
-            """A job's config and Hydra's node; its first call is the job's start."""
+            """Return a job's config and Hydra's node; the first call is the job's start."""
             if number in configs:
                 return _split(configs[number])
             config = self._start_job(composer.config(job_overrides[number]), initial_job_idx + number, jobs[number])
@@ -66,7 +66,7 @@ class StackedLauncher(Launcher):
             return _split(config)
 
         jobs = [Job(composer.values(job), partial(compose, number)) for number, job in enumerate(job_overrides)]
-        own = HydraConfig.instance().cfg
+        sweep_config = HydraConfig.instance().cfg
         try:
             here = partial(workers.run_sweep, workers=self.workers)
             run_sweep = self._on_slurm() if self.cluster == "slurm" else here
@@ -83,12 +83,12 @@ class StackedLauncher(Launcher):
                     self.context.callbacks.on_job_end(config=configs.pop(number), job_return=result)
                 returns.append(result)
         finally:
-            HydraConfig.instance().cfg = own
+            HydraConfig.instance().cfg = sweep_config
         print(sweep.summary(jobs, outcomes, time.monotonic() - started))
         return returns
 
     def _on_slurm(self) -> Any:
-        """What takes the place of workers.run_sweep on a Slurm cluster."""
+        """Return what takes the place of workers.run_sweep on a Slurm cluster."""
         try:
             from hydra_plugins.bayes_pruning import _slurm_sweep
         except ModuleNotFoundError as error:
@@ -109,5 +109,5 @@ class StackedLauncher(Launcher):
 
 
 def _split(config: DictConfig) -> tuple[DictConfig, Any]:
-    """A composed config as the job's own part and Hydra's node, which are saved apart."""
+    """Return the job's own part of a composed config, and Hydra's node; they are saved apart."""
     return without_hydra(config), OmegaConf.masked_copy(config, ["hydra"])

@@ -78,16 +78,16 @@ class Report:
 
 
 class Campaign:
-    """Cycles in folders below `place`.
+    """Cycles in folders below `folder`.
 
     Args:
-        place: an empty folder; that of a cycle with a fault is kept.
+        folder: an empty folder; that of a cycle with a fault is kept.
         seed: of what is killed when.
         real_every: each kill of this number hits a real `python train.py`; 0 for none.
     """
 
-    def __init__(self, place: Path, seed: int, real_every: int) -> None:
-        self.place, self.random, self.real_every = place, random.Random(seed), real_every
+    def __init__(self, folder: Path, seed: int, real_every: int) -> None:
+        self.folder, self.random, self.real_every = folder, random.Random(seed), real_every
         self.report = Report()
         self.wanted: dict[str, Any] = {}
         self.moments: dict[str, dict[str, int]] = {}
@@ -97,7 +97,7 @@ class Campaign:
         """Each command undisturbed: what it leaves, the moments it passes, and how long it takes."""
         _load_all_that_children_need()
         for name, command in COMMANDS.items():
-            output, counts = self.place / f"undisturbed-{name}", self.place / f"{name}.json"
+            output, counts = self.folder / f"undisturbed-{name}", self.folder / f"{name}.json"
             ended = attempts.forked([*command, f"output_dir={output}"], self._log, counts=counts)
             if ended.code:
                 raise RuntimeError(f"the undisturbed command failed: {self._log.read_text()}")
@@ -110,7 +110,7 @@ class Campaign:
 
     def _prepare_real(self) -> None:
         """How long the real command takes; what it leaves must be what the forked one left."""
-        output = self.place / "undisturbed-real"
+        output = self.folder / "undisturbed-real"
         self.seconds["single", True] = attempts.real([*COMMANDS["single"], f"output_dir={output}"], self._log).seconds
         if contents(output) != self.wanted["single"]:
             raise RuntimeError("the same command in another process left something else")
@@ -125,12 +125,12 @@ class Campaign:
 
     @property
     def _log(self) -> Path:
-        return self.place / "log"
+        return self.folder / "log"
 
     def _cycle(self, kills: int) -> None:
         name = tuple(COMMANDS)[self.report.cycles % len(COMMANDS)]
         self.report.cycles += 1
-        output = self.place / f"cycle{self.report.cycles}"
+        output = self.folder / f"cycle{self.report.cycles}"
         command = [*COMMANDS[name], f"output_dir={output}"]
         try:
             story = [self._kill(name, command) for _ in range(kills)]
@@ -180,10 +180,10 @@ def _load_all_that_children_need() -> None:
     datasets.load(config.dataset, config.data_root, torch.device("cpu"))
 
 
-def _differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
+def _differences(wanted: dict[str, Any], left: dict[str, Any]) -> list[str]:
     """What is not as wanted, file by file."""
     return [
-        f"{name} {'is missing' if name not in found else 'should not be there' if name not in wanted else 'differs'}"
-        for name in sorted(wanted.keys() | found.keys())
-        if wanted.get(name) != found.get(name)
+        f"{name} {'is missing' if name not in left else 'should not be there' if name not in wanted else 'differs'}"
+        for name in sorted(wanted.keys() | left.keys())
+        if wanted.get(name) != left.get(name)
     ]

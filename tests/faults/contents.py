@@ -10,15 +10,15 @@ import torch
 
 def contents(output: Path) -> dict[str, Any]:
     """Every file of an output_dir by name: its content if it is one of a run's, else that it is there."""
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for path in sorted(output.rglob("*")):
         name = str(path.relative_to(output))
         if path.is_file() and not name.startswith("wandb/"):
             try:
-                found[name] = READERS.get(path.name, lambda _: "is there")(path)
+                by_name[name] = READERS.get(path.name, lambda _: "is there")(path)
             except Exception as error:
-                found[name] = f"can not be read: {error}"
-    return found
+                by_name[name] = f"can not be read: {error}"
+    return by_name
 
 
 def _rows(path: Path) -> tuple[list[list[str]], bool]:

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.usefixtures("digits_only")
 @pytest.fixture
 def disk() -> Iterator[SmallDisk]:
     need("disk")
-    with SmallDisk(kilobytes=400) as found:
-        yield found
+    with SmallDisk(kilobytes=400) as disk:
+        yield disk
 
 
 def only_folder(output: Path) -> Path:
@@ -46,8 +46,8 @@ def assert_readable(folder: Path, epochs: int) -> None:
 
 def assert_recovers(command: Command, output: Path, undisturbed: Path, *arguments: str) -> None:
     """The same command ends, and leaves what it would have left undisturbed."""
-    for place in (output, undisturbed):
-        code, _ = command(*arguments, *RUN, f"output_dir={place}")
+    for folder in (output, undisturbed):
+        code, _ = command(*arguments, *RUN, f"output_dir={folder}")
         assert not code
     assert contents(output) == contents(undisturbed)
 

@@ -35,16 +35,16 @@ def test_a_new_file_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monk
     assert path.read_bytes() == b"new"
 
 
-@pytest.mark.parametrize("place", ["_write_all", "fsync", "replace"])
+@pytest.mark.parametrize("failing", ["_write_all", "fsync", "replace"])
 def test_a_replacement_that_fails_leaves_the_old_file_and_nothing_else(
-    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise OSError("no more")
 
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    monkeypatch.setattr(files if place == "_write_all" else os, place, fail)
+    monkeypatch.setattr(files if failing == "_write_all" else os, failing, fail)
     with pytest.raises(OSError, match="no more"):
         write_atomically(path, b"new")
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"old")]
@@ -66,15 +66,15 @@ def test_a_write_that_takes_only_a_part_is_gone_on_with(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "kept"),
+    ("written", "kept"),
     [("", ""), ("a\nb\n", "a\nb\n"), ("a\nb\nc\n", "a\nb\n"), ("a\nb", "a\n"), ("a\nx\nb\n", "a\n"), ("b\n", "")],
 )
 def test_lines_that_are_right_are_never_taken_away_while_others_are_mended(
-    found: str, kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    written: str, kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the disk is full, what was right stays; if not, the file is as wanted."""
     path = tmp_path / "lines"
-    path.write_text(found)
+    path.write_text(written)
 
     def full(*_: object) -> None:
         raise OSError("no space")

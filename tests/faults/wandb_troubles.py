@@ -41,11 +41,11 @@ def descendants(process: int) -> dict[int, str]:
             parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
             continue
-    found, wanted = {}, {process}
+    below, wanted = {}, {process}
     while wanted:
         wanted = {child for child, parent in parents.items() if parent in wanted}
-        found |= {child: commands[child] for child in wanted}
-    return found
+        below |= {child: commands[child] for child in wanted}
+    return below
 
 
 def hit(name: str, how: signal.Signals) -> Act:
@@ -54,10 +54,10 @@ def hit(name: str, how: signal.Signals) -> Act:
     def act(process: int) -> int:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            for found, command in descendants(process).items():
+            for child, command in descendants(process).items():
                 if name in command:
-                    os.kill(found, how)
-                    return found
+                    os.kill(child, how)
+                    return child
             time.sleep(0.02)
         raise TimeoutError(f"no process {name} appeared")
 
@@ -89,9 +89,9 @@ def silent_server() -> Iterator[tuple[list[str], Mapping[str, str], Act]]:
     """Accepts connections and never answers."""
     with (
         socket.create_server(("127.0.0.1", 0), backlog=50) as server,
-        online(f"http://127.0.0.1:{server.getsockname()[1]}") as found,
+        online(f"http://127.0.0.1:{server.getsockname()[1]}") as trouble,
     ):
-        yield found
+        yield trouble
 
 
 TROUBLES: dict[str, Trouble] = {
