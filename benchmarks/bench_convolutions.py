@@ -4,7 +4,7 @@
     python benchmarks/bench_convolutions.py --device cuda --members 105 --precision tf32
 
 - loop, on a CPU: one convolution a member, what bayes_pruning/engine/layers.py does;
-- patches, grouped: the two of bayes_pruning/engine/gpu_layers.py, and the same with torch.compile (--compile).
+- patches, grouped: the two of bayes_pruning/engine/gpu_layers.py.
 
 Timed is a block of the paper's network, convolution, ReLU and pooling, forward and backward, because the memory order
 that a convolution leaves decides how fast pooling is. A first layer has an input for each of five seeds, if the members
@@ -44,14 +44,12 @@ def cpu_loop(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tenso
     return torch.stack([block.call(x[i // each], *own) for i, own in enumerate(zip(weight, bias, strict=True))])
 
 
-def ways(layer: nn.Conv2d, x: Tensor, compiled: bool) -> dict[str, Callable[..., Tensor]]:
+def ways(layer: nn.Conv2d, x: Tensor) -> dict[str, Callable[..., Tensor]]:
     """The ways that this device has."""
     found: dict[str, Callable[..., Tensor]] = {} if x.is_cuda else {"loop": partial(cpu_loop, layer)}
     for convolve in (gpu_layers.patches, gpu_layers.grouped):
-        block = gpu_layers.convolution(layer, nn.MaxPool2d(2, 2), relu=True, convolve=convolve)
-        found[convolve.__name__] = block
-        if compiled:
-            found[f"{convolve.__name__}, compiled"] = torch.compile(block, fullgraph=True, dynamic=False)
+        pool = nn.MaxPool2d(2, 2)
+        found[convolve.__name__] = gpu_layers.convolution(layer, pool, relu=True, convolve=convolve)
     return found
 
 
@@ -75,7 +73,6 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--members", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
-    parser.add_argument("--compile", action="store_true", help="also each way with torch.compile")
     arguments = parser.parse_args()
     device = devices.pick(arguments.device)
     devices.prepare(arguments.precision, False, device)
@@ -89,7 +86,7 @@ def main() -> None:
             weight = torch.randn(members, filters, channels, 3, 3, device=device, requires_grad=True)
             bias = torch.randn(members, filters, device=device, requires_grad=True)
             gradient = torch.randn(members, BATCH, filters, side // 2, side // 2, device=device)
-            found = ways(layer, x, arguments.compile)
+            found = ways(layer, x)
             first, *others = (way(x, weight, bias) for way in found.values())
             for other in others:
                 assert (other - first).norm() < 2e-2 * first.norm()

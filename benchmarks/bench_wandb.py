@@ -19,13 +19,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
-from hydra import compose, initialize_config_dir
+from setting import compose_config
 
-from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.runs import tracking
 from bayes_pruning.training.trainer import Metrics
 
+MODES = ("disabled", "offline", "online")
 HEADER = (
     f"{'mode':8} {'runs':>4}  {'start':>9}  {'log, a run and epoch':>20}  {'finish':>9}  {'end':>7}  {'helper CPU':>10}"
 )
@@ -33,8 +33,7 @@ HEADER = (
 
 def measure(mode: str, runs: int, epochs: int, pause: float) -> str:
     """One line of the table; `pause` seconds pass between two epochs, as if they were trained."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("config", [f"wandb.mode={mode}", f"output_dir={Path.cwd()}"])
+    config = compose_config(f"wandb.mode={mode}", f"output_dir={Path.cwd()}")
     run = run_config(config)
     row = Metrics(**{field.name: 1 / 3 for field in fields(Metrics)})  # type: ignore[arg-type]
     start = time.perf_counter()
@@ -68,13 +67,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, nargs="+", default=[1, 100])
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--pause", type=float, default=0.2, help="seconds of training an epoch stands for")
-    parser.add_argument("--mode", choices=tracking.MODES, help="only this mode, in this process and folder")
+    parser.add_argument("--mode", choices=MODES, help="only this mode, in this process and folder")
     args = parser.parse_args()
     if args.mode:
         print(measure(args.mode, args.runs[0], args.epochs, args.pause))
         return
     print(HEADER)
-    for mode in ("disabled", "offline", "online"):
+    for mode in MODES:
         for runs in args.runs:
             with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0), backlog=500) as server:
                 variables = {

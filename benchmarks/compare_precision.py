@@ -1,4 +1,4 @@
-"""Whether runs of another precision end with the accuracies of fp32: paired differences over the seeds of each cell.
+"""Can runs of another precision be told apart from those in fp32? Paired differences over the seeds of each cell.
 
 python benchmarks/compare_precision.py outputs/fp32 outputs/tf32            two folders of runs, or published archives
 python benchmarks/compare_precision.py fp32.parquet tf32.parquet --all      every cell, not only those that differ
@@ -11,16 +11,97 @@ of which a cell's mean counts as one observation.
 
 import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # the other scripts
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
-from precisions import compare, markdown
+import pandas as pd
+import scipy.stats
 
+from bayes_pruning.config.errors import UserError
 from bayes_pruning.results import frame
+from bayes_pruning.results.paper import Key
 from bayes_pruning.results.selection import choose
+from bayes_pruning.results.statistics import CONFIDENCE, Difference, half_width, paired_difference, summarise
+from bayes_pruning.results.tables import markdown as table_text
 from bayes_pruning.script import report_incomplete, run
+from bayes_pruning.studies.table1 import ACCURACIES, Accuracy, final_by_seed
+
+RARE = 0.01  # of so many intervals without zero: less likely by chance than this is no chance
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One accuracy over all cells: second minus first."""
+
+    accuracy: Accuracy
+    cells: Sequence[tuple[Key, Difference]]
+    outside: int  # cells whose interval leaves out zero
+    chance: float  # probability of at least as many if there is no difference
+    mean: float  # over the cells
+    half_width: float  # of its 95% interval; NaN for one cell
+
+    @property
+    def distinguishable(self) -> bool:
+        """Return whether too many cells differ, or their mean does."""
+        return self.chance < RARE or abs(self.mean) > self.half_width
+
+
+def compare(first: pd.DataFrame, second: pd.DataFrame) -> tuple[list[Judged], int]:
+    """Pair the last epochs of two frames (selection.choose) by cell and seed, for each accuracy.
+
+    Also return how many cells only one of the two has. Raise UserError if no cell has two seeds in common.
+    """
+    one, other = final_by_seed(first), final_by_seed(second)
+    judged = []
+    for accuracy in ACCURACIES:
+        cells = []
+        for key in sorted(one.keys() & other.keys()):
+            difference = paired_difference(other[key][accuracy.column], one[key][accuracy.column])
+            if difference is not None and difference.n > 1:
+                cells.append((key, difference))
+        if not cells:
+            raise UserError("No cell has two seeds in both sources, so there is nothing to compare.")
+        outside = sum(without_zero(difference) for _, difference in cells)
+        chance = float(scipy.stats.binom.sf(outside - 1, len(cells), 1 - CONFIDENCE))
+        means = summarise(difference.mean for _, difference in cells)
+        assert means is not None
+        judged.append(Judged(accuracy, cells, outside, chance, means.mean, half_width(means)))
+    return judged, len(one.keys() ^ other.keys())
+
+
+def without_zero(difference: Difference) -> bool:
+    """Return whether an interval leaves out zero; one without width, of seeds that are all equal, does not."""
+    return difference.low > 0 or difference.high < 0
+
+
+def markdown(judged: Sequence[Judged], unpaired: int, every: bool) -> str:
+    """Return the verdict, and the cells whose interval leaves out zero, or every cell."""
+    parts = []
+    for each in judged:
+        verdict = "can be told apart" if each.distinguishable else "can not be told apart"
+        parts.append(
+            f"**Accuracy {each.accuracy.when} pruning: {verdict}.** {len(each.cells)} cells; mean difference "
+            f"{100 * each.mean:+.4f} ± {100 * each.half_width:.4f} points; {each.outside} intervals without zero "
+            f"(by chance at least as many with probability {each.chance:.2f}).\n"
+        )
+        rows = [
+            (
+                f"{dataset}, {model}, {pruner}, {sparsity:g}",
+                difference.n,
+                f"{100 * difference.mean:+.3f}",
+                f"{100 * difference.low:+.3f} to {100 * difference.high:+.3f}",
+            )
+            for (dataset, model, pruner, sparsity), difference in each.cells
+            if every or without_zero(difference)
+        ]
+        if rows:
+            parts.append(table_text(("cell", "seeds", "difference, points", "95% interval"), rows))
+    if unpaired:
+        parts.append(f"Not compared, because only one of the two has them: {unpaired} cells.\n")
+    return "\n".join(parts)
 
 
 def main() -> None:
@@ -34,12 +115,12 @@ def main() -> None:
     args = parser.parse_args()
     frames = []
     for source in (args.first, args.second):
-        found = frame.load(source)
-        report_incomplete(found)
-        frames.append(choose(found.frame, args.protocol, args.epochs))
-    comparison = compare(*frames)
-    print(markdown(comparison, every=args.all), end="")
-    if comparison.distinguishable:
+        results = frame.load(source)
+        report_incomplete(results)
+        frames.append(choose(results.frame, args.protocol, args.epochs))
+    judged, unpaired = compare(*frames)
+    print(markdown(judged, unpaired, every=args.all), end="")
+    if any(each.distinguishable for each in judged):
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The loop that everybody writes, for comparison: one network, torch's own layers and optimiser, one run at a time.
+"""The loop that everybody writes, on a CPU: one network, torch's own layers and optimiser, one run at a time.
 
 It does the same work as a run of this project with one of the paper's methods (or none): train an epoch and evaluate
 on the test images; where the method prunes, prune and evaluate again; where it asks for a Bayes factor, a log posterior
@@ -67,16 +67,6 @@ def resident(images: dict[bool, Tensor], labels: dict[bool, Tensor], batch_size:
     return batches
 
 
-def moved(batches: Batches, device: torch.device) -> Batches:
-    """The same batches, each brought to `device` when its turn comes."""
-
-    def on_device(train: bool, shuffled: bool) -> Iterable[tuple[Tensor, Tensor]]:
-        for images, labels in batches(train, shuffled):
-            yield images.to(device), labels.to(device)
-
-    return on_device
-
-
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float]:
     """Log-likelihood (nats) and correct answers over a split."""
@@ -98,7 +88,7 @@ def log_prior(weights: list[Tensor], std: float) -> float:
 def prune(weights: list[Tensor], sparsity: float, selector: str) -> None:
     """Zero weights of each layer, the smallest or random ones."""
     for weight in weights:
-        scores = weight.abs().flatten() if selector == "magnitude" else torch.rand(weight.numel(), device=weight.device)
+        scores = weight.abs().flatten() if selector == "magnitude" else torch.rand(weight.numel())
         weight.view(-1)[scores.argsort()[: round(weight.numel() * sparsity)]] = 0.0
 
 
@@ -114,10 +104,8 @@ class Everyday:
 
     def __init__(self, config: Any, batches: Batches, shape: tuple[int, ...], fused: bool | None = None) -> None:
         torch.manual_seed(config.seed)
-        cuda = config.device == "auto" and torch.cuda.is_available()
-        self.device = torch.device("cuda" if cuda else config.device.replace("auto", "cpu"))
-        self.config, self.batches = config, moved(batches, self.device)
-        self.model = networks.build(config.model, shape, 10, config.seed).to(self.device)
+        self.config, self.batches = config, batches
+        self.model = networks.build(config.model, shape, 10, config.seed)
         self.weights = [parameter for parameter in self.model.parameters() if parameter.ndim > 1]
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=fused)
         self.log_bayes_factor: float | None = None

@@ -8,7 +8,7 @@ The rates of matrix products and of memory are measured first, in this process. 
 two that are not counted (in which kernels are compiled and steps recorded): training, evaluation, and pruning, each
 with the device's work waited for. A floor is the count of workload.py over a rate; "times" is the
 measured time over the higher of the two. Memory is the most that the stack, its data included, held at once on a GPU.
---compile adds the same stacks with torch.compile, --everyday the speed-up over the DataLoader loop.
+--compile adds the same stacks with torch.compile.
 """
 
 import argparse
@@ -20,12 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # the other scripts
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 import torch
 import workload
-from everyday_loop import Everyday, loaders
 from measuring import bandwidth, machine, matrix_rates, wait
 from omegaconf import OmegaConf
 from setting import compose_config, part, run_values
@@ -40,7 +38,6 @@ from bayes_pruning.training.trainer import Trainer
 
 STACKS = [f"{model}/{dataset}" for model in ("fcn", "cnn") for dataset in workload.DATA]
 WARM_EPOCHS, TRACED_STEPS = 2, 20
-EVERYDAY_WORKERS = 4
 
 
 def grid(stack: str, kind: str, members: int | None) -> list[RunConfig]:
@@ -166,14 +163,6 @@ def measure(
     }
 
 
-def everyday(stack: str, arguments: argparse.Namespace, place: torch.device) -> float:
-    """Seconds of an epoch of one run by the DataLoader loop on this device."""
-    model, dataset = stack.split("/")
-    names = [f"dataset={dataset}", f"model={model}", f"data_root={arguments.data_root}", f"device={place}"]
-    config = compose_config(*names)
-    return Everyday(config, loaders(config, EVERYDAY_WORKERS), workload.DATA[dataset][0]).epoch()
-
-
 def show(found: dict[str, Any]) -> str:
     """One row of the table."""
     kind = f"{found['precision']}, compiled" if found["compiled"] else found["precision"]
@@ -184,8 +173,6 @@ def show(found: dict[str, Any]) -> str:
         cells.append(f"{found[name]:.2f} = {times:.1f} x ({arithmetic:.2f}, {memory:.2f})")
     cells.append(f"{found['pruning']:.2f}")
     cells.append(f"{found['memory'] / 1e9:.1f}" if found["memory"] else "")
-    each = found["epoch"] / found["members"]
-    cells.append(f"{found['everyday'] / each:.0f}" if "everyday" in found else "")
     return f"| {' | '.join(cells)} |"
 
 
@@ -199,7 +186,6 @@ def main() -> None:
     parser.add_argument("--members", type=int, help="runs of a stack; default: all 105")
     parser.add_argument("--images", type=int, default=0, help="training images, 0: all")
     parser.add_argument("--compile", action="store_true", help="also each stack with torch.compile")
-    parser.add_argument("--everyday", action="store_true", help="also time the DataLoader loop on this device")
     parser.add_argument("--trace", type=Path, metavar="DIR", help="write there what each stack spends most time in")
     parser.add_argument("--out", type=Path, help="append all numbers to this file, a line of JSON a stack")
     parser.add_argument("--side", type=int, help="of the matrices whose product gives the rate")
@@ -211,14 +197,10 @@ def main() -> None:
     print(f"{machine(place)}\nmatrix rates, TFLOP/s: {listed}; memory {speed / 1e9:.4g} GB/s\n")
     print("Seconds an epoch of a whole stack; in brackets the floors of arithmetic and of memory.\n")
     titles = ["stack", "precision", "members", "epoch", "training", "evaluation", "pruning", "GB"]
-    print(
-        f"| {' | '.join(titles)} | faster than the DataLoader loop |\n|---|---|---:|---:|---|---|---:|---:|---:|",
-        flush=True,
-    )
+    print(f"| {' | '.join(titles)} |\n|---|---|---:|---:|---|---|---:|---:|", flush=True)
     for stack in arguments.stacks:
-        loop = {"everyday": everyday(stack, arguments, place)} if arguments.everyday else {}
         for kind, compiled in itertools.product(arguments.precision, (False, True) if arguments.compile else (False,)):
-            found = measure(stack, kind, compiled, arguments, place, rates, speed) | loop
+            found = measure(stack, kind, compiled, arguments, place, rates, speed)
             print(show(found), flush=True)
             if arguments.out:
                 arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import scipy.stats
-from precisions import at_least, compare, markdown
+from compare_precision import compare, markdown
 from synthetic import frame, runs
 
 from bayes_pruning.config.errors import UserError
@@ -25,24 +25,23 @@ def grid(shift: Any, cells: list[str] = CELLS) -> pd.DataFrame:
 
 
 def test_the_same_numbers_can_not_be_told_apart() -> None:
-    found = compare(grid(lambda i, seed: 0.001 * seed), grid(lambda i, seed: 0.001 * seed))
-    assert not found.distinguishable
-    assert [judged.outside for judged in found.judged] == [0, 0]
+    judged, _ = compare(grid(lambda i, seed: 0.001 * seed), grid(lambda i, seed: 0.001 * seed))
+    assert not any(each.distinguishable for each in judged)
+    assert [each.outside for each in judged] == [0, 0]
 
 
 def test_noise_without_a_mean_can_not_be_told_apart() -> None:
     noise = [0.003, -0.001, -0.002, 0.001, -0.001]
-    found = compare(grid(lambda i, seed: 0.0), grid(lambda i, seed: noise[(seed + i) % 5]))
-    assert not found.distinguishable
-    [before, _] = found.judged
+    [before, after], _ = compare(grid(lambda i, seed: 0.0), grid(lambda i, seed: noise[(seed + i) % 5]))
+    assert not before.distinguishable
+    assert not after.distinguishable
     assert before.mean == pytest.approx(0.0, abs=1e-15)
 
 
 def test_a_shift_of_every_cell_is_found_in_their_mean_and_in_the_cells() -> None:
     noise = [0.003, -0.001, -0.002, 0.001, -0.001]
-    shifted = compare(grid(lambda i, seed: 0.0), grid(lambda i, seed: noise[(seed + i) % 5] - 0.01 - i * 1e-4))
-    [before, after] = shifted.judged
-    assert shifted.distinguishable
+    shifted = grid(lambda i, seed: noise[(seed + i) % 5] - 0.01 - i * 1e-4)
+    [before, after], _ = compare(grid(lambda i, seed: 0.0), shifted)
     assert before.distinguishable
     assert not after.distinguishable
     assert before.outside == 4
@@ -50,23 +49,18 @@ def test_a_shift_of_every_cell_is_found_in_their_mean_and_in_the_cells() -> None
     values = [-0.01 - i * 1e-4 for i in range(4)]
     low, _ = scipy.stats.t.interval(0.95, 3, before.mean, scipy.stats.sem(values))
     assert before.mean - before.half_width == pytest.approx(low)
-    text = markdown(shifted, every=False)
+    assert before.chance == pytest.approx(0.05**4)  # all of four
+    assert after.chance == 1
+    text = markdown([before, after], 0, every=False)
     assert "Accuracy before pruning: can be told apart" in text
     assert "Accuracy after pruning: can not be told apart" in text
     assert "| mnist, fcn, magnitude, 0.9 | 5 | -1.0" in text
 
 
-@pytest.mark.parametrize(("successes", "trials"), [(0, 10), (3, 10), (8, 100), (100, 100)])
-def test_the_probability_of_so_many_intervals(successes: int, trials: int) -> None:
-    assert at_least(successes, trials, 0.05) == pytest.approx(
-        scipy.stats.binom.sf(successes - 1, trials, 0.05), abs=1e-12
-    )
-
-
 def test_cells_of_only_one_source_are_counted_and_none_in_common_is_an_error() -> None:
-    found = compare(grid(lambda i, seed: 0.0), grid(lambda i, seed: 0.0, CELLS[:3]))
-    assert len(found.unpaired) == 1
-    assert "1 cells" in markdown(found, every=True)
+    judged, unpaired = compare(grid(lambda i, seed: 0.0), grid(lambda i, seed: 0.0, CELLS[:3]))
+    assert unpaired == 1
+    assert "1 cells" in markdown(judged, unpaired, every=True)
     with pytest.raises(UserError, match="No cell has two seeds"):
         compare(grid(lambda i, seed: 0.0), grid(lambda i, seed: 0.0, ["mnist cnn random 0.5"]))
 
