@@ -94,16 +94,20 @@ def _last_end(stacks: Sequence[_Stack], workers: int) -> float:
 
 def price(job: Job) -> float:
     """Return what an epoch of a run like `job` costs: the operations of its training images' forward pass."""
-    data = datasets.load(job.run.dataset, job.values["data_root"], device.pick(job.values["device"]))
-    network = networks.build(job.run.model, data.shape, datasets.CLASSES, seed=0)
-    return float(len(data.train) * max(1, capacity.footprint(network, data.shape).operations))
+    data, footprint = _data_and_footprint(job)
+    return float(len(data.train) * max(1, footprint.operations))
 
 
 def members_that_fit(job: Job, sharing: int = 1) -> int:
     """Return how many runs like `job` fit in a stack, by the memory at hand, which `sharing` workers share."""
     torch_device = device.pick(job.values["device"])
     prepare(job, torch_device)
-    shape = datasets.load(job.run.dataset, job.values["data_root"], torch_device).shape
-    network = networks.build(job.run.model, shape, datasets.CLASSES, seed=0)
+    _, footprint = _data_and_footprint(job)
     share = capacity.free_memory(torch_device) // sharing
-    return capacity.most_members(capacity.footprint(network, shape), job.run.batch_size, torch_device, share)
+    return capacity.most_members(footprint, job.run.batch_size, torch_device, share)
+
+
+def _data_and_footprint(job: Job) -> tuple[datasets.Dataset, capacity.Footprint]:
+    data = datasets.load(job.run.dataset, job.values["data_root"], device.pick(job.values["device"]))
+    network = networks.build(job.run.model, data.shape, datasets.CLASSES, seed=0)
+    return data, capacity.footprint(network, data.shape)

@@ -110,7 +110,7 @@ class _Helper:
 
 
 def _environment() -> dict[str, str]:
-    """Return the helper's environment: W&B says nothing, sends no telemetry (as it would, even offline)."""
+    """Return the helper's environment: W&B says nothing, and sends no telemetry (as it would, even offline)."""
     fixed = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
     return {"WANDB_HTTP_TIMEOUT": f"{wandb_process.SERVER_PATIENCE:g}", **os.environ, **fixed}
 

@@ -210,7 +210,7 @@ class _Member:
 def prepare(job: Job, torch_device: torch.device) -> None:
     """Set torch up for runs like `job`. Raise ConfigError for settings that the device does not have."""
     values = job.values
-    device.prepare(job.run.precision, values.get("deterministic", False), torch_device, values.get("compile", False))
+    device.prepare(job.run.precision, values["deterministic"], torch_device, values["compile"])
 
 
 def train_stack(jobs: Sequence[Job], display: Display, clock: Clock) -> list[Outcome]:
@@ -252,10 +252,10 @@ def _train_members(
 ) -> None:
     """Train members that have done the same number of epochs, as one stack."""
     try:
-        intervals = Intervals(members[0].job.values.get("checkpoint_seconds", 0))
-        log_evidence = members[0].job.values["log_evidence"]
-        trainer = Trainer([member.job.run for member in members], data, torch_device, log_evidence)
-        if members[0].job.values.get("compile", False):
+        settings = members[0].job.values
+        intervals = Intervals(settings["checkpoint_seconds"])
+        trainer = Trainer([member.job.run for member in members], data, torch_device, settings["log_evidence"])
+        if settings["compile"]:
             trainer.stack.compile()
         for i, member in enumerate(members):
             member.load_into(trainer, i)
