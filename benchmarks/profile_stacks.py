@@ -33,7 +33,7 @@ from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.config.schema import PRECISIONS, RunConfig, run_config
 from bayes_pruning.data import datasets
 from bayes_pruning.engine import device as devices
-from bayes_pruning.models import networks as models
+from bayes_pruning.models import networks
 from bayes_pruning.training.trainer import Trainer
 
 STACKS = [f"{model}/{dataset}" for model in ("fcn", "cnn") for dataset in workload.DATA]
@@ -135,7 +135,7 @@ def measure(
     trainer.run_epoch()
     wait(place)
     whole = time.perf_counter() - start
-    model, rows = models.build(runs[0].model, data.shape, datasets.CLASSES, 0), trainer.evaluator.rows
+    model, rows = networks.build(runs[0].model, data.shape, datasets.CLASSES, 0), trainer.evaluator.rows
     images = len(data.train) + len(data.test)
     evaluated = [
         workload.evaluation(model, data.shape, each, workload.steps(each, rows)) * networks

@@ -15,7 +15,7 @@ from torch import nn
 
 from bayes_pruning.data import datasets
 from bayes_pruning.engine import capacity
-from bayes_pruning.models import networks as models
+from bayes_pruning.models import networks
 from bayes_pruning.training.trainer import Trainer
 
 SEEDS, EACH = 5, 21
@@ -70,7 +70,7 @@ def test_memory_is_what_is_alive_at_once() -> None:
 
 @lru_cache
 def _network(model: str, dataset: str) -> nn.Module:
-    return models.build(run_of(f"model={model}").model, workload.DATA[dataset][0], datasets.CLASSES, seed=0)
+    return networks.build(run_of(f"model={model}").model, workload.DATA[dataset][0], datasets.CLASSES, seed=0)
 
 
 def stack(model: str, dataset: str, monkeypatch: pytest.MonkeyPatch) -> Trainer:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.style
 
 METHOD_LABELS = {
     "none": "baseline",
@@ -60,7 +61,6 @@ OTHER_LOOKS = (Look("C0", WHOLE, "X"), Look("C7", DASH_DOT, "P"), Look("C5", DOT
 
 SETTINGS: dict[str, Any] = {
     "pdf.fonttype": 42,  # embeds fonts as TrueType, which journals ask for and editors can search
-    "ps.fonttype": 42,
     "svg.fonttype": "path",
     "svg.hashsalt": "bayes_pruning",  # the same runs give the same file
     "savefig.dpi": 200,
@@ -105,7 +105,7 @@ class Style:
         sizes = sns.plotting_context(self.theme)
         scaled = {name: size * self.font / sizes["font.size"] for name, size in sizes.items()}
         scaled["lines.markersize"] = 0.5 * self.font
-        with mpl.rc_context({k: v for k, v in mpl.rcParamsDefault.items() if k != "backend"}):
+        with mpl.style.context("default"):
             sns.set_theme(style="ticks", palette="colorblind", color_codes=False, rc=scaled | SETTINGS)
             yield
 

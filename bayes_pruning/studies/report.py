@@ -20,9 +20,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from bayes_pruning import __version__
 from bayes_pruning.figures.catalogue import Plate, render
 from bayes_pruning.figures.style import METHOD_LABELS, STYLES
-from bayes_pruning.results import archive
+from bayes_pruning.results.frame import load_summaries
 from bayes_pruning.results.paper import NAMES, UNPRUNED, percent
-from bayes_pruning.results.run_records import Incomplete, counted, read_json
+from bayes_pruning.results.run_records import Incomplete, counted
 from bayes_pruning.results.selection import setting
 from bayes_pruning.results.statistics import Difference, Summary
 from bayes_pruning.studies import table1
@@ -202,18 +202,9 @@ def origins(source: str | Path, frame: pd.DataFrame) -> list[str]:
         source: what the runs were read from; of other sources than run folders and archives nothing is known here.
         frame: the runs.
     """
-    path, names = Path(source), set(frame["run"])
-    summaries: list[dict[str, Any]] = []
-    if path.is_dir():
-        files = [path / "summary.json", *(path / name / "summary.json" for name in sorted(names))]
-        summaries = [read_json(file) for file in files if file.exists()]
-        files = sorted(path.glob(f"*{archive.SUFFIX}"))
-    else:
-        files = [path] if path.is_file() else []
-    for file in files:
-        made = archive.read_provenance(file)
-        summaries += [made[name]["summary"] for name in sorted(names & made.keys())]
-    return [f"{counted(n, 'run')}: {text}" for text, n in Counter(map(_origin, summaries)).most_common()]
+    summaries = load_summaries(source)
+    origins = [_origin(summaries[name]) for name in sorted(set(frame["run"])) if name in summaries]
+    return [f"{counted(n, 'run')}: {text}" for text, n in Counter(origins).most_common()]
 
 
 def _origin(summary: dict[str, Any]) -> str:
