@@ -9,8 +9,10 @@ import pytest
 from synthetic import PROTOCOL, assert_one_sentence_each, call_script, frame, runs
 
 from bayes_pruning.config import presets
+from bayes_pruning.config.errors import UserError
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.results import selection
+from bayes_pruning.results.cells import CELL
 from bayes_pruning.studies import ranking, ranking_formats
 from bayes_pruning.studies.ranking import EVERYWHERE
 
@@ -41,8 +43,9 @@ def two_readings() -> pd.DataFrame:
     )
 
 
-def line(found: list[ranking.Ranked], protocol: str, when: str, place: str = "mnist fcn") -> ranking.Ranked:
-    [row] = [row for row in found if (*row.reading, row.place) == (protocol, when, place)]
+def line(ranked: pd.DataFrame, protocol: str, when: str, block: str = "mnist fcn") -> Any:
+    of_reading = (ranked["protocol"] == protocol) & (ranked["accuracy"] == when) & (ranked["block"] == block)
+    [row] = ranked[of_reading].itertuples()
     return row
 
 
@@ -52,7 +55,7 @@ def test_numbers_by_hand(two_readings: pd.DataFrame) -> None:
     best, other, after = (
         line(found, p, when) for p, when in ((PROTOCOL, "before"), (MEAN, "before"), (PROTOCOL, "after"))
     )
-    assert found[0] == best
+    assert best.Index == 0
     assert (best.cells, best.seeds, best.behind, best.alike) == (3, 2, 0.0, True)
     assert best.rms == pytest.approx(((0.0**2 + 0.003**2 + 0.004**2) / 3) ** 0.5)
     assert other.rms == pytest.approx(((0.0**2 + 0.003**2 + 0.03**2) / 3) ** 0.5)
@@ -60,7 +63,8 @@ def test_numbers_by_hand(two_readings: pd.DataFrame) -> None:
     assert after.rms == pytest.approx(np.sqrt(np.mean([(0.1 - value) ** 2 for value in PAPER.values()])))
     median = 0.454936423  # of chi-square with one degree of freedom, by which a variance's median is smaller
     variance = (2e-6 + 4 * 2e-6 / median) / 5
-    assert best.chi_square == pytest.approx([(9e-6 + 16e-6) / (variance * (1 / n + 1 / 2)) for n in (1, 5)])
+    for repeats, chi_square in ((1, best.chi_square_1), (5, best.chi_square_5)):
+        assert chi_square == pytest.approx((9e-6 + 16e-6) / (variance * (1 / repeats + 1 / 2)))
 
 
 def test_contrasts_are_free_of_an_offset_that_both_methods_have(two_readings: pd.DataFrame) -> None:
@@ -68,9 +72,7 @@ def test_contrasts_are_free_of_an_offset_that_both_methods_have(two_readings: pd
     found = ranking.rank(shifted)
     assert line(found, MEAN, "before").behind > 0
     assert line(found, MEAN, "before").behind_in_contrasts == 0.0
-    behind = line(found, PROTOCOL, "before").behind_in_contrasts
-    assert behind is not None
-    assert behind > 1  # 0.007 off
+    assert line(found, PROTOCOL, "before").behind_in_contrasts > 1  # 0.007 off
 
 
 def test_a_cell_that_decides_is_found_by_leaving_it_out() -> None:
@@ -84,10 +86,13 @@ def test_a_cell_that_decides_is_found_by_leaving_it_out() -> None:
     )
     row = line(ranking.rank(both), MEAN, "before")
     assert row.behind > 1
-    assert row.least[0] == 0.0
-    assert row.most[0] >= row.behind
-    keys = [("mnist", "fcn", "none", 0.0), ("mnist", "fcn", "random", 0.75), ("mnist", "fcn", "random", 0.9)]
-    assert {name: mask.tolist() for name, mask in ranking._left_out(keys)} == {
+    assert row.least == 0.0
+    assert row.most >= row.behind
+    cells = pd.DataFrame(
+        [("mnist", "fcn", "none", 0.0), ("mnist", "fcn", "random", 0.75), ("mnist", "fcn", "random", 0.9)],
+        columns=CELL,
+    )
+    assert {name: mask.tolist() for name, mask in ranking._left_out(cells)} == {
         "nothing": [False, False, False],
         "mnist fcn none 0": [True, False, False],
         "mnist fcn random 0.75": [False, True, False],
@@ -100,8 +105,8 @@ def test_a_cell_that_decides_is_found_by_leaving_it_out() -> None:
 
 def test_readings_with_the_same_accuracies_have_one_pattern(two_readings: pd.DataFrame) -> None:
     near = frame(two_readings, cell("bayes_random", -0.0042, protocol=PROTOCOL.replace("beta 0.5", "beta 0.4")))
-    found = [row for row in ranking.rank(near) if row.reading[1] == "before"]
-    assert {row.reading[0]: row.pattern for row in found} == {
+    found = ranking.rank(near).query("accuracy == 'before'")
+    assert dict(zip(found["protocol"], found["pattern"], strict=True)) == {
         PROTOCOL: 1,
         PROTOCOL.replace("beta 0.5", "beta 0.4"): 1,
         MEAN: 2,
@@ -110,15 +115,21 @@ def test_readings_with_the_same_accuracies_have_one_pattern(two_readings: pd.Dat
 
 def test_a_reading_that_lacks_a_cell_is_left_out_there(two_readings: pd.DataFrame) -> None:
     more = frame(two_readings, runs("mnist fcn bayes_random 0.9", protocol=MEAN, test_accuracy=0.5))
-    assert {row.reading[0] for row in ranking.rank(more)} == {MEAN}
+    assert set(ranking.rank(more)["protocol"]) == {MEAN}
 
 
-def test_places_are_compared_alone_and_together(two_readings: pd.DataFrame) -> None:
+def test_two_runs_of_a_cell_that_share_a_seed_are_refused(two_readings: pd.DataFrame) -> None:
+    again = cell("bayes_random", 0.01).assign(run="another", hash="another-seed" + two_readings["seed"].map(str)[:16])
+    with pytest.raises(UserError, match=r"another.* are both mnist fcn bayes_random 75%, seed 0"):
+        ranking.rank(frame(two_readings, again))
+
+
+def test_blocks_are_compared_alone_and_together(two_readings: pd.DataFrame) -> None:
     fashion = runs("fashion_mnist fcn bayes_random 0.75", test_accuracy=0.8)
     found = ranking.rank(frame(two_readings, fashion))
-    assert {row.place for row in found} == {EVERYWHERE, "mnist fcn", "fashion_mnist fcn"}
+    assert list(found["block"].unique()) == [EVERYWHERE, "fashion_mnist fcn", "mnist fcn"]
     assert line(found, PROTOCOL, "before", EVERYWHERE).cells == 4
-    assert not [row for row in found if row.place == EVERYWHERE and row.reading[0] == MEAN]
+    assert MEAN not in set(found.loc[found["block"] == EVERYWHERE, "protocol"])
 
 
 def test_classic_runs_stand_in_every_reading_with_their_regrow() -> None:
@@ -126,16 +137,16 @@ def test_classic_runs_stand_in_every_reading_with_their_regrow() -> None:
     kept = cell("bayes_random", 0.0, protocol=KEPT)
     assert line(ranking.rank(frame(classic, kept)), KEPT, "before").cells == 2  # random was trained with regrowth
     assert line(ranking.rank(frame(classic, cell("bayes_random", 0.0))), PROTOCOL, "before").cells == 3
-    assert {row.reading[0] for row in ranking.rank(classic)} == {PROTOCOL}
+    assert set(ranking.rank(classic)["protocol"]) == {PROTOCOL}
 
 
 def test_the_right_reading_is_found_where_it_is_known(two_readings: pd.DataFrame) -> None:
     found = ranking.simulate(two_readings, "mnist fcn")
-    assert {(row.protocol, row.scenario) for row in found} == {
-        (p, s) for p in (PROTOCOL, MEAN) for s in ranking.SCENARIOS
-    }
-    plain = [row for row in found if row.scenario == ranking.SCENARIOS[0]]
-    assert all(row.best == row.alike == 1 for row in plain)  # 0.034 apart, with deviations of 0.002
+    simulated = set(found[["protocol", "runs", "excess", "offset"]].itertuples(index=False, name=None))
+    assert simulated == {(protocol, *scenario) for protocol in (PROTOCOL, MEAN) for scenario in ranking.SCENARIOS}
+    plain = found[(found["runs"] == 5) & (found["excess"] == 0)]
+    assert len(plain) == 2
+    assert (plain[["best", "alike"]] == 1).all(axis=None)  # 0.034 apart, with deviations of 0.002
 
 
 def test_gates(two_readings: pd.DataFrame) -> None:
@@ -147,7 +158,8 @@ def test_gates(two_readings: pd.DataFrame) -> None:
             test_accuracy=lambda rows: rows["seed"].map({0: PAPER["random"], 1: PAPER["none"]})
         ),
     )
-    alternating, other = sorted(ranking.gate_uses(mixed, [7, 8]), key=lambda use: use.protocol != PROTOCOL)
+    uses = ranking.gate_uses(mixed, [7, 8]).set_index("protocol")
+    alternating, other = uses.loc[PROTOCOL], uses.loc[MEAN]
     assert len(alternating.over_twin) == 2
     assert (alternating.runs, alternating.opened, alternating.alternating) == (2, 0.5, 2)
     assert (alternating.as_twin, alternating.as_unpruned) == (0, 0)
@@ -164,7 +176,7 @@ def test_runs_are_read_at_the_epoch_asked_for() -> None:
     zigzag = cell("bayes_random", 0.0, test_accuracy=lambda epoch, seed: 0.9 + 0.01 * (epoch % 2) + 0.001 * seed)
     found = ranking_formats.ranking_of(frame(cell("none", 0.0), zigzag))
     assert found.epochs == [7, 8]
-    means = [line(list(found.ranked[at]), PROTOCOL, "before").rms for at in (7, 8)]
+    means = [line(found.ranked[found.ranked["epoch"] == at], PROTOCOL, "before").rms for at in (7, 8)]
     residuals = [(PAPER["bayes_random"] - 0.9105, 0.0), (PAPER["bayes_random"] - 0.9005, 0.0)]
     assert means == pytest.approx([np.sqrt(np.mean(np.square(pair))) for pair in residuals])
     assert ranking_formats.ranking_of(frame(cell("none", 0.0), zigzag), 3).epochs == [3]
@@ -191,7 +203,7 @@ def test_formats_tell_the_same(two_readings: pd.DataFrame) -> None:
     assert set(order) == {"paper", "mean"}
     assert points == {
         f"{when} pruning, epoch {at}": [
-            line(list(found.last), {"paper": PROTOCOL, "mean": MEAN}[name], when).rms for name in order
+            line(found.last, {"paper": PROTOCOL, "mean": MEAN}[name], when).rms for name in order
         ]
         for when in ("before", "after")
         for at in (7, 8)

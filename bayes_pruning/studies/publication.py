@@ -179,7 +179,7 @@ def origin(runs: pd.DataFrame, summaries: Mapping[str, Any]) -> str:
     versions = sorted({", ".join(f"{k} {v}" for k, v in about["versions"].items()) for about in abouts})
     hours = sum(about["wall_seconds"] for about in abouts) / 3600
     counted = (runs["dataset"] + " " + runs["model"]).value_counts(sort=False)
-    listed = ", ".join(f"{n} of {ranking_formats.place_name(str(place))}" for place, n in counted.items())
+    listed = ", ".join(f"{n} of {ranking_formats.block_name(str(block))}" for block, n in counted.items())
     return (
         f"{len(runs)} runs of {' or '.join(map(str, sorted(runs['epochs'].unique())))} epochs ({listed}), "
         f"{hours:.1f} hours of training in all, on {' or '.join(sorted({about['device'] for about in abouts}))}, "

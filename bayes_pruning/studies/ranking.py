@@ -1,267 +1,249 @@
 """Which reading of the paper its Table 1 follows: how probable its values are under each (likelihood.py), and why.
 
-A reading is compared at one epoch (readings.read_out), for the accuracy before or after pruning, over the cells of
-Table 1 that the fullest of the readings at a place has; a reading that lacks one of them is left out there. Beside the
-cells themselves stand the contrasts, each Bayes cell minus its classic twin's: an offset that both have, as from a
-detail of training that the paper leaves open, is not in them.
+A reading is a protocol with the accuracy before or after pruning. Readings are compared at one epoch
+(selection.read_out), over the cells of Table 1 that the fullest of them has in a block (a data set and a network) or in
+all blocks together. A reading that lacks one of these cells is left out there. Beside the cells themselves stand the
+contrasts: each Bayes cell minus its classic twin's. An offset that both have, as from a detail of training that the
+paper leaves open, is not in them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import chdtri
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.results.cells import CELL, refuse_shared_seeds
 from bayes_pruning.results.declared import twins
-from bayes_pruning.results.paper import METHODS, UNPRUNED, Key, paper_values
+from bayes_pruning.results.paper import METHODS, UNPRUNED, paper_values
 from bayes_pruning.results.selection import of_protocol, protocols
 from bayes_pruning.results.statistics import FEWEST, Difference, paired_difference
-from bayes_pruning.studies import likelihood, table1
+from bayes_pruning.studies import likelihood
 from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.likelihood import Array, Cells
 from bayes_pruning.studies.table1 import ACCURACIES, BEFORE
 
-EVERYWHERE = "all"
+EVERYWHERE = "all"  # instead of a block
 BORROWED = 4  # degrees of freedom that a cell's variance takes from its method's others: as many as five seeds have
 RESOLUTION = 1e-4  # of an accuracy: one test image of 10,000; seeds that agree are not known better
 SURPRISE = 0.05  # probability of a larger difference between two readings that are the same
 TABLES, SEED = 200, 0  # simulated
 # In simulated tables: the runs in a cell, an excess of each, an offset that a family shares (standard deviations).
 SCENARIOS = ((5, 0.0, 0.0), (1, 0.005, 0.0), (5, 0.005, 0.01))
-
-Reading = tuple[str, str]  # protocol, accuracy before or after pruning
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """One reading and one accuracy, at one place or everywhere. Likelihoods are in nats behind the best one there."""
-
-    reading: Reading
-    place: str  # "mnist fcn", or EVERYWHERE
-    cells: int
-    seeds: int  # the fewest that a cell has
-    rms: float  # root mean square difference of our means to the paper's values
-    chi_square: tuple[float, ...]  # for each of likelihood.REPEATS, without any excess
-    excess: float  # standard deviation beyond the seeds'
-    behind: float
-    alike: bool  # whether it is among those that have most of the weight together
-    behind_with_offsets: float  # if unpruned, random and magnitude cells may each be off by what such cells share
-    behind_in_contrasts: float | None
-    least: tuple[float, str]  # the least it is behind when one cell or one sparsity is left out, and which
-    most: tuple[float, str]
-    pattern: int  # readings with one number give the same accuracies as far as seeds can tell, see `_patterns`
+READING = ["protocol", "accuracy"]
 
 
 @dataclass(frozen=True)
-class Simulated:
-    """How often, in simulated tables for which a reading is right, it is the best and among those not told apart."""
+class Compared:
+    """The readings that have all the cells of the fullest, and the accuracies of their runs."""
 
-    protocol: str
-    scenario: tuple[int, float, float]
-    best: float
-    alike: float
-    best_with_offsets: float
-    alike_with_offsets: float
-
-
-@dataclass(frozen=True)
-class GateUse:
-    """What the gate of a method did under a reading, over all sparsities and seeds of a place."""
-
-    protocol: str
-    place: str
-    pruner: str
-    runs: int
-    opened: float  # mean fraction of the epochs
-    alternating: int  # runs that pruned in every second epoch, from the first or from the second one on
-    as_twin: int  # runs with a classic twin that has the very same accuracies in every epoch
-    as_unpruned: int  # the same of the unpruned network
-    over_twin: Sequence[Difference | None]  # at each epoch: accuracy before pruning minus the twin's, paired by seed
-    paper: float | None  # the same of the paper's values, a mean over sparsities like them
-
-
-@dataclass(frozen=True)
-class ClaimCount:
-    """What becomes of the paper's claims under a reading."""
-
-    protocol: str
-    counts: Mapping[str, int]
-    outcomes: Mapping[tuple[str, str], str]  # by (claim, place)
-
-
-@dataclass(frozen=True)
-class Place:
-    """The readings that have all the cells of the fullest, at one place or everywhere. NaN where there is no run."""
-
-    readings: list[Reading]
-    keys: list[Key]
-    accuracy: Array  # [readings, cells, seeds]
-    runs: Array  # which run it is of, as a number, the same shape
+    readings: pd.DataFrame  # their protocol and accuracy
+    cells: pd.DataFrame  # CELL, the paper's value, the method, and the family that an offset is shared in
+    accuracy: Array  # [readings, cells, seeds], NaN where there is no run
+    run: Array  # which run it is of, as a number, the same shape
 
     @property
-    def families(self) -> list[str]:
-        """For each cell, which ones a detail of training may shift alike: unpruned, random or magnitude at a place."""
-        return [f"{key[0]} {key[1]} {twins().get(key[2], key[2])}" for key in self.keys]
+    def seeds(self) -> Array:
+        """Return how many seeds there are: [readings, cells]."""
+        return _count(self.accuracy)
 
-    def pick(self, readings: Sequence[int]) -> "Place":
-        """Some of the readings."""
-        return Place([self.readings[i] for i in readings], self.keys, self.accuracy[readings], self.runs[readings])
+    @property
+    def means(self) -> Array:
+        """Return the mean accuracies: [readings, cells]."""
+        return np.nanmean(self.accuracy, -1)  # type: ignore[no-any-return]
+
+    @property
+    def variances(self) -> Array:
+        """Return the variance of one run: [readings, cells]."""
+        return _variances(self.accuracy, self.cells)
+
+    def pick(self, readings: Array | list[int]) -> "Compared":
+        """Return some of the readings, by their numbers."""
+        return Compared(self.readings.iloc[readings], self.cells, self.accuracy[readings], self.run[readings])
 
 
-def rank(frame: pd.DataFrame) -> list[Ranked]:
-    """Every reading in `frame` and both accuracies, best first at each place, EVERYWHERE before the single places.
+def rank(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rank every reading in `frame`, best first in all blocks together and in each block.
+
+    Return a row for each block (EVERYWHERE first) and reading, with the columns
+
+        block, protocol, accuracy: what the row is of.
+        cells, seeds: how many cells are compared, and the fewest seeds that one of them has.
+        rms: root mean square difference of our means to the paper's values.
+        chi_square_N: if each of the paper's cells is the mean of N runs, without any excess.
+        excess: standard deviation beyond the seeds'.
+        behind: by how many nats its likelihood is lower than the best one's.
+        alike: True for those that have most of the weight together.
+        behind_with_offsets: the same if the cells of a family may share an offset.
+        behind_in_contrasts: the same of Bayes minus classic cells; NaN if there are none.
+        least, without; most, without_most: how far it is behind if one cell or one sparsity is left out, and which.
+        pattern: readings with one number give the same accuracies as far as seeds can tell (`_patterns`).
 
     Where any reading has runs of Bayes methods, those that have none are left out: classic runs tell no readings apart.
-    Raises UserError if no run is of a cell of Table 1.
+    Raise UserError if no run is of a cell of Table 1.
     """
-    table = _table(frame)
-    every = {key for cells in table.values() for key in cells}
-    if not every:
+    rows = _accuracies(frame)
+    if rows.empty:
         raise UserError("None of these runs is of a cell of Table 1 (results/paper_table1.csv): nothing to rank.")
-    places = sorted(
-        {f"{key[0]} {key[1]}" for key in every if _is_bayes(key)} or {f"{key[0]} {key[1]}" for key in every}
+    bayes = rows[rows["pruner"].isin(twins())]
+    blocks = sorted((rows if bayes.empty else bayes)["block"].unique())
+    names = [EVERYWHERE, *blocks] if len(blocks) > 1 else blocks
+    return pd.concat([_ranked(_compared(rows, name), name) for name in names], ignore_index=True)
+
+
+def _runs_by_protocol(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the first epochs of the Bayes, classic and unpruned runs that stand under each protocol."""
+    known = twins(frame)
+    runs = frame[frame["pruner"].isin([UNPRUNED, *known, *known.values()]) & (frame["epoch"] == 1)]
+    parts = [of_protocol(runs, protocol).assign(protocol=protocol) for protocol in protocols(frame)]
+    for part in parts:
+        refuse_shared_seeds(part)
+    rows = pd.concat(parts)
+    return rows.assign(block=rows["dataset"] + " " + rows["model"])
+
+
+def _accuracies(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracies (`value`) of the last epoch in the cells of Table 1, by reading, cell and seed."""
+    columns = {accuracy.column: accuracy.when for accuracy in ACCURACIES}
+    last = frame.loc[frame["epoch"] == frame["epochs"], ["hash", *columns]].rename(columns=columns)
+    paper = pd.Series(paper_values(), name="paper").rename_axis(CELL).reset_index()
+    about = ["protocol", "block", *CELL, "seed", "hash"]
+    rows = _runs_by_protocol(frame)[about].merge(paper, on=CELL).merge(last, on="hash")
+    long = rows.melt([*about, "paper"], list(columns.values()), var_name="accuracy")
+    return long.assign(accuracy=pd.Categorical(long["accuracy"], list(columns.values()), ordered=True))
+
+
+def _compared(rows: pd.DataFrame, block: str) -> Compared:
+    if block != EVERYWHERE:
+        rows = rows[rows["block"] == block]
+    bayes = rows[rows["pruner"].isin(twins())]
+    if not bayes.empty:
+        rows = rows[rows["protocol"].isin(bayes["protocol"])]
+    of_each = rows[["protocol", *CELL, "paper"]].drop_duplicates()
+    fullest = of_each.groupby("protocol").size().idxmax()
+    cells = of_each[of_each["protocol"] == fullest].drop(columns="protocol").sort_values(CELL, ignore_index=True)
+    shared = of_each.merge(cells).groupby("protocol").size()
+    rows = rows[rows["protocol"].isin(shared.index[shared == len(cells)])]
+    wide = rows.assign(run=pd.factorize(rows["hash"])[0]).pivot(
+        index=[*READING, *CELL], columns="seed", values=["value", "run"]
     )
-    return [
-        row
-        for where in ([EVERYWHERE, *places] if len(places) > 1 else places)
-        for row in _ranked(_place(table, where), where)
-    ]
+    readings = rows[READING].drop_duplicates().sort_values(READING, ignore_index=True)
+    accuracy, run = (wide[name].to_numpy(float).reshape(len(readings), len(cells), -1) for name in ("value", "run"))
+    where = cells["dataset"] + " " + cells["model"] + " "
+    classic = cells["pruner"].replace(twins())
+    cells = cells.assign(method=where + cells["pruner"], family=where + classic)
+    return Compared(readings.astype(str), cells, accuracy, run)
 
 
-def _table(frame: pd.DataFrame) -> dict[Reading, dict[Key, pd.DataFrame]]:
-    """The last epochs of the runs in each cell of Table 1, by seed, by reading."""
-    final, paper = frame[frame["epoch"] == frame["epochs"]], paper_values()
-    return {
-        (protocol, accuracy.when): {
-            key: runs.assign(accuracy=runs[accuracy.column]) for key, runs in cells.items() if key in paper
+def _ranked(compared: Compared, block: str) -> pd.DataFrame:
+    cells, families = against_paper(compared), list(compared.cells["family"])
+    log_likelihoods = likelihood.log_likelihood(cells)
+    behind, contrasts = _behind(log_likelihoods), _contrasts(compared)
+    left_out = pd.DataFrame(
+        {name: _behind(likelihood.log_likelihood(cells.drop(mask))) for name, mask in _left_out(compared.cells)}
+    )
+    forwards, backwards = (left_out.sort_index(axis=1, ascending=up) for up in (True, False))
+    ranked = pd.DataFrame(
+        {
+            "block": block,
+            "cells": len(compared.cells),
+            "seeds": compared.seeds.min(-1),
+            "rms": np.sqrt((cells.residual**2).mean(-1)),
+            "excess": likelihood.excess(cells),
+            "behind": behind,
+            "alike": likelihood.not_told_apart(log_likelihoods),
+            "behind_with_offsets": _behind(likelihood.log_likelihood(cells, families)),
+            "behind_in_contrasts": np.nan if contrasts is None else _behind(likelihood.log_likelihood(contrasts)),
+            "pattern": _patterns(compared, behind),
+            "protocol": compared.readings["protocol"],
+            "accuracy": compared.readings["accuracy"],
+            **{f"chi_square_{repeats}": likelihood.chi_square(cells, repeats) for repeats in likelihood.REPEATS},
+            "least": forwards.min(axis=1),
+            "without": forwards.idxmin(axis=1),  # of equal ones the first name
+            "most": backwards.max(axis=1),
+            "without_most": backwards.idxmax(axis=1),  # of equal ones the last name
         }
-        for protocol in protocols(final)
-        for cells in [table1.final_by_seed(of_protocol(final, protocol))]
-        for accuracy in ACCURACIES
-    }
-
-
-def _place(table: Mapping[Reading, Mapping[Key, pd.DataFrame]], where: str) -> Place:
-    here = {
-        reading: {key: runs for key, runs in cells.items() if where in (EVERYWHERE, f"{key[0]} {key[1]}")}
-        for reading, cells in table.items()
-    }
-    here = {reading: cells for reading, cells in here.items() if any(map(_is_bayes, cells))} or here
-    most = max(map(len, here.values()))
-    here = {reading: cells for reading, cells in here.items() if len(cells) == most}
-    keys = sorted(next(iter(here.values())))
-    seeds = sorted({seed for cells in here.values() for runs in cells.values() for seed in runs.index})
-    known: dict[str, int] = {}
-    accuracy, runs = np.full((2, len(here), most, len(seeds)), np.nan)
-    for i, cells in enumerate(here.values()):
-        for j, key in enumerate(keys):
-            at = [seeds.index(seed) for seed in cells[key].index]
-            accuracy[i, j, at] = cells[key]["accuracy"]
-            runs[i, j, at] = [known.setdefault(name, len(known)) for name in cells[key]["hash"]]
-    return Place(list(here), keys, accuracy, runs)
-
-
-def _ranked(here: Place, where: str) -> list[Ranked]:
-    cells, contrasts = compared(here), _contrasts(here)
-    own = likelihood.log_likelihood(cells)
-    behind, offsets = _behind(own), _behind(likelihood.log_likelihood(cells, here.families))
-    between = _behind(likelihood.log_likelihood(contrasts)) if contrasts.residual.size else None
-    left_out = {name: _behind(likelihood.log_likelihood(cells.drop(mask))) for name, mask in _left_out(here.keys)}
-    chi_squares = [likelihood.chi_square(cells, repeats) for repeats in likelihood.REPEATS]
-    excess, alike, numbers = likelihood.excess(cells), likelihood.not_told_apart(own), _patterns(here, behind)
-    found = []
-    for i in np.argsort(behind, kind="stable"):
-        without = sorted((float(values[i]), name) for name, values in left_out.items())
-        found.append(
-            Ranked(
-                here.readings[i],
-                where,
-                len(here.keys),
-                int((~np.isnan(here.accuracy[i])).sum(-1).min()),
-                float(np.sqrt((cells.residual[i] ** 2).mean())),
-                tuple(float(values[i]) for values in chi_squares),
-                float(excess[i]),
-                float(behind[i]),
-                bool(alike[i]),
-                float(offsets[i]),
-                None if between is None else float(between[i]),
-                without[0],
-                without[-1],
-                numbers[i],
-            )
-        )
-    return found
+    )
+    return ranked.sort_values("behind", kind="stable")
 
 
 def _behind(log_likelihoods: Array) -> Array:
     return log_likelihoods.max() - log_likelihoods  # type: ignore[no-any-return]
 
 
-def _left_out(keys: Sequence[Key]) -> list[tuple[str, Array]]:
-    """Nothing, each cell, and all cells of a sparsity if others are left."""
-    single = [(" ".join([*key[:3], f"{key[3]:g}"]), np.array([other == key for other in keys])) for key in keys]
-    sparsities = sorted({key[3] for key in keys})
-    whole = [(f"all at {sparsity:g}", np.array([key[3] == sparsity for key in keys])) for sparsity in sparsities]
-    nothing = ("nothing", np.zeros(len(keys), dtype=bool))
-    return [nothing, *((name, mask) for name, mask in [*single, *whole] if not mask.all())]
+def _left_out(cells: pd.DataFrame) -> list[tuple[str, Array]]:
+    """Return nothing, each cell, and all cells of a sparsity if others are left: a name and a mask of the cells."""
+    sparsities = cells["target_sparsity"].map("{:g}".format)
+    single = cells["dataset"] + " " + cells["model"] + " " + cells["pruner"] + " " + sparsities
+    masks = [("nothing", np.zeros(len(cells), dtype=bool))]
+    for names in (single, "all at " + sparsities):
+        masks += [(name, (names == name).to_numpy()) for name in names.unique()]
+    return [(name, mask) for name, mask in masks if not mask.all()]
 
 
-def compared(here: Place) -> Cells:
-    """The paper's values against our means: arrays [readings, cells]."""
-    paper, single = paper_values(), _variances(here.accuracy, here.keys)
-    residual = np.array([paper[key] for key in here.keys]) - np.nanmean(here.accuracy, -1)
-    return Cells(residual, single, single / _count(here.accuracy))
+def against_paper(compared: Compared) -> Cells:
+    """Return the paper's values against our means: arrays [readings, cells]."""
+    variances = compared.variances
+    return Cells(compared.cells["paper"].to_numpy() - compared.means, variances, variances / compared.seeds)
 
 
-def _contrasts(here: Place) -> Cells:
-    """As `compared`, of Bayes minus classic cells, ours paired by seed; the paper's pairs may not have shared seeds."""
-    paper, single = paper_values(), _variances(here.accuracy, here.keys)
-    pairs = [(i, here.keys.index(twin)) for i, key in enumerate(here.keys) if (twin := _twin_of(key)) in here.keys]
-    pairs = [(i, j) for i, j in pairs if i != j]
-    bayes, classic = [i for i, _ in pairs], [j for _, j in pairs]
-    ours = here.accuracy[:, bayes] - here.accuracy[:, classic]
-    keys = [here.keys[i] for i in bayes]
-    wanted = np.array([paper[here.keys[i]] - paper[here.keys[j]] for i, j in pairs])
-    own = _variances(ours, keys) / np.maximum(1, _count(ours))
-    return Cells(wanted - np.nanmean(ours, -1), single[:, bayes] + single[:, classic], own)
+def _contrasts(compared: Compared) -> Cells | None:
+    """Return the same of Bayes minus classic cells, ours paired by seed; None if no cell has its twin.
+
+    The paper's pairs may not have shared seeds, so both variances count.
+    """
+    cells = compared.cells.reset_index(names="number")
+    bayes = cells.assign(pruner=cells["pruner"].map(twins()))
+    pairs = bayes.merge(cells, on=CELL, suffixes=("", "_classic"))
+    if pairs.empty:
+        return None
+    own, classic = pairs["number"].to_numpy(), pairs["number_classic"].to_numpy()
+    ours, single = compared.accuracy[:, own] - compared.accuracy[:, classic], compared.variances
+    residual = (pairs["paper"] - pairs["paper_classic"]).to_numpy() - np.nanmean(ours, -1)
+    variances = _variances(ours, cells.iloc[own]) / np.maximum(1, _count(ours))
+    return Cells(residual, single[:, own] + single[:, classic], variances)
 
 
 def _count(values: Array) -> Array:
     return (~np.isnan(values)).sum(-1)  # type: ignore[no-any-return]
 
 
-def _variances(values: Array, keys: Sequence[Key]) -> Array:
-    """The variance of one run in each cell: [readings, cells] of values [readings, cells, seeds].
+def _variances(values: Array, cells: pd.DataFrame) -> Array:
+    """Return the variance of one run in each cell: [readings, cells] of values [readings, cells, seeds].
 
-    From its seeds and, as if by BORROWED more degrees of freedom, from the median of its method's cells (all methods'
-    for the unpruned one): a few seeds may agree by luck, and their cell would then outweigh all others.
+    It is from the cell's seeds and, as if by BORROWED more degrees of freedom, from the median of its method's cells
+    (all methods' for the unpruned one): a few seeds may agree by luck, and their cell would then outweigh all others.
     """
     freedom = _count(values) - 1
     squares = np.nansum((values - np.nanmean(values, -1, keepdims=True)) ** 2, -1)
     known = np.where(freedom > 0, squares / chdtri(np.maximum(1, freedom), 0.5), np.nan)  # a variance's median is lower
-    alike = np.array([[key[2] == UNPRUNED or key[:3] == other[:3] for other in keys] for key in keys])
-    pooled = np.stack([np.nanmedian(known[:, own], -1) for own in alike], -1) if len(keys) else squares
+    methods, pruners = cells["method"].to_numpy(), cells["pruner"].to_numpy()
+    alike = [
+        known if pruner == UNPRUNED else known[:, methods == method]
+        for method, pruner in zip(methods, pruners, strict=True)
+    ]
+    pooled = np.stack([np.nanmedian(own, -1) for own in alike], -1)
     return np.maximum(RESOLUTION**2, (squares + BORROWED * pooled) / (freedom + BORROWED))  # type: ignore[no-any-return]
 
 
-def _patterns(here: Place, behind: Array) -> list[int]:
-    """Readings numbered, best first, so that those with one number give the same accuracies as far as seeds can tell.
+def _patterns(compared: Compared, behind: Array) -> list[int]:
+    """Number the readings, best first, so that those with one number give the same accuracies as far as seeds can tell.
 
     A reading has the number of a better one if a chi-square test of the difference of their means, over the cells whose
     runs differ and the seeds that both have, is no surprise; only the best reading with a number is compared.
     """
-    single = _variances(here.accuracy, here.keys)
-    numbers, firsts = [0] * len(here.readings), list[int]()
+    single, when = compared.variances, compared.readings["accuracy"].to_numpy()
+    numbers, firsts = [0] * len(behind), list[int]()
 
     def same(i: int, j: int) -> bool:
-        gaps = here.accuracy[i] - here.accuracy[j]
-        common = _count(gaps)
-        differ = ((here.runs[i] != here.runs[j]) & ~np.isnan(gaps)).any(-1)
-        gap = np.nanmean(gaps[differ], -1) ** 2 / ((single[i] + single[j]) / np.maximum(1, common))[differ]
-        alike = not differ.any() or gap.sum() <= chdtri(differ.sum(), SURPRISE)
-        return here.readings[i][1] == here.readings[j][1] and bool(alike)
+        gaps = compared.accuracy[i] - compared.accuracy[j]
+        differ = ((compared.run[i] != compared.run[j]) & ~np.isnan(gaps)).any(-1)
+        variances = (single[i] + single[j]) / np.maximum(1, _count(gaps))
+        chi_square = (np.nanmean(gaps[differ], -1) ** 2 / variances[differ]).sum()
+        return bool(when[i] == when[j] and (not differ.any() or chi_square <= chdtri(differ.sum(), SURPRISE)))
 
     for i in map(int, np.argsort(behind, kind="stable")):
         known = next((n for n, first in enumerate(firsts) if same(i, first)), len(firsts))
@@ -270,108 +252,119 @@ def _patterns(here: Place, behind: Array) -> list[int]:
     return numbers
 
 
-def simulate(frame: pd.DataFrame, where: str) -> list[Simulated]:
-    """Whether the ranking finds the right reading where it is known: simulated tables, one reading of each pattern.
+def simulate(frame: pd.DataFrame, block: str) -> pd.DataFrame:
+    """Simulate tables for which a reading is right, one reading of each pattern, and rank the readings by them.
 
-    Accuracies before pruning, with the means, variances and seeds that the runs have at a place.
+    Accuracies are those before pruning, with the means, variances and seeds that the runs of a block have. Return a row
+    for each scenario (`runs`, `excess`, `offset`) and right reading (`protocol`): how often it is the `best` and among
+    those that are not told apart (`alike`), without and with offsets of the families.
     """
-    here = _place(_table(frame), where)
-    here = here.pick([i for i, (_, when) in enumerate(here.readings) if when == BEFORE.when])
-    numbers = _patterns(here, _behind(likelihood.log_likelihood(compared(here))))
-    here = here.pick([numbers.index(number) for number in sorted(set(numbers))])
-    means, seeds, single = np.nanmean(here.accuracy, -1), _count(here.accuracy), _variances(here.accuracy, here.keys)
-    found = []
+    compared = _compared(_accuracies(frame), block)
+    compared = compared.pick(np.flatnonzero(compared.readings["accuracy"] == BEFORE.when))
+    numbers = _patterns(compared, _behind(likelihood.log_likelihood(against_paper(compared))))
+    compared = compared.pick([numbers.index(number) for number in sorted(set(numbers))])
+    means, variances, seeds = compared.means, compared.variances, compared.seeds
+    families, rows = list(compared.cells["family"]), []
     for scenario in SCENARIOS:
-        for truth, (protocol, _) in enumerate(here.readings):
+        for truth, protocol in enumerate(compared.readings["protocol"]):
             rng = np.random.default_rng([SEED, truth])
-            drawn = likelihood.simulated(means, single, seeds, truth, TABLES, *scenario, here.families, rng)
-            rates: list[float] = []
-            for families in (None, here.families):
-                values = likelihood.log_likelihood(drawn, families)
-                rates.append(float((values.argmax(-1) == truth).mean()))
-                rates.append(float(likelihood.not_told_apart(values)[:, truth].mean()))
-            found.append(Simulated(protocol, scenario, *rates))
-    return found
+            tables = likelihood.simulated(means, variances, seeds, truth, TABLES, *scenario, families, rng)
+            row = {"protocol": protocol, **dict(zip(("runs", "excess", "offset"), scenario, strict=True))}
+            for suffix, shared in (("", None), ("_with_offsets", families)):
+                values = likelihood.log_likelihood(tables, shared)
+                row[f"best{suffix}"] = (values.argmax(-1) == truth).mean()
+                row[f"alike{suffix}"] = likelihood.not_told_apart(values)[:, truth].mean()
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
-def _is_bayes(key: Key) -> bool:
-    return key[2] in twins()
+def gate_uses(frame: pd.DataFrame, epochs: Sequence[int]) -> pd.DataFrame:
+    """Say what the gates of the methods that have a classic twin did, over all sparsities and seeds of a block.
 
+    Return a row for each protocol, block and pruner, with the columns
 
-def _twin_of(key: Key) -> Key:
-    return (*key[:2], twins().get(key[2], key[2]), key[3])
-
-
-def gate_uses(frame: pd.DataFrame, epochs: Sequence[int]) -> list[GateUse]:
-    """What the gates of the methods that ask for evidence did, by reading and place; accuracies at `epochs`."""
+        runs: how many there are.
+        opened: mean fraction of the epochs that pruned.
+        alternating: runs that pruned in every second epoch, from the first or from the second one on.
+        as_twin, as_unpruned: runs with the very same accuracies in every epoch as the twin, as the unpruned network.
+        over_twin: at each of `epochs` the accuracy before pruning minus the twin's, paired by seed.
+        paper: the same of the paper's values, a mean over the sparsities that both have.
+    """
+    by_run = frame.groupby("hash")
+    step = by_run["pruned"].diff()
     columns = [accuracy.column for accuracy in ACCURACIES]
-    curves = {str(name): rows[columns].to_numpy().tobytes() for name, rows in frame.groupby("hash")}
-    classic = twins(frame)
-    bayes = frame[frame["pruner"].isin(classic)]
-    alternates = {
-        str(name): bool((rows.diff().abs().iloc[1:] == 1).all()) for name, rows in bayes.groupby("hash")["pruned"]
-    }
-    found = []
-    for protocol in protocols(frame):
-        runs = of_protocol(frame, protocol)
-        runs = runs[runs["epoch"].isin([1, *epochs])]
-        for (dataset, model), here in runs.groupby(["dataset", "model"]):
-            first = here[here["epoch"] == 1]
-            places = zip(first["pruner"], first["target_sparsity"], first["seed"], strict=True)
-            names = dict(zip(places, first["hash"], strict=True))
-            for pruner in sorted(name for name in set(here["pruner"]) if name in classic):
-                own = {key[1:]: name for key, name in names.items() if key[0] == pruner}
-                found.append(
-                    GateUse(
-                        protocol,
-                        f"{dataset} {model}",
-                        pruner,
-                        len(own),
-                        float(frame.loc[frame["hash"].isin(own.values()), "pruned"].mean()),
-                        sum(alternates[name] for name in own.values()),
-                        sum(
-                            curves[name] == curves.get(names.get((classic[pruner], *at), ""))
-                            for at, name in own.items()
-                        ),
-                        sum(
-                            curves[n] == curves.get(names.get((UNPRUNED, 0.0, seed), ""))
-                            for (_, seed), n in own.items()
-                        ),
-                        *_over_twin(here, pruner, classic[pruner], epochs),
-                    )
-                )
-    return found
+    about = pd.DataFrame(
+        {
+            "opened": by_run["pruned"].mean(),
+            "alternating": (step.isna() | (step.abs() == 1)).groupby(frame["hash"]).all(),
+            "accuracies": {name: rows[columns].to_numpy().tobytes() for name, rows in by_run},
+        }
+    )
+    known = twins(frame)
+    runs = _runs_by_protocol(frame)[["protocol", "block", *CELL, "seed", "hash"]].join(about, on="hash")
+    bayes = runs[runs["pruner"].isin(known)].assign(twin=lambda rows: rows["pruner"].map(known))
+    cell = ["protocol", "block", "seed"]
+    others = runs.rename(columns={"pruner": "twin"})[[*cell, "twin", "target_sparsity", "accuracies"]]
+    unpruned = others.loc[others["twin"] == UNPRUNED, [*cell, "accuracies"]]
+    bayes = bayes.merge(others, how="left", on=[*cell, "twin", "target_sparsity"], suffixes=("", "_twin"))
+    bayes = bayes.merge(unpruned, how="left", on=cell, suffixes=("", "_unpruned"))
+    for name in ("twin", "unpruned"):
+        bayes[f"as_{name}"] = bayes["accuracies"] == bayes[f"accuracies_{name}"]
+    groups = bayes.groupby(["protocol", "block", "pruner", "twin"])
+    uses = groups[["alternating", "as_twin", "as_unpruned"]].sum()
+    uses.insert(0, "runs", groups.size())
+    uses.insert(1, "opened", groups["opened"].mean())
+    values = runs[["protocol", "block", "hash"]].merge(
+        frame[frame["epoch"].isin(epochs)].drop(columns="protocol"), on="hash"
+    )
+    over_twin, paper = list[Any](), list[float]()
+    for protocol, block, pruner, twin in uses.index:
+        rows = values[(values["protocol"] == protocol) & (values["block"] == block)]
+        differences, shared = _over_twin(rows, pruner, twin, epochs)
+        over_twin.append(differences)
+        paper.append(_paper_over_twin(block, twin, shared))
+    return uses.assign(over_twin=over_twin, paper=paper).reset_index()
 
 
 def _over_twin(
-    here: pd.DataFrame, pruner: str, twin: str, epochs: Sequence[int]
-) -> tuple[list[Difference | None], float | None]:
-    """At each epoch the mean over the sparsities that both have, for each seed that has them all; that of the paper."""
-    own, other = (
-        {epoch: rows.pivot(index="seed", columns="target_sparsity", values=BEFORE.column) for epoch, rows in at}
-        for at in (here[here["pruner"] == name].groupby("epoch") for name in (pruner, twin))
+    rows: pd.DataFrame, pruner: str, twin: str, epochs: Sequence[int]
+) -> tuple[list[Difference | None], list[float]]:
+    """Return the difference at each epoch, for seeds with all sparsities that both have, and these."""
+    own, classic = (
+        rows[rows["pruner"] == name].pivot(index=["epoch", "seed"], columns="target_sparsity", values=BEFORE.column)
+        for name in (pruner, twin)
     )
-    if not other:
-        return [None for _ in epochs], None
-    shared = [sparsity for sparsity in own[epochs[0]].columns if sparsity in other[epochs[0]].columns]
-    differences = [
-        paired_difference(*(at[epoch][shared].dropna().mean(axis=1) for at in (own, other))) for epoch in epochs
+    shared = own.columns.intersection(classic.columns)
+    if shared.empty:
+        return [None for _ in epochs], []
+    means = [
+        table[shared].dropna().mean(axis=1).unstack("epoch").reindex(columns=list(epochs)) for table in (own, classic)
     ]
-    place, paper = (str(here["dataset"].iloc[0]), str(here["model"].iloc[0])), paper_values()
-    methods = [name for name in METHODS if twins().get(name) == twin]
-    keys: list[Key] = [(*place, name, float(sparsity)) for name in methods for sparsity in shared]
-    known = [paper[key] - paper[_twin_of(key)] for key in keys if key in paper]
-    return differences, float(np.mean(known)) if len(known) == len(shared) else None
+    return [paired_difference(*(mean[at] for mean in means)) for at in epochs], shared.astype(float).to_list()
 
 
-def claim_counts(frame: pd.DataFrame) -> list[ClaimCount]:
-    """The paper's claims under each reading of which some cell has the seeds that an interval takes."""
-    found = []
-    for protocol in protocols(frame):
-        runs = of_protocol(frame, protocol)
-        own = runs[runs["pruner"].isin([name for name in METHODS if name in twins()]) & (runs["epoch"] == 1)]
-        if own.groupby(["dataset", "model", "pruner", "target_sparsity"])["seed"].nunique().max() >= FEWEST:
-            findings = verdicts.check(runs)
-            outcomes = {(finding.claim, finding.where): finding.verdict.outcome for finding in findings}
-            found.append(ClaimCount(protocol, verdicts.counts(findings), outcomes))
-    return found
+def _paper_over_twin(block: str, twin: str, sparsities: Sequence[float]) -> float:
+    """Return the mean over sparsities of what the paper's Bayes method is above its twin; NaN if it lacks a value."""
+    paper = paper_values()
+    (dataset, model), methods = block.split(), [name for name in METHODS if twins().get(name) == twin]
+    gains = [
+        paper.get((dataset, model, method, sparsity), np.nan) - paper.get((dataset, model, twin, sparsity), np.nan)
+        for method in methods
+        for sparsity in sparsities
+    ]
+    return float(np.mean(gains)) if gains else np.nan
+
+
+def claim_outcomes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what becomes of the paper's claims: a row for each claim and where it is made, a column for each protocol.
+
+    The protocols are those of which some cell of a Bayes method has the seeds that an interval takes.
+    """
+    outcomes = {}
+    for protocol, runs in _runs_by_protocol(frame).groupby("protocol"):
+        bayes = runs[runs["pruner"].isin(set(METHODS) & set(twins()))]
+        if bayes.groupby(CELL)["seed"].nunique().max() >= FEWEST:
+            findings = verdicts.check(frame[frame["hash"].isin(runs["hash"])])
+            outcomes[protocol] = {(finding.claim, finding.where): finding.verdict.outcome for finding in findings}
+    nothing = pd.MultiIndex.from_arrays([[], []])
+    return pd.DataFrame(outcomes, index=None if outcomes else nothing).rename_axis(["Claim", "Where"])
