@@ -17,7 +17,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -48,7 +47,7 @@ def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]
     pending = {run: dirs for run, dirs in folders.items() if run not in failed and not _mark(dirs[-1]).exists()}
     if not pending:
         return [], failed
-    wandb = _server()
+    _log_in()
     others = [run for run in pending if not is_run_folder(train_dir / run)]
     said = [_sync([pending[run][-1] for run in others[i : i + BATCH]]) for i in range(0, len(others), BATCH)]
     for run, dirs in pending.items():
@@ -57,7 +56,7 @@ def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]
                 failed[run] = "; ".join(filter(None, said)) or "`wandb sync` did not say why"
             continue
         try:
-            _upload_folder(wandb, train_dir / run)
+            _upload_folder(train_dir / run)
             for each in dirs:
                 _mark(each).touch()
         except Exception as error:  # whatever W&B or a damaged file may raise, the other runs go on
@@ -94,18 +93,16 @@ def _in_use(run_folder: Path) -> bool:
     return False
 
 
-def _server() -> Any:
-    """Return the package wandb, logged in. Raise UserError if W&B's server does not take our key."""
+def _log_in() -> None:
+    """Raise UserError if W&B's server does not take our key."""
     os.environ.setdefault("WANDB_HTTP_TIMEOUT", f"{wandb_process.SERVER_PATIENCE:g}")
     import wandb
 
     try:
         wandb.setup(wandb.Settings(silent=True, mode="online"))
-        if wandb.login(prompt=False, verify=True):
-            return wandb
-    except Exception as error:  # a wrong key, no network, no answer
+        wandb_process.log_in()
+    except Exception as error:  # no key, a wrong one, no network, no answer
         raise UserError(f"W&B's server can not be used ({error}).") from error
-    raise UserError("W&B's server can not be used: there is no API key, `wandb login` keeps one.")
 
 
 def _sync(folders: Sequence[Path]) -> str:
@@ -121,16 +118,14 @@ def _sync(folders: Sequence[Path]) -> str:
     return "; ".join(dict.fromkeys(line.split("ERROR", 1)[1].strip() for line in lines if "ERROR" in line))
 
 
-def _upload_folder(wandb: Any, folder: Path) -> None:
+def _upload_folder(folder: Path) -> None:
     """Upload a run from its folder, to a run that the server may have in part."""
     config = OmegaConf.load(folder / ".hydra" / "config.yaml")
     assert isinstance(config, DictConfig)
     summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
     init = tracking.arguments(run_config(config), config, folder)
     with tempfile.TemporaryDirectory(prefix="wandb-upload-") as scratch:
-        settings = wandb_process.settings(summary.get("git_commit"))
-        run = wandb.init(**init, mode="online", resume="allow", reinit="create_new", dir=scratch, settings=settings)
-        run.define_metric("*", step_metric="epoch")
+        run = wandb_process.open_run(summary.get("git_commit"), **init, mode="online", resume="allow", dir=scratch)
         for values in read_metrics(folder / "metrics.csv"):
             row = {name: value for name, value in zip(COLUMNS, values, strict=True) if not math.isnan(value)}
             row |= {name: int(row[name]) for name in WHOLE}

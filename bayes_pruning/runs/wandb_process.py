@@ -61,26 +61,18 @@ class OpenRuns:
             thread.join()
 
     def _open(self, init: dict[str, Any]) -> Any:
-        import wandb
-
         if init["mode"] == "online" and not self._server_answers():
             init["mode"] = "offline"
         if init["mode"] == "online":
             init["resume"] = "allow"
-        git_commit = init.pop("git_commit")
-        run = wandb.init(**init, reinit="create_new", settings=settings(git_commit))
-        run.define_metric("*", step_metric="epoch")
-        return run
+        return open_run(**init)
 
     def _server_answers(self) -> bool:
         """Return whether W&B's server takes our key; it is asked once."""
-        import wandb
-
         if self.server is None:
             try:
-                self.server = wandb.login(prompt=False, verify=True)
-                if not self.server:
-                    raise PermissionError("there is no API key: `wandb login` keeps one")
+                log_in()
+                self.server = True
             except Exception as error:  # no key, a wrong one, no network, no answer
                 self.server = False
                 self._warn(f"W&B's server can not be used, {SYNC} the runs later", error)
@@ -111,6 +103,23 @@ class OpenRuns:
         self.warned.add(what)
         reason = (str(error).strip().splitlines() or [""])[0]
         print(f"{what} ({type(error).__name__}: {reason}); training goes on.", flush=True)
+
+
+def log_in() -> None:
+    """Raise an error, which may be any of W&B's, unless W&B's server takes our key."""
+    import wandb
+
+    if not wandb.login(prompt=False, verify=True):
+        raise PermissionError("there is no API key: `wandb login` keeps one")
+
+
+def open_run(git_commit: str | None, **init: Any) -> Any:
+    """Return a new W&B run whose steps are epochs, from arguments of wandb.init."""
+    import wandb
+
+    run = wandb.init(**init, reinit="create_new", settings=settings(git_commit))
+    run.define_metric("*", step_metric="epoch")
+    return run
 
 
 def settings(git_commit: str | None) -> Any:

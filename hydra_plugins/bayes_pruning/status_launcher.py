@@ -33,20 +33,18 @@ class StatusLauncher(Launcher):
         rows: dict[str, list[int]] = {}  # of Table 1: epochs that are done, epochs in all
         for folder, run in folders.items():
             row = rows.setdefault(f"{run.dataset['name']} {run.model['name']}", [0, 0])
-            row[1] += run.epochs
-            failure = folder / "failure.json"
+            state, done, failure = "missing", 0, folder / "failure.json"
             if layout.is_finished(folder):
-                states["finished"] += 1
-                row[0] += run.epochs
+                state, done = "finished", run.epochs
             elif failure.exists():
-                states["failed"] += 1
+                state = "failed"
                 print(f"{folder} failed: {json.loads(failure.read_text())['reason']}")
             elif folder.exists():
-                states["cut short"] += 1
-                row[0] += layout.epochs_done(folder)
-                print(f"{folder} was cut short after epoch {layout.epochs_done(folder)} of {run.epochs}")
-            else:
-                states["missing"] += 1
+                state, done = "cut short", layout.epochs_done(folder)
+                print(f"{folder} was cut short after epoch {done} of {run.epochs}")
+            states[state] += 1
+            row[0] += done
+            row[1] += run.epochs
         for name, (done, total) in rows.items():
             print(bar(name, done, total))
         print(f"{len(folders)} runs: " + ", ".join(f"{count} {state}" for state, count in states.items()))
