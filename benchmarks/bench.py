@@ -60,12 +60,12 @@ def racers(arguments: argparse.Namespace, method: str, old: Path | None) -> dict
     one, whole, each = [every[:1]], [every], [[core] for core in every]
     shared = ["--data-root", str(Path(arguments.data_root).resolve()), "--dataset", arguments.dataset]
     shared += ["--model", arguments.model, "--pruner", method, "--images", str(arguments.images)]
-    found: dict[str, Racer] = {}
+    rows: dict[str, Racer] = {}
 
     def add(name: str, script: str, on: list[list[int]], members: int, *more: str) -> None:
         command = [sys.executable, str(SCRIPTS / script), *shared, "--members", str(members), *more]
         where = "one core" if on is one else "all cores" if on is whole else f"{len(on)} processes, a core each"
-        found[f"{name} | {where}"] = Racer(command, on, members)
+        rows[f"{name} | {where}"] = Racer(command, on, members)
 
     if arguments.everyday:
         add("(a) DataLoader loop", "bench_epoch.py", one, 1, "--kind", "loader")
@@ -82,7 +82,7 @@ def racers(arguments: argparse.Namespace, method: str, old: Path | None) -> dict
         for on in (one, whole, each):
             add(f"JAX, {arguments.members} networks", "bench_jax.py", on, arguments.members)
     add("floor", "bench_epoch.py", one, 1, "--kind", "floor")
-    return {name: racer for name, racer in found.items() if any(text in name for text in arguments.only)}
+    return {name: racer for name, racer in rows.items() if any(text in name for text in arguments.only)}
 
 
 def bench_epochs(arguments: argparse.Namespace, old: Path | None) -> None:
@@ -100,8 +100,8 @@ def bench_epochs(arguments: argparse.Namespace, old: Path | None) -> None:
         print(f"JAX compiled for {statistics.median(compiled):.1f} seconds, which do not count")
     print("\nSeconds a network and epoch:\n")
     print(f"| | on | {' | '.join(arguments.methods)} |\n|---|---|{'---:|' * len(arguments.methods)}")
-    for name, found in columns.items():
-        print(f"| {name} | {' | '.join(f'{found[method]:.3g}' for method in arguments.methods)} |")
+    for name, seconds in columns.items():
+        print(f"| {name} | {' | '.join(f'{seconds[method]:.3g}' for method in arguments.methods)} |")
 
 
 def sweeps(arguments: argparse.Namespace, old: Path | None, folder: str) -> dict[str, tuple[list[str], dict[str, str]]]:
@@ -113,17 +113,17 @@ def sweeps(arguments: argparse.Namespace, old: Path | None, folder: str) -> dict
         return [sys.executable, str(program), "-m", *overrides, *more, f"output_dir={folder}/{name}"]
 
     train = SCRIPTS.parent / "train.py"
-    found: dict[str, tuple[list[str], dict[str, str]]] = {
+    commands: dict[str, tuple[list[str], dict[str, str]]] = {
         "a worker on each core": (command("workers", train), {}),
         "one worker": (command("one", train, "hydra.launcher.workers=1"), {}),
     }
     if old:  # which may have no workers: as its users start it
-        found[f"{arguments.against}"] = (command("old", old / "train.py"), {})
+        commands[f"{arguments.against}"] = (command("old", old / "train.py"), {})
     if arguments.everyday:
         joblib = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={len(cores())}")
         name = f"DataLoader loop, joblib with {len(cores())} processes"
-        found[name] = (command("everyday", SCRIPTS / "everyday_loop.py", *joblib), {"OMP_NUM_THREADS": "1"})
-    return {name: run for name, run in found.items() if any(text in name for text in arguments.only)}
+        commands[name] = (command("everyday", SCRIPTS / "everyday_loop.py", *joblib), {"OMP_NUM_THREADS": "1"})
+    return {name: run for name, run in commands.items() if any(text in name for text in arguments.only)}
 
 
 def bench_sweep(arguments: argparse.Namespace, old: Path | None) -> None:
@@ -137,7 +137,7 @@ def bench_sweep(arguments: argparse.Namespace, old: Path | None) -> None:
                 times.setdefault(name, []).append(wall)
     print(f"{machine()}; {arguments.turns} turns of\n`train.py -m {shlex.join(arguments.sweep or SWEEP)}`\n")
     print("| | wall seconds | times as long as the first | peak memory, MiB |\n|---|---:|---:|---:|")
-    walls = {name: statistics.median(found) for name, found in times.items()}
+    walls = {name: statistics.median(seconds) for name, seconds in times.items()}
     for name, wall in walls.items():
         print(f"| {name} | {wall:.1f} | {wall / next(iter(walls.values())):.2f} | {peaks[name]:.0f} |")
 

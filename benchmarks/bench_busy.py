@@ -75,7 +75,7 @@ def main() -> None:
     run = [f"dataset={args.dataset}", f"data_root={args.data_root}", f"epochs={args.epochs}", "device=cpu"]
     run += ["wandb.mode=disabled", "progress=none"]
     checkouts = {"this checkout": ROOT} | ({f"{args.beside.name}": args.beside.resolve()} if args.beside else {})
-    found: dict[tuple[str, bool], dict[str, list[float]]] = {}
+    seconds: dict[tuple[str, bool], dict[str, list[float]]] = {}
     cores = len(os.sched_getaffinity(0))
     for _ in range(args.turns):
         for state, number in (("quiet", 0), ("busy", cores)):
@@ -83,10 +83,10 @@ def main() -> None:
                 for one_thread in (False, True):
                     with neighbours(number):
                         times = seconds_an_epoch(checkout, one_thread, run)
-                    found.setdefault((name, one_thread), {}).setdefault(state, []).extend(times)
+                    seconds.setdefault((name, one_thread), {}).setdefault(state, []).extend(times)
     print(f"{machine()}; one run of fcn on {args.dataset}, {args.epochs} epochs, {args.turns} turns, median seconds:\n")
     print(f"| | quiet machine | beside {cores} busy processes |\n|---|---:|---:|")
-    for (name, one_thread), states in found.items():
+    for (name, one_thread), states in seconds.items():
         cells = " | ".join(f"{statistics.median(states[state]):.2f}" for state in ("quiet", "busy"))
         print(f"| {name}, {'one thread' if one_thread else 'as it comes'} | {cells} |")
 

@@ -41,16 +41,18 @@ def cpu_loop(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tenso
     """A block as the engine has it on a CPU."""
     [block] = layers.stages(nn.Sequential(layer, nn.ReLU(), nn.MaxPool2d(2, 2)))
     each = len(weight) // len(x)
-    return torch.stack([block.call(x[i // each], *own) for i, own in enumerate(zip(weight, bias, strict=True))])
+    return torch.stack(
+        [block.call(x[i // each], *parameters) for i, parameters in enumerate(zip(weight, bias, strict=True))]
+    )
 
 
 def ways(layer: nn.Conv2d, x: Tensor) -> dict[str, Callable[..., Tensor]]:
     """The ways that this device has."""
-    found: dict[str, Callable[..., Tensor]] = {} if x.is_cuda else {"loop": partial(cpu_loop, layer)}
+    blocks: dict[str, Callable[..., Tensor]] = {} if x.is_cuda else {"loop": partial(cpu_loop, layer)}
     for convolve in (gpu_layers.patches, gpu_layers.grouped):
         pool = nn.MaxPool2d(2, 2)
-        found[convolve.__name__] = gpu_layers.convolution(layer, pool, relu=True, convolve=convolve)
-    return found
+        blocks[convolve.__name__] = gpu_layers.convolution(layer, pool, relu=True, convolve=convolve)
+    return blocks
 
 
 def seconds(way: Callable[..., Tensor], tensors: list[Tensor], gradient: Tensor) -> float:
@@ -86,13 +88,13 @@ def main() -> None:
             weight = torch.randn(members, filters, channels, 3, 3, device=device, requires_grad=True)
             bias = torch.randn(members, filters, device=device, requires_grad=True)
             gradient = torch.randn(members, BATCH, filters, side // 2, side // 2, device=device)
-            found = ways(layer, x)
-            first, *others = (way(x, weight, bias) for way in found.values())
+            blocks = ways(layer, x)
+            first, *others = (way(x, weight, bias) for way in blocks.values())
             for other in others:
                 assert (other - first).norm() < 2e-2 * first.norm()
             if (number, members) == (0, arguments.members[0]):
-                print(f"| layer | members | {' | '.join(found)} |\n|---|---:|{'---:|' * len(found)}")
-            times = [seconds(way, [x, weight, bias], gradient) for way in found.values()]
+                print(f"| layer | members | {' | '.join(blocks)} |\n|---|---:|{'---:|' * len(blocks)}")
+            times = [seconds(way, [x, weight, bias], gradient) for way in blocks.values()]
             cells = " | ".join(f"{1e6 * t / members:.0f}" for t in times)
             print(f"| {name} | {members} | {cells} |", flush=True)
 

@@ -18,16 +18,16 @@ WARM = 1280  # images of an epoch that is not timed
 
 def parser() -> argparse.ArgumentParser:
     """What such a process is told."""
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--root", default=str(Path(__file__).resolve().parents[1]), help="checkout of the package")
-    found.add_argument("--kind", choices=KINDS, default="stack")
-    found.add_argument("--data-root", default="data")
-    found.add_argument("--dataset", default="mnist")
-    found.add_argument("--model", default="fcn")
-    found.add_argument("--pruner", default="bayes_magnitude")
-    found.add_argument("--members", type=int, default=1)
-    found.add_argument("--images", type=int, default=0, help="training images, 0: all")
-    return found
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--root", default=str(Path(__file__).resolve().parents[1]), help="checkout of the package")
+    options.add_argument("--kind", choices=KINDS, default="stack")
+    options.add_argument("--data-root", default="data")
+    options.add_argument("--dataset", default="mnist")
+    options.add_argument("--model", default="fcn")
+    options.add_argument("--pruner", default="bayes_magnitude")
+    options.add_argument("--members", type=int, default=1)
+    options.add_argument("--images", type=int, default=0, help="training images, 0: all")
+    return options
 
 
 def stack(config: Any, data: Any, members: int) -> Callable[[], object]:
@@ -111,9 +111,9 @@ def main() -> None:
 
     names = [f"{name}={getattr(arguments, name)}" for name in ("data_root", "dataset", "model", "pruner")]
     config = compose_config(*names, "device=cpu", "epochs=1000")
-    place = device.pick("cpu") if arguments.kind == "stack" else torch.device("cpu")
+    cpu = device.pick("cpu") if arguments.kind == "stack" else torch.device("cpu")
     device.keep_freed_memory()  # it helps a plain loop as well
-    data = part(datasets.load(config.dataset, config.data_root, place), arguments.images)
+    data = part(datasets.load(config.dataset, config.data_root, cpu), arguments.images)
     if arguments.kind == "floor":
         say(floor(config, data))
     elif arguments.kind == "stack":

@@ -66,10 +66,10 @@ def program(config: Any, data: Any, members: int) -> tuple[Callable[..., Any], A
         return (optax.apply_updates(member, updates), state), loss
 
     def scores(member: Any, split: Any) -> Any:
-        """Of each member: log-likelihood (nats) and correct answers."""
+        """Return log-likelihood (nats) and correct answers of each member."""
 
-        def one(own: Any, x: Any, y: Any) -> Any:
-            logits = forward(model, own, x)
+        def one(single: Any, x: Any, y: Any) -> Any:
+            logits = forward(model, single, x)
             loss = optax.softmax_cross_entropy_with_integer_labels(logits, y)
             return jnp.stack([-loss.sum(), (logits.argmax(1) == y).sum()])
 
@@ -78,11 +78,11 @@ def program(config: Any, data: Any, members: int) -> tuple[Callable[..., Any], A
         return lax.map(lambda part: jax.vmap(one, (0, None, None))(member, *part), parts).sum(0)
 
     def evaluate(member: Any) -> Any:
-        found = [scores(member, test)]
+        numbers = [scores(member, test)]
         if gate == "bayes_factor":
             prior = sum((-(w**2) / 2).reshape(members, -1).sum(1) for w in member.values() if w.ndim > 2)
-            found += [scores(member, train), prior]
-        return found
+            numbers += [scores(member, train), prior]
+        return numbers
 
     def pruned(w: Any, key: Any) -> Any:
         size = (members, w[0].size)
@@ -95,11 +95,11 @@ def program(config: Any, data: Any, members: int) -> tuple[Callable[..., Any], A
         whole = len(order) // batch_size * batch_size
         carry, loss = lax.scan(step, (member, state), order[:whole].reshape(-1, batch_size))
         (member, state), _ = step(carry, order[whole:]) if whole < len(order) else (carry, loss)
-        found = [evaluate(member)]
+        evaluations = [evaluate(member)]
         if gate != "never":
             member = {name: pruned(w, key) if w.ndim > 2 else w for name, w in member.items()}
-            found.append(evaluate(member))
-        return member, state, found
+            evaluations.append(evaluate(member))
+        return member, state, evaluations
 
     return epoch, weights, optimiser.init(weights)
 
@@ -121,8 +121,8 @@ def main() -> None:
 
     def timed() -> None:
         nonlocal weights, state, done
-        weights, state, found = compiled(weights, state, order(), jax.random.key(done))
-        jax.block_until_ready(found)
+        weights, state, evaluations = compiled(weights, state, order(), jax.random.key(done))
+        jax.block_until_ready(evaluations)
         done += 1
 
     serve(timed, compiled=seconds, version=jax.__version__)

@@ -126,12 +126,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2000, help="a multiple of 20 (default: 2000)")
     parser.add_argument("--wandb", choices=("disabled", "offline"), default="disabled")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        found = measure(args.runs, args.wandb, Path(place))
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(args.runs, args.wandb, Path(folder))
     print(f"| {args.runs} runs, W&B {args.wandb} | measured | budget |\n|---|---:|---:|")
-    for what, value in found.items():
+    for what, value in figures.items():
         print(f"| {what} | {value:.1f} | {BUDGETS[what]:g} |")
-    over = [what for what, value in found.items() if value > BUDGETS[what]]
+    over = [what for what, value in figures.items() if value > BUDGETS[what]]
     if over:
         sys.exit(f"Over budget: {', '.join(over)}.")
 

@@ -59,38 +59,38 @@ class Check:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
-        self.cpu, self.place = devices.pick("cpu"), devices.pick(arguments.device)
+        self.cpu, self.device = devices.pick("cpu"), devices.pick(arguments.device)
         self.well = True
 
-    def line(self, name: str, found: float, bound: float, counts: bool = True) -> None:
+    def line(self, name: str, distance: float, bound: float, counts: bool = True) -> None:
         """Show a distance beside its bound; NaN is outside."""
-        inside = found <= bound
+        inside = distance <= bound
         self.well &= inside or not counts
-        print(f"  {name}: {found:.2e} (bound {bound:g}){'' if inside else '  EXCEEDED'}", flush=True)
+        print(f"  {name}: {distance:.2e} (bound {bound:g}){'' if inside else '  EXCEEDED'}", flush=True)
 
     def runs(self, model: str, kind: str) -> list[RunConfig]:
         """What is trained of one model."""
-        found = {}
+        runs = {}
         for pruner in PRUNERS:
             names = [f"dataset={self.arguments.dataset}", f"model={model}", f"pruner={pruner}"]
             values = run_values(compose_config(*names)) | {"precision": kind, "epochs": self.arguments.epochs}
             for regrow in (True, False):
                 one = run_config(values | {"protocol": values["protocol"] | {"regrow": regrow}})
-                found[one.hash()] = one
-        return list(found.values())
+                runs[one.hash()] = one
+        return list(runs.values())
 
-    def data(self, place: torch.device, images: int) -> Dataset:
+    def data(self, device: torch.device, images: int) -> Dataset:
         """The data set, or its first images, on a device."""
         arguments = self.arguments
-        data = datasets.load(compose_config(f"dataset={arguments.dataset}").dataset, arguments.data_root, place)
+        data = datasets.load(compose_config(f"dataset={arguments.dataset}").dataset, arguments.data_root, device)
         return part(data, images) if images else data
 
     def trainer(
-        self, runs: Sequence[RunConfig], place: torch.device, deterministic: bool = False, images: int = 0
+        self, runs: Sequence[RunConfig], device: torch.device, deterministic: bool = False, images: int = 0
     ) -> Any:
         """A stack before its first epoch."""
-        devices.prepare(runs[0].precision, deterministic, place)
-        return Trainer(runs, self.data(place, images or self.arguments.images), place, ALWAYS)
+        devices.prepare(runs[0].precision, deterministic, device)
+        return Trainer(runs, self.data(device, images or self.arguments.images), device, ALWAYS)
 
     def rows(self, trainer: Trainer) -> list[list[Metrics]]:
         """Each member's epochs."""
@@ -101,30 +101,30 @@ class Check:
 
     def steps(self, model: str) -> None:
         """Ten steps from the same weights."""
-        found = []
-        for place, kind in ((self.cpu, FULL), (self.place, self.arguments.precision)):
-            trainer = self.trainer(self.runs(model, kind)[:3], place, images=STEPS * 64)
+        weights = []
+        for device, kind in ((self.cpu, FULL), (self.device, self.arguments.precision)):
+            trainer = self.trainer(self.runs(model, kind)[:3], device, images=STEPS * 64)
             before = torch.cat([p.detach().flatten() for p in trainer.stack.parameters.values()]).cpu().double()
             trainer.epoch = 1
             trainer._train()
-            found.append(torch.cat([p.detach().flatten() for p in trainer.stack.parameters.values()]).cpu().double())
-        distance = (found[1] - found[0]).norm() / (found[0] - before).norm()
+            weights.append(torch.cat([p.detach().flatten() for p in trainer.stack.parameters.values()]).cpu().double())
+        distance = (weights[1] - weights[0]).norm() / (weights[0] - before).norm()
         self.line(f"weights after {STEPS} steps", distance.item(), STEPS_BOUND, self.arguments.precision == FULL)
 
     def epochs(self, model: str) -> None:
         """Whole epochs, and scores of the CPU's networks."""
         full = self.arguments.precision == FULL
-        own = [self.trainer([one], self.cpu) for one in self.runs(model, FULL)]
-        alone = [self.rows(trainer)[0] for trainer in own]
-        trainer = self.trainer(self.runs(model, self.arguments.precision), self.place)
+        trainers = [self.trainer([one], self.cpu) for one in self.runs(model, FULL)]
+        alone = [self.rows(trainer)[0] for trainer in trainers]
+        trainer = self.trainer(self.runs(model, self.arguments.precision), self.device)
         together = self.rows(trainer)
         names = trainer.stack.parameters
-        weights = {n: torch.cat([t.stack.parameters[n].detach() for t in own]).to(self.place) for n in names}
-        everyone = range(len(own))
+        weights = {n: torch.cat([t.stack.parameters[n].detach() for t in trainers]).to(self.device) for n in names}
+        everyone = range(len(trainers))
         scores = trainer._scores(weights, everyone, everyone)
         pairs = [
             (scores[i], t._scores({n: p.detach() for n, p in t.stack.parameters.items()}, [0], [0])[0])
-            for i, t in enumerate(own)
+            for i, t in enumerate(trainers)
         ]
         for name in ("train_log_likelihood", "test_log_likelihood", "log_prior"):
             values = [(getattr(a, name), getattr(b, name)) for a, b in pairs]
@@ -141,12 +141,12 @@ class Check:
 
     def repeats(self, model: str) -> None:
         """The same bits twice."""
-        found = []
+        results = []
         for _ in range(2):
-            trainer = self.trainer(self.runs(model, self.arguments.precision), self.place, deterministic=True)
+            trainer = self.trainer(self.runs(model, self.arguments.precision), self.device, deterministic=True)
             rows = [[vars(row) | {"seconds": 0} for row in member] for member in self.rows(trainer)]
-            found.append((rows, [p.detach().cpu() for p in trainer.stack.parameters.values()]))
-        (rows, weights), (again, others) = found
+            results.append((rows, [p.detach().cpu() for p in trainer.stack.parameters.values()]))
+        (rows, weights), (again, others) = results
         same = rows == again and all(map(torch.equal, weights, others))
         self.line("deterministic=true, runs that differ", 0 if same else 1, 0)
 

@@ -40,21 +40,21 @@ def main() -> None:
     args = parser.parse_args()
     values = run_values(compose_config("pruner=gradual_evidence", *args.overrides))
     runs = [with_reliability(values, reliability, seed) for reliability in RELIABILITIES for seed in SEEDS]
-    place = device.pick("cpu")
-    data = without_test(datasets.load(runs[0].dataset, args.data_root, place))
+    cpu = device.pick("cpu")
+    data = without_test(datasets.load(runs[0].dataset, args.data_root, cpu))
     print(f"{len(data.train)} training images, {len(data.test)} of the training set held out, seeds {SEEDS}")
     network = networks.build(runs[0].model, data.shape, datasets.CLASSES, seed=0)
-    most = capacity.most_members(capacity.footprint(network, data.shape), runs[0].batch_size, place)
+    most = capacity.most_members(capacity.footprint(network, data.shape), runs[0].batch_size, cpu)
     accuracy: list[float] = []
     for start in range(0, len(runs), most):
-        accuracy += trained(Trainer(runs[start : start + most], data, place))
+        accuracy += trained(Trainer(runs[start : start + most], data, cpu))
     print("\n| reliability | accuracy | sd |\n|---:|---:|---:|")
     for i, reliability in enumerate(RELIABILITIES):
-        found = summarise(accuracy[i * len(SEEDS) : (i + 1) * len(SEEDS)])
-        assert found is not None
-        print(f"| {reliability:g} | {found.mean:.4f} | {found.sd:.4f} |")
+        summary = summarise(accuracy[i * len(SEEDS) : (i + 1) * len(SEEDS)])
+        assert summary is not None
+        print(f"| {reliability:g} | {summary.mean:.4f} | {summary.sd:.4f} |")
     print("\n| epoch | slope of log F after the last on log F now | correlation |\n|---:|---:|---:|")
-    for epoch, slope, correlation in persistence(Trainer([runs[0]], data, place)):
+    for epoch, slope, correlation in persistence(Trainer([runs[0]], data, cpu)):
         print(f"| {epoch} | {slope:.2f} | {correlation:.2f} |")
 
 
@@ -91,20 +91,20 @@ def persistence(trainer: Trainer) -> list[tuple[int, float, float]]:
             seen[epoch] = information(trainer)
     last = information(trainer)
     stay = torch.cat([trainer.network(0).parameters[name].flatten() for name in trainer.prunable]) != 0
-    found = []
+    rows = []
     for epoch, now in seen.items():
         both = stay & (now > 0) & (last > 0)
         x, y = now[both].log(), last[both].log()
         covariance = torch.cov(torch.stack([x, y]))
         correlation = covariance[0, 1] / (covariance[0, 0] * covariance[1, 1]).sqrt()
-        found.append((epoch, float(covariance[0, 1] / covariance[0, 0]), float(correlation)))
-    return found
+        rows.append((epoch, float(covariance[0, 1] / covariance[0, 0]), float(correlation)))
+    return rows
 
 
 def information(trainer: Trainer) -> Tensor:
     """Diagonal of the Fisher information of the first member, all prunable weights in a row."""
-    found = trainer.network(0).fisher(draws=1)
-    return torch.cat([found[name].flatten() for name in trainer.prunable])
+    fisher = trainer.network(0).fisher(draws=1)
+    return torch.cat([fisher[name].flatten() for name in trainer.prunable])
 
 
 if __name__ == "__main__":

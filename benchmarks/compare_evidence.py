@@ -59,7 +59,7 @@ class Network:
             raise UserError(f"{folder} has no fully connected network: the full matrix is computed for these only.")
 
     def log_likelihood(self, parameters: Mapping[str, Tensor]) -> float:
-        """Of all training images, in nats."""
+        """Return that of all training images, in nats."""
         total = 0.0
         for images, labels in zip(self.images.split(ROWS), self.labels.split(ROWS), strict=True):
             with torch.no_grad():
@@ -94,12 +94,14 @@ def ratios(network: Network, full_occam: float) -> Iterator[str]:
             priors = [log_prior(group.values(), network.prior).item() for group in (weights, pruned)]
             evidence = laplace.log_evidence_ratio(before, after, weights, keep, fisher, network.prior)
             occam = network.occam(fisher, gone)
-            own = evidence + network.occam(fisher, keep) - network.occam(network.fisher(parameters), keep)
+            own_curvature = evidence + network.occam(fisher, keep) - network.occam(network.fisher(parameters), keep)
             bic = bic_ratio(before, after, removed, len(network.images))
             gain, paper = after - before, after - before + priors[1] - priors[0]
             most = evidence - occam + min(occam, full_occam)
             numbers = [f"{gain:,.0f}", f"{paper:,.0f}", f"{occam:,.0f}", f"{occam / removed:.3f}"]
-            yield row(f"{selector} {sparsity}", *numbers, *(f"{value:,.0f}" for value in (evidence, own, most, bic)))
+            yield row(
+                f"{selector} {sparsity}", *numbers, *(f"{value:,.0f}" for value in (evidence, own_curvature, most, bic))
+            )
 
 
 def bic_ratio(log_likelihood_before: float, log_likelihood_after: float, removed: int, examples: int) -> float:
@@ -143,9 +145,9 @@ def noise(network: Network, repeats: int) -> Iterator[str]:
         start, shares, errors = time.process_time(), [], []
         for repeat in range(repeats):
             stream = generator(repeat, "noise of the Fisher diagonal")
-            found = network.fisher(network.parameters, examples=examples, draws=draws, generator=stream)
-            shares.append(network.occam(found) / network.occam(exact))
-            errors.append(sum((found[name] - exact[name]).abs().sum() for name in exact) / trace)
+            estimate = network.fisher(network.parameters, examples=examples, draws=draws, generator=stream)
+            shares.append(network.occam(estimate) / network.occam(exact))
+            errors.append(sum((estimate[name] - exact[name]).abs().sum() for name in exact) / trace)
         seconds = (time.process_time() - start) / repeats
         (std, mean), error = torch.std_mean(torch.tensor(shares)), sum(errors) / repeats
         yield row(str(examples), str(draws or "exact"), *(f"{x:.3f}" for x in (seconds, mean, std, error)))

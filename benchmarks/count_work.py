@@ -33,7 +33,7 @@ MEMBERS = SEEDS * EACH
 
 
 def stack(model: str, dataset: str) -> tuple[Cost, Cost, Cost, int]:
-    """Of all members: a training step, a pass of evaluation over both splits, an epoch's training; and epochs."""
+    """Return what a step, evaluating both splits and training an epoch cost for all members, and how many epochs."""
     config = compose_config(f"model={model}", f"dataset={dataset}")
     shape, train, test = workload.DATA[dataset]
     network = networks.build(config.model, shape, datasets.CLASSES, seed=0)

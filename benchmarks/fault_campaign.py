@@ -33,8 +33,8 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="the result also as JSON")
     args = parser.parse_args()
-    place = Path(tempfile.mkdtemp(prefix="faults-"))
-    campaign = Campaign(place, args.seed, args.real_every)
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    campaign = Campaign(folder, args.seed, args.real_every)
     campaign.prepare()
     with tqdm(total=args.kills, unit="kill", mininterval=1 if sys.stderr.isatty() else 30) as bar:
         report = campaign.run(args.kills, bar.update)
@@ -42,7 +42,7 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps({"seed": args.seed, **report.plain()}, indent=2))
     if report.faults:
-        sys.exit(f"The folders of cycles with faults are in {place}.")
+        sys.exit(f"The folders of cycles with faults are in {folder}.")
 
 
 if __name__ == "__main__":

@@ -59,11 +59,11 @@ def main() -> None:
         for _ in range(args.repeats):
             with tempfile.TemporaryDirectory() as folder:
                 times.append(measure(trouble, Path(folder), args.epochs))
-                found = contents(Path(folder))
-            wanted = found if wanted is None else wanted
-            differ |= found != wanted
+                results = contents(Path(folder))
+            wanted = results if wanted is None else wanted
+            differ |= results != wanted
         cells = [f"{min(column):.1f}" for column in zip(*times, strict=True)]
-        print(f"| {trouble} | {' | '.join(cells)} | {'the same' if found == wanted else 'DIFFER'} |", flush=True)
+        print(f"| {trouble} | {' | '.join(cells)} | {'the same' if results == wanted else 'DIFFER'} |", flush=True)
     sys.exit(differ)
 
 

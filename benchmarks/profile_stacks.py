@@ -44,22 +44,22 @@ def grid(stack: str, kind: str, members: int | None) -> list[RunConfig]:
     """The distinct runs of Table 1 of one model and data set, or the first `members` of them."""
     model, dataset = stack.split("/")
     table: Any = OmegaConf.load(conf_dir() / "experiment" / "table1.yaml").hydra.sweeper.params
-    found: dict[str, RunConfig] = {}
+    distinct: dict[str, RunConfig] = {}
     for pruner in table.pruner.split(","):
         values = run_values(compose_config(f"dataset={dataset}", f"model={model}", f"pruner={pruner}"))
         for sparsity in map(float, table.sparsity.split(",")):
             for seed in range(5):
                 run = run_config({**values, "sparsity": sparsity, "seed": seed, "precision": kind})
-                found.setdefault(run.hash(), run)
-    runs = list(found.values())[: members or None]
+                distinct.setdefault(run.hash(), run)
+    runs = list(distinct.values())[: members or None]
     return sorted(runs, key=lambda run: run.seed)
 
 
 class Phases:
     """Seconds that a trainer's epochs spend in each phase, the device's work included; and what was evaluated."""
 
-    def __init__(self, trainer: Trainer, place: torch.device) -> None:
-        self.place = place
+    def __init__(self, trainer: Trainer, device: torch.device) -> None:
+        self.device = device
         self.seconds = {"training": 0.0, "evaluation": 0.0, "pruning": 0.0}
         self.passes: list[tuple[int, int]] = []  # networks, and images that each of them was evaluated on
         evaluator = trainer.evaluator
@@ -77,10 +77,10 @@ class Phases:
     def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             before = sum(self.seconds.values())
-            wait(self.place)
+            wait(self.device)
             start = time.perf_counter()
             result = function(*arguments)
-            wait(self.place)
+            wait(self.device)
             inner = sum(self.seconds.values()) - before  # pruning evaluates, too
             self.seconds[name] += time.perf_counter() - start - inner
             return result
@@ -99,41 +99,41 @@ def some_steps(trainer: Trainer) -> None:
     trainer.evaluator.sums({name: p.detach() for name, p in trainer.stack.parameters.items()}, trainer.data.test)
 
 
-def trace(trainer: Trainer, path: Path, place: torch.device) -> None:
+def trace(trainer: Trainer, path: Path, device: torch.device) -> None:
     """Write the operations that `some_steps` spends most time in."""
     kinds = [torch.profiler.ProfilerActivity.CPU]
-    kinds += [torch.profiler.ProfilerActivity.CUDA] if place.type == "cuda" else []
-    with torch.profiler.profile(activities=kinds) as found:
+    kinds += [torch.profiler.ProfilerActivity.CUDA] if device.type == "cuda" else []
+    with torch.profiler.profile(activities=kinds) as profile:
         some_steps(trainer)
-        wait(place)
-    order = f"self_{'cuda' if place.type == 'cuda' else 'cpu'}_time_total"
+        wait(device)
+    order = f"self_{'cuda' if device.type == 'cuda' else 'cpu'}_time_total"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(found.key_averages().table(sort_by=order, row_limit=40, max_name_column_width=90))
+    path.write_text(profile.key_averages().table(sort_by=order, row_limit=40, max_name_column_width=90))
 
 
 def measure(
-    stack: str, kind: str, compiled: bool, arguments: argparse.Namespace, place: torch.device, rates: Any, speed: float
+    stack: str, kind: str, compiled: bool, arguments: argparse.Namespace, device: torch.device, rates: Any, speed: float
 ) -> dict[str, Any]:
     """One stack's times and floors, in seconds an epoch."""
     runs = grid(stack, kind, arguments.members)
-    devices.prepare(kind, False, place)
-    data = datasets.load(runs[0].dataset, arguments.data_root, place)
+    devices.prepare(kind, False, device)
+    data = datasets.load(runs[0].dataset, arguments.data_root, device)
     data = part(data, arguments.images) if arguments.images else data
-    if place.type == "cuda":
+    if device.type == "cuda":
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(place)  # else it would be that of the matrices whose rate was measured
+        torch.cuda.reset_peak_memory_stats(device)  # else it would be that of the matrices whose rate was measured
     start = time.perf_counter()
-    trainer = Trainer(runs, data, place)
+    trainer = Trainer(runs, data, device)
     if compiled:
         trainer.stack.compile()
-    wait(place)
+    wait(device)
     begun = time.perf_counter() - start
     for _ in range(WARM_EPOCHS):
         trainer.run_epoch()
-    phases = Phases(trainer, place)
+    phases = Phases(trainer, device)
     start = time.perf_counter()
     trainer.run_epoch()
-    wait(place)
+    wait(device)
     whole = time.perf_counter() - start
     model, rows = networks.build(runs[0].model, data.shape, datasets.CLASSES, 0), trainer.evaluator.rows
     images = len(data.train) + len(data.test)
@@ -146,9 +146,9 @@ def measure(
         "evaluation": sum(evaluated, Cost(0, 0)),
     }
     seconds = dict(phases.seconds)
-    memory = torch.cuda.max_memory_allocated(place) if place.type == "cuda" else None
+    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     if arguments.trace:
-        trace(trainer, arguments.trace / f"{stack.replace('/', '_')}_{kind}{'_compiled' * compiled}.txt", place)
+        trace(trainer, arguments.trace / f"{stack.replace('/', '_')}_{kind}{'_compiled' * compiled}.txt", device)
     return {
         "stack": stack,
         "precision": kind,
@@ -163,16 +163,16 @@ def measure(
     }
 
 
-def show(found: dict[str, Any]) -> str:
+def show(row: dict[str, Any]) -> str:
     """One row of the table."""
-    kind = f"{found['precision']}, compiled" if found["compiled"] else found["precision"]
-    cells = [found["stack"], kind, str(found["members"]), f"{found['epoch']:.2f}"]
+    kind = f"{row['precision']}, compiled" if row["compiled"] else row["precision"]
+    cells = [row["stack"], kind, str(row["members"]), f"{row['epoch']:.2f}"]
     for name in ("training", "evaluation"):
-        arithmetic, memory = found["floors"][name]
-        times = found[name] / max(arithmetic, memory)
-        cells.append(f"{found[name]:.2f} = {times:.1f} x ({arithmetic:.2f}, {memory:.2f})")
-    cells.append(f"{found['pruning']:.2f}")
-    cells.append(f"{found['memory'] / 1e9:.1f}" if found["memory"] else "")
+        arithmetic, memory = row["floors"][name]
+        times = row[name] / max(arithmetic, memory)
+        cells.append(f"{row[name]:.2f} = {times:.1f} x ({arithmetic:.2f}, {memory:.2f})")
+    cells.append(f"{row['pruning']:.2f}")
+    cells.append(f"{row['memory'] / 1e9:.1f}" if row["memory"] else "")
     return f"| {' | '.join(cells)} |"
 
 
@@ -191,21 +191,21 @@ def main() -> None:
     parser.add_argument("--side", type=int, help="of the matrices whose product gives the rate")
     parser.add_argument("--copied", type=int, help="numbers whose copy gives the bandwidth")
     arguments = parser.parse_args()
-    place = devices.pick(arguments.device)
-    rates, speed = matrix_rates(place, arguments.side), bandwidth(place, arguments.copied)
+    device = devices.pick(arguments.device)
+    rates, speed = matrix_rates(device, arguments.side), bandwidth(device, arguments.copied)
     listed = ", ".join(f"{kind} {rate / 1e12:.3g}" for kind, rate in rates.items())
-    print(f"{machine(place)}\nmatrix rates, TFLOP/s: {listed}; memory {speed / 1e9:.4g} GB/s\n")
+    print(f"{machine(device)}\nmatrix rates, TFLOP/s: {listed}; memory {speed / 1e9:.4g} GB/s\n")
     print("Seconds an epoch of a whole stack; in brackets the floors of arithmetic and of memory.\n")
     titles = ["stack", "precision", "members", "epoch", "training", "evaluation", "pruning", "GB"]
     print(f"| {' | '.join(titles)} |\n|---|---|---:|---:|---|---|---:|---:|", flush=True)
     for stack in arguments.stacks:
         for kind, compiled in itertools.product(arguments.precision, (False, True) if arguments.compile else (False,)):
-            found = measure(stack, kind, compiled, arguments, place, rates, speed)
-            print(show(found), flush=True)
+            row = measure(stack, kind, compiled, arguments, device, rates, speed)
+            print(show(row), flush=True)
             if arguments.out:
                 arguments.out.parent.mkdir(parents=True, exist_ok=True)
                 with arguments.out.open("a") as file:
-                    file.write(json.dumps(found | {"rates": rates, "bandwidth": speed}) + "\n")
+                    file.write(json.dumps(row | {"rates": rates, "bandwidth": speed}) + "\n")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class Racer:
 
     @property
     def networks(self) -> int:
-        """That train at the same time."""
+        """Return how many networks train at the same time."""
         return len(self.on) * self.members
 
 
@@ -62,8 +62,8 @@ def started(racer: Racer) -> Iterator[list[subprocess.Popen[str]]]:
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     with ExitStack() as stack:
         processes = []
-        for own in racer.on:
-            command = ["taskset", "--cpu-list", ",".join(map(str, own)), *racer.command]
+        for allowed in racer.on:
+            command = ["taskset", "--cpu-list", ",".join(map(str, allowed)), *racer.command]
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
             )
@@ -103,4 +103,4 @@ def race(racers: Mapping[str, Racer], turns: int) -> dict[str, tuple[float, dict
                     process.stdin.flush()
                 times[name].append(max(map(float, answers(processes))))
                 print(f"{name}: {times[name][-1]:.2f} seconds", file=sys.stderr)
-    return {name: (statistics.median(found), facts[name]) for name, found in times.items()}
+    return {name: (statistics.median(seconds), facts[name]) for name, seconds in times.items()}

@@ -51,16 +51,16 @@ class Layer:
 
 def layers(model: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
     """The linear and convolutional layers of `model`, in order, as one image of `shape` passes through them."""
-    found: list[Layer] = []
+    counted: list[Layer] = []
 
     def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
             positions = output[0, 0].numel() if output.ndim == 4 else 1
             parameters = sum(parameter.numel() for parameter in layer.parameters())
-            found.append(Layer(parameters, 2 * layer.weight.numel() * positions, inputs[0].numel(), output.numel()))
-        elif found:  # ReLU and pooling belong to the layer before them
-            pooled = found[-1].pooled or output.numel() < found[-1].outputs
-            found[-1] = replace(found[-1], outputs=output.numel(), pooled=pooled)
+            counted.append(Layer(parameters, 2 * layer.weight.numel() * positions, inputs[0].numel(), output.numel()))
+        elif counted:  # ReLU and pooling belong to the layer before them
+            pooled = counted[-1].pooled or output.numel() < counted[-1].outputs
+            counted[-1] = replace(counted[-1], outputs=output.numel(), pooled=pooled)
 
     leaves = [module for module in model.modules() if next(module.children(), None) is None]
     handles = [leaf.register_forward_hook(count) for leaf in leaves]
@@ -68,7 +68,7 @@ def layers(model: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
         model(torch.zeros(1, *shape))
     for handle in handles:
         handle.remove()
-    return found
+    return counted
 
 
 def evaluation(model: nn.Module, shape: tuple[int, ...], images: int, passes: int) -> Cost:
@@ -87,11 +87,11 @@ def training_step(model: nn.Module, shape: tuple[int, ...], batch_size: int) -> 
     writes both gradients; pooling's choice is a byte an output, written once and read twice.
     """
     total = evaluation(model, shape, batch_size, passes=1)
-    for place, layer in enumerate(layers(model, shape)):
+    for number, layer in enumerate(layers(model, shape)):
         gradient = Cost(
             batch_size * layer.operations, FLOAT * (batch_size * (layer.outputs + layer.inputs) + layer.parameters)
         )
-        total += gradient * (2 if place > 0 else 1)
+        total += gradient * (2 if number > 0 else 1)
         total += Cost(0, ADAM_BYTES * layer.parameters + 3 * batch_size * layer.outputs * layer.pooled)
     return total
 
