@@ -1,4 +1,4 @@
-"""What the scripts over logged runs share: which runs they read, and errors of one sentence (design, section 2).
+"""What the scripts over logged runs share: which runs they read, and errors of one sentence.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,4 +1,4 @@
-"""Frames made by hand, as results.py would give them, for tests of what is drawn and claimed from frames."""
+"""Frames made by hand, as results.frame would give them, for tests of what is drawn and claimed from frames."""
 
 import runpy
 import sys

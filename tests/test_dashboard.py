@@ -180,4 +180,4 @@ def test_a_publication_is_one_run_with_tables_pictures_and_the_archive_offline_a
 
         wandb.teardown()  # this process may have used it with another server
         with pytest.raises(UserError, match="has no runs"):
-            frame.load_wandb(f"{ENTITY}/project")
+            frame.load(wandb=f"{ENTITY}/project")

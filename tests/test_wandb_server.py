@@ -81,8 +81,8 @@ def test_uploaded_runs_are_read_back_as_they_are_on_disk(tmp_path: Path, monkeyp
         import wandb
 
         wandb.teardown()  # this process may have used it with another server
-        server = frame.load_wandb(f"{ENTITY}/bayes_pruning", {"group": "trio"})
-        one = frame.load_wandb(f"{ENTITY}/bayes_pruning", {"config.pruner.name": "magnitude"})
+        server = frame.load(wandb=f"{ENTITY}/bayes_pruning", filters={"group": "trio"})
+        one = frame.load(wandb=f"{ENTITY}/bayes_pruning", filters={"config.pruner.name": "magnitude"})
     assert server.incomplete == []
     pd.testing.assert_frame_equal(server.frame, disk, check_exact=True)
     pd.testing.assert_frame_equal(

@@ -1,8 +1,8 @@
 """Table 1 of the paper from logged runs, with the spread that the paper leaves out and its own values beside ours.
 
-`build` turns a frame (results.py, narrowed by readings.choose) into rows in the paper's layout; `compare` pairs methods
-by seed, each Bayes method with its classic twin or its controls. What there are no runs for is None here and shown as
-missing. Rendering is in table_formats.py.
+`build` turns a frame (results.frame, narrowed by selection.choose) into rows in the paper's layout; `compare` pairs
+methods by seed, each Bayes method with its classic twin or its controls. What there are no runs for is None here and
+shown as missing. Rendering is in formats.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

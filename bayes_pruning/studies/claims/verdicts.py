@@ -45,7 +45,7 @@ def check(frame: pd.DataFrame) -> list[Finding]:
     """Every claim at every place that the paper makes it, in the order of the paper's figures.
 
     Args:
-        frame: runs of one protocol (readings.choose).
+        frame: runs of one protocol (selection.choose).
     """
     runs = Cells(frame)
     return [_finding(runs, claim, where, arguments) for claim, where, arguments in _in_order()]
