@@ -224,3 +224,19 @@ def test_a_reading_is_chosen_by_its_preset(two_readings: pd.DataFrame) -> None:
 
 def test_bad_sources_end_in_a_sentence(script: Any, tmp_path: Any) -> None:
     assert_one_sentence_each(script, "rank_readings.py", tmp_path)
+
+
+def test_a_cell_with_one_seed_borrows_its_variance(two_readings: pd.DataFrame) -> None:
+    """From the other methods if its own has no second seed; from the test images if no cell has one."""
+    random = two_readings[(two_readings["pruner"] != "random") | (two_readings["seed"] == 0)]
+    alone = two_readings[two_readings["seed"] == 0]
+    median = 0.454936423
+    seeds, images = 2e-6 / median, 0.9608 * 0.0392 / 10_000  # 0.9578 + 0.003 for the random cell with seed 0
+    for some, expected in ((random, seeds), (alone, images)):
+        row = line(ranking.rank(some), PROTOCOL, "before")
+        assert row.seeds == 1
+        compared = ranking._compared(ranking._accuracies(some), "mnist fcn")
+        cells = compared.cells["pruner"] == "random"
+        of_paper = (compared.readings == [PROTOCOL, "before"]).all(axis=1)
+        assert compared.variances[of_paper][:, cells].item() == pytest.approx(expected, rel=0.05)
+        assert np.isfinite([row.behind, row.behind_in_contrasts, row.excess]).all()

@@ -28,7 +28,8 @@ from bayes_pruning.studies.table1 import ACCURACIES, BEFORE
 
 EVERYWHERE = "all"  # instead of a block
 BORROWED = 4  # degrees of freedom that a cell's variance takes from its method's others: as many as five seeds have
-RESOLUTION = 1e-4  # of an accuracy: one test image of 10,000; seeds that agree are not known better
+TEST_IMAGES = 10_000  # that an accuracy is a mean of, in all three data sets
+RESOLUTION = 1 / TEST_IMAGES  # seeds that agree are not known better than to one image
 SURPRISE = 0.05  # probability of a larger difference between two readings that are the same
 TABLES, SEED = 200, 0  # simulated
 # In simulated tables: the runs in a cell, an excess of each, an offset that a family shares (standard deviations).
@@ -57,8 +58,8 @@ class Compared:
 
     @property
     def variances(self) -> Array:
-        """Return the variance of one run: [readings, cells]."""
-        return _variances(self.accuracy, self.cells)
+        """Return the variance of one run: [readings, cells]. Without any second seed it is that of the test images."""
+        return _variances(self.accuracy, self.cells, self.means * (1 - self.means) / TEST_IMAGES)
 
     def pick(self, readings: Array | list[int]) -> "Compared":
         """Return some of the readings, by their numbers."""
@@ -203,30 +204,32 @@ def _contrasts(compared: Compared) -> Cells | None:
     own, classic = pairs["number"].to_numpy(), pairs["number_classic"].to_numpy()
     ours, single = compared.accuracy[:, own] - compared.accuracy[:, classic], compared.variances
     residual = (pairs["paper"] - pairs["paper_classic"]).to_numpy() - np.nanmean(ours, -1)
-    variances = _variances(ours, cells.iloc[own]) / np.maximum(1, _count(ours))
-    return Cells(residual, single[:, own] + single[:, classic], variances)
+    both = single[:, own] + single[:, classic]
+    return Cells(residual, both, _variances(ours, cells.iloc[own], both) / np.maximum(1, _count(ours)))
 
 
 def _count(values: Array) -> Array:
     return (~np.isnan(values)).sum(-1)  # type: ignore[no-any-return]
 
 
-def _variances(values: Array, cells: pd.DataFrame) -> Array:
+def _variances(values: Array, cells: pd.DataFrame, otherwise: Array) -> Array:
     """Return the variance of one run in each cell: [readings, cells] of values [readings, cells, seeds].
 
-    It is from the cell's seeds and, as if by BORROWED more degrees of freedom, from the median of its method's cells
-    (all methods' for the unpruned one): a few seeds may agree by luck, and their cell would then outweigh all others.
+    It is from the cell's seeds and, as if by BORROWED more degrees of freedom, from the median of its method's cells: a
+    few seeds may agree by luck, and their cell would then outweigh all others. The median of all cells stands for the
+    unpruned cell's, and for a method of which no cell has two seeds. If no cell at all has two, it is `otherwise`, of
+    the same shape.
     """
     freedom = _count(values) - 1
     squares = np.nansum((values - np.nanmean(values, -1, keepdims=True)) ** 2, -1)
-    known = np.where(freedom > 0, squares / chdtri(np.maximum(1, freedom), 0.5), np.nan)  # a variance's median is lower
-    methods, pruners = cells["method"].to_numpy(), cells["pruner"].to_numpy()
-    alike = [
-        known if pruner == UNPRUNED else known[:, methods == method]
-        for method, pruner in zip(methods, pruners, strict=True)
-    ]
-    pooled = np.stack([np.nanmedian(own, -1) for own in alike], -1)
-    return np.maximum(RESOLUTION**2, (squares + BORROWED * pooled) / (freedom + BORROWED))  # type: ignore[no-any-return]
+    single = np.where(
+        freedom > 0, squares / chdtri(np.maximum(1, freedom), 0.5), np.nan
+    )  # a variance's median is lower
+    known = pd.DataFrame(single.T)  # rows are cells
+    methods = known.groupby(cells["method"].to_numpy()).transform("median")
+    pooled = methods[(cells["pruner"] != UNPRUNED).to_numpy()].reindex(known.index).fillna(known.median())
+    borrowed = np.where(pooled.isna(), otherwise.T, pooled).T
+    return np.maximum(RESOLUTION**2, (squares + BORROWED * borrowed) / (freedom + BORROWED))  # type: ignore[no-any-return]
 
 
 def _patterns(compared: Compared, behind: Array) -> list[int]:
