@@ -317,10 +317,11 @@ def rebuild(parser: argparse.ArgumentParser) -> None:
 
     What is made of another archive goes to DIR and into no page.
     """
-    from bayes_pruning.studies.exact_sparsity import ScheduleStudy
-    from bayes_pruning.studies.publication import Publication, committed, filled, write
+    from bayes_pruning.studies.publication import Publication, ScheduleStudy, filled, studies_in, write
 
-    parser.add_argument("--archive", type=Path, help="of scripts/publish.py (default: those that are committed)")
+    parser.add_argument(
+        "--archive", type=Path, nargs="+", help="of scripts/publish.py (default: those that are committed)"
+    )
     parser.add_argument("--out", type=Path, help="folder for what comes from --archive")
     parser.add_argument("--schedules", action="store_true", help="--archive holds runs of experiment=schedules")
     args = parser.parse_args()
@@ -331,13 +332,11 @@ def rebuild(parser: argparse.ArgumentParser) -> None:
         return
     root = Path(__file__).resolve().parents[1]
     published = root / "outputs" / "published"
-    studies: list[tuple[Any, Path]] = [  # and the page that each fills
-        (committed(published), root / "docs" / "reproduction.md"),
-        (ScheduleStudy(published / "schedules.parquet"), root / "docs" / "bayesian_schedule.md"),
-    ]
-    for study, page in studies:
-        if not study.archive.exists():
-            print(f"{study.archive}: nothing published yet, {page} is left as it is")
+    pages = ("reproduction.md", "bayesian_schedule.md")
+    studies: tuple[Publication | ScheduleStudy, ...] = studies_in(published)
+    for study, page in zip(studies, [root / "docs" / name for name in pages], strict=True):
+        if not study.archives:
+            print(f"{published} has no archive for {page}, which is left as it is")
             continue
         print(write(study, published))
         write_file(page, filled(page.read_text(encoding="utf-8"), study.blocks()))

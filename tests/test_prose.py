@@ -13,8 +13,8 @@ from bayes_pruning.results import frame
 from bayes_pruning.results.paper import paper_values
 from bayes_pruning.results.selection import choose
 from bayes_pruning.studies import exact_sparsity_tables
-from bayes_pruning.studies.exact_sparsity import ScheduleStudy
 from bayes_pruning.studies.exact_sparsity_tables import CLAIMED
+from bayes_pruning.studies.publication import ScheduleStudy
 
 PUBLISHED = ROOT / "outputs" / "published"
 MNIST, FASHION = "mnist fcn", "fashion_mnist fcn"
@@ -167,7 +167,7 @@ def test_accuracies_by_the_epochs_since_the_last_pruning() -> None:
 
 
 def test_schedules_relative_to_each_sides_unpruned_network() -> None:
-    found = exact_sparsity_tables.targets(ScheduleStudy(PUBLISHED / "schedules.parquet").runs)
+    found = exact_sparsity_tables.targets(ScheduleStudy([PUBLISHED / "schedules.parquet"]).runs)
     absolute = sum(min(target.over_paper.values()) >= 0 for target in found)
     relative = sum(min(target.relative.values()) >= 0 for target in found)
     page = words((ROOT / "docs" / "bayesian_schedule.md").read_text())

@@ -2,30 +2,36 @@
 
 import math
 import re
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from conftest import ROOT
+from fixtures import rewrite_summary, summary, unpack
+from omegaconf import OmegaConf
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.pruning.posterior import log_ratio
 from bayes_pruning.results import archive
+from bayes_pruning.results import frame as results
 from bayes_pruning.studies import exact_sparsity_tables
-from bayes_pruning.studies.exact_sparsity import ScheduleStudy
-from bayes_pruning.studies.publication import Publication, committed, filled
+from bayes_pruning.studies.publication import Publication, ScheduleStudy, filled, origin, studies_in
 
 FOLDER = ROOT / "outputs" / "published"
 
 
 @pytest.fixture(scope="module")
 def publication() -> Publication:
-    return committed(FOLDER)
+    return studies_in(FOLDER)[0]
 
 
 @pytest.fixture(scope="module")
 def schedules() -> ScheduleStudy:
-    return ScheduleStudy(FOLDER / "schedules.parquet")
+    return studies_in(FOLDER)[1]
 
 
 @pytest.mark.parametrize("study", [pytest.param("publication", marks=pytest.mark.slow), "schedules"])
@@ -83,6 +89,48 @@ def test_every_picture_of_a_page_is_there(page: str, least: int) -> None:
     assert len(shown) >= least
     for picture in shown:
         assert (path.parent / picture).is_file()
+
+
+def packed(path: Path, folders: Iterable[Path], **renamed: str) -> None:
+    """Publish copies of runs at `path`, those that prune with another name of their network or pruner."""
+    for folder in folders:
+        pruned = summary(folder)["pruner"] != "none"
+        copy = shutil.copytree(folder, path.with_suffix("") / "-".join([folder.name, *renamed.values()][: 1 + pruned]))
+        if pruned and renamed:
+            config: Any = OmegaConf.load(copy / ".hydra" / "config.yaml")
+            for group, name in renamed.items():
+                config[group].name = name
+            OmegaConf.save(config, copy / ".hydra" / "config.yaml")
+            rewrite_summary(copy, hash=copy.name, **renamed)
+    results.publish(path.with_suffix(""), path)
+
+
+def test_archives_are_told_apart_by_what_they_hold_and_a_run_in_several_counts_once(tmp_path: Path) -> None:
+    runs, folder = unpack(tmp_path / "runs"), tmp_path / "published"
+    unpruned, magnitude, random = ([*runs.glob(f"mnist_5k-fcn-{name}-*")] for name in ("none", "magnitude", "random"))
+    packed(folder / "a.parquet", unpruned, model="fcn_tanh")
+    packed(folder / "b.parquet", [*unpruned, *magnitude], model="fcn_tanh")
+    packed(folder / "c.parquet", [*unpruned, *magnitude], pruner="gradual")
+    packed(folder / "d.parquet", [*unpruned[:1], *magnitude])
+    packed(folder / "e.parquet", [*magnitude, *random])
+    paper, schedules = studies_in(folder)
+    a, b, c, d, e = sorted(folder.glob("*.parquet"))
+    assert (paper.archives, paper.schedules, paper.details) == ([a, d, e], [c], [b])
+    assert schedules.archives == [c]
+    wanted = pd.concat(results.load(part).frame for part in [*unpruned, *magnitude, *random])
+    order = [*results.SORTED_BY]
+    pd.testing.assert_frame_equal(*(frame.sort_values(order, ignore_index=True) for frame in (paper.all_runs, wanted)))
+    assert set(paper.summaries) >= set(paper.all_runs["run"])
+
+
+def test_what_ran_on_several_machines_is_counted_by_machine_and_versions(tmp_path: Path) -> None:
+    runs = unpack(tmp_path / "runs")
+    [on_gpu] = runs.glob("mnist_5k-fcn-none-seed1-*")
+    rewrite_summary(on_gpu, device="cuda:0", versions={"torch": "9.9.9"})
+    text = origin(results.load(runs).frame, results.load_summaries(runs))
+    assert text.startswith("18 runs of 3 epochs (18 of MNIST (5,000) FCN), ")
+    assert re.search(r"in all, on cpu, with python [\d.]+, torch .*, bayes_pruning .* \(17 runs\); ", text)
+    assert text.endswith("; on cuda:0, with torch 9.9.9 (1 run).\n")
 
 
 def test_a_block_that_does_not_exist_is_named(tmp_path: Path) -> None:

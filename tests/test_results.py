@@ -16,7 +16,7 @@ from bayes_pruning.config.presets import protocol_text
 from bayes_pruning.results import archive, declared
 from bayes_pruning.results.frame import load, load_ledgers, load_summaries, publish
 from bayes_pruning.results.selection import choose, protocols
-from bayes_pruning.studies import publication, table1
+from bayes_pruning.studies import table1
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
 IDENTITY = ["run", "hash", "dataset", "model", "pruner", "target_sparsity", "seed", "protocol", "epochs"]
@@ -297,11 +297,6 @@ def test_publishing_keeps_ledgers_and_the_versions_of_each_machine(own_runs, tmp
     assert summaries == {folder.name: summary(folder) for folder in (first, second)}
     assert str(ledgers) == str(load_ledgers(own_runs))
     publish(first, tmp_path / "runs.parquet")  # and agrees with itself
-    made_with = [
-        ", ".join(f"{name} {number}" for name, number in each["versions"].items()) for each in summaries.values()
-    ]
-    text = publication.origin(load(tmp_path / "runs.parquet").frame, summaries)
-    assert text.endswith(f", on cpu or cuda:0, with {'; '.join(sorted(made_with))}.\n")
 
 
 @pytest.mark.parametrize("changed", ["summary", "metrics", "decisions"])

@@ -15,9 +15,9 @@ from bayes_pruning.figures.style import STYLES
 from bayes_pruning.results import frame as results
 from bayes_pruning.results.paper import display_name
 from bayes_pruning.studies import exact_sparsity_tables
-from bayes_pruning.studies.exact_sparsity import ScheduleStudy
 from bayes_pruning.studies.exact_sparsity_figure import LOOKS, schedules
 from bayes_pruning.studies.exact_sparsity_tables import METHODS, targets
+from bayes_pruning.studies.publication import ScheduleStudy
 
 BASELINE = (0.970, 0.972, 0.971)
 
@@ -119,7 +119,7 @@ def test_a_study_of_real_runs(command: Any, tmp_path: Path) -> None:
     assert not command(*sweep, "pruner=gradual,bayes_schedule", "sparsity=0.9", "seed=0,1", *ends)[0]
     archive = tmp_path / "schedules.parquet"
     results.publish(tmp_path / "runs", archive)
-    study = ScheduleStudy(archive)
+    study = ScheduleStudy([archive])
     [row] = study.blocks()["schedule-targets"]().splitlines()[2:]
     assert row.startswith("| MNIST (5,000) | FCN | 90% |")
     assert "| yes |" in row  # exactly as sparse

@@ -1,7 +1,7 @@
 """The comparison of pruning schedules: networks exactly as sparse as asked, beside what the paper claims for 99%.
 
 All accuracies are after pruning, of the network whose zeros are counted. Differences are paired by seed. The tables are
-quoted by docs/bayesian_schedule.md (exact_sparsity.ScheduleStudy). Frames are those of frame.load with one more
+quoted by docs/bayesian_schedule.md (publication.ScheduleStudy). Frames are those of frame.load with one more
 column, `prunable_weights`.
 """
 

@@ -1,11 +1,14 @@
-"""Everything that is published from one archive of runs, so that one command rebuilds it and CI can compare.
+"""Everything that is published from archives of runs, so that one command rebuilds it and CI can compare.
 
-Beside the archive lie the table, the claims, the ranking and the figures. Pages that quote them (docs/reproduction.md)
-have blocks between `<!-- begin NAME -->` and `<!-- end NAME -->`, which are filled here: no number is copied by hand.
+There are two studies: that of the paper, for docs/reproduction.md, and that of exactly sparse networks, for
+docs/bayesian_schedule.md. Beside the archives lie the tables, the claims, the ranking and the figures. Pages that
+quote them have blocks between `<!-- begin NAME -->` and `<!-- end NAME -->`, which are filled here: no number is copied
+by hand.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,18 +20,21 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.figures import catalogue
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.pruning.decision import Decision
-from bayes_pruning.results import frame
-from bayes_pruning.results.paper import METHODS, UNPRUNED
+from bayes_pruning.results import archive, frame
+from bayes_pruning.results.paper import METHODS, MODELS
+from bayes_pruning.results.run_records import counted
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.tables import markdown
 from bayes_pruning.runs.files import write_file
-from bayes_pruning.studies import details, formats, ranking_formats, replay
+from bayes_pruning.studies import details, exact_sparsity_tables, formats, ranking_formats, replay
 from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.claims.rules import UNDECIDED
 from bayes_pruning.studies.details import Detail
+from bayes_pruning.studies.exact_sparsity_figure import schedules
 from bayes_pruning.studies.ranking_formats import Ranking
 
 PROTOCOL = "paper"  # the preset that table, figures and claims are of
+SCHEDULE_PROTOCOL = "kept"  # the preset that all pruners of the study of schedules follow
 CHANGES = (
     ("beta", 0.001), ("beta", 0.1), ("beta", 0.9), ("beta", 1.0),
     ("prior_std", 0.1), ("prior_std", 0.3), ("prior_std", 3.0), ("prior_std", 10.0),
@@ -37,60 +43,66 @@ CHANGES = (
 )  # fmt: skip
 
 
+def load_first(paths: Sequence[Path]) -> pd.DataFrame:
+    """Return the runs of all archives. A run that several of them hold is that of the first."""
+    return pd.concat([frame.load(path).frame for path in paths]).drop_duplicates(["hash", "epoch"], ignore_index=True)
+
+
 @dataclass(frozen=True)
 class Publication:
-    """The runs of an archive, and what is made of them.
+    """The study of the paper: its runs, and what is made of them.
 
     Attributes:
-        archive: of the paper's methods under all readings.
-        beside: further archives, of which those runs are taken that are of the paper's methods and not in `archive`.
-        details: an archive of experiment=details, if it was run.
+        archives: of the paper's methods under all readings, and of their controls.
+        schedules: archives of experiment=schedules, whose unpruned networks count too.
+        details: archives of experiment=details, if it was run.
     """
 
-    archive: Path
-    beside: tuple[Path, ...] = ()
-    details: Path | None = None
+    archives: Sequence[Path]
+    schedules: Sequence[Path] = ()
+    details: Sequence[Path] = ()
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Return the archives of which runs are taken. The first that holds a run counts."""
+        return (*self.archives, *self.schedules)
 
     @cached_property
     def all_runs(self) -> pd.DataFrame:
-        """Of all readings."""
-        parts = [frame.load(self.archive).frame]
-        for path in self.beside:
-            runs = frame.load(path).frame
-            known = {run for part in parts for run in part["hash"]}
-            parts.append(runs[runs["pruner"].isin((UNPRUNED, *METHODS)) & ~runs["hash"].isin(known)])
-        return pd.concat(parts, ignore_index=True)
+        """Return the runs of all readings."""
+        runs = load_first(self.sources)
+        return runs[~runs["pruner"].isin(exact_sparsity_tables.METHODS)].reset_index(drop=True)
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """Of the default reading."""
+        """Return the runs of the default reading."""
         return choose(self.all_runs, PROTOCOL)
 
     @cached_property
     def ranking(self) -> Ranking:
-        """Of all readings."""
+        """Return the ranking of all readings."""
         return ranking_formats.ranking_of(self.all_runs)
 
     @cached_property
     def findings(self) -> list[verdicts.Finding]:
-        """The claims under the default reading."""
+        """Return the claims under the default reading."""
         return verdicts.check(self.runs)
 
     @cached_property
     def summaries(self) -> Mapping[str, Any]:
-        """Each run's summary.json, by its name."""
-        return {run: made for path in (self.archive, *self.beside) for run, made in frame.load_summaries(path).items()}
+        """Return each run's summary.json, by its name."""
+        return load_summaries(self.sources)
 
     @cached_property
     def ledgers(self) -> Mapping[str, list[Decision]]:
-        """The decisions of the runs whose gate is the paper's, by run name."""
-        found = {run: rows for path in (self.archive, *self.beside) for run, rows in frame.load_ledgers(path).items()}
-        return {run: rows for run, rows in found.items() if self.summaries[run]["pruner"] in METHODS}
+        """Return the decisions of the runs whose gate is the paper's, by run name."""
+        ledgers = {run: rows for path in reversed(self.sources) for run, rows in frame.load_ledgers(path).items()}
+        return {run: rows for run, rows in ledgers.items() if self.summaries[run]["pruner"] in METHODS}
 
     @cached_property
     def compared_details(self) -> list[Detail]:
-        """The details of training beside the default, none if they were not run."""
-        return [] if self.details is None else details.compare(frame.load(self.details).frame, self.runs)
+        """Return the details of training beside the default, none if they were not run."""
+        return details.compare(load_first(self.details), self.runs) if self.details else []
 
     def texts(self) -> dict[str, str]:
         """The text files beside the archive, by name."""
@@ -153,37 +165,104 @@ class Publication:
         return f"{verdicts.summary(self.findings)}\n\n{table}"
 
 
-def committed(folder: Path) -> Publication:
-    """What is made of the archives in a folder; those that are not there yet are left out."""
-    beside = (folder / "schedules.parquet", folder / "first_closed.parquet")
-    more = folder / "details.parquet"
-    return Publication(
-        folder / "fcn.parquet", tuple(path for path in beside if path.exists()), more if more.exists() else None
-    )
+@dataclass(frozen=True)
+class ScheduleStudy:
+    """The study of exactly sparse networks (experiment=schedules): its runs, and what is made of them."""
+
+    archives: Sequence[Path]
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """Return the runs that keep their masks, with the number of their prunable weights."""
+        runs = choose(load_first(self.archives), SCHEDULE_PROTOCOL)
+        weights = {run: about["prunable_weights"] for run, about in self.summaries.items()}
+        return runs.assign(**{exact_sparsity_tables.WEIGHTS: runs["run"].map(weights)})
+
+    @cached_property
+    def summaries(self) -> Mapping[str, Any]:
+        """Return each run's summary.json, by its name."""
+        return load_summaries(self.archives)
+
+    def texts(self) -> dict[str, str]:
+        """The text files beside the archive, by name."""
+        parts = {
+            "Accuracy after pruning": exact_sparsity_tables.accuracies(self.runs),
+            "Minus gradual magnitude pruning": exact_sparsity_tables.differences(self.runs),
+            "Minus gradual magnitude pruning over all layers together": self._minus_global(),
+            "What the Bayes factor adds": exact_sparsity_tables.brake(self.runs),
+            "Targets": exact_sparsity_tables.targets_table(self.runs),
+        }
+        return {"schedules.md": "\n".join(f"### {title}\n\n{text}" for title, text in parts.items())}
+
+    def _minus_global(self) -> str:
+        return exact_sparsity_tables.differences(self.runs, "gradual_global", ("gradual_evidence", "bayes_schedule"))
+
+    def pictures(self) -> dict[str, bytes]:
+        """The figure, by file name."""
+        style = STYLES["paper"]
+        drawn = schedules(self.runs, style)
+        return {f"schedules.{suffix}": catalogue.render(drawn, style, suffix) for suffix in ("pdf", "png")}
+
+    def blocks(self) -> dict[str, Callable[[], str]]:
+        """What pages may quote, by name."""
+        return {
+            "origin": lambda: origin(self.runs, self.summaries),
+            "schedules": lambda: exact_sparsity_tables.accuracies(self.runs),
+            "schedule-differences": lambda: exact_sparsity_tables.differences(self.runs),
+            "schedule-differences-global": self._minus_global,
+            "schedule-brake": lambda: exact_sparsity_tables.brake(self.runs),
+            "schedule-targets": lambda: exact_sparsity_tables.targets_table(self.runs),
+        }
+
+
+def studies_in(folder: Path) -> tuple[Publication, ScheduleStudy]:
+    """Return the two studies of the archives in a folder, which are sorted by what they hold, and then by name.
+
+    An archive with a network that is none of the paper's is of details of training. One with a pruner that the study of
+    schedules compares is of that study. Every other is of the study of the paper.
+    """
+    paper, of_schedules, of_details = [], [], []
+    for path in sorted(folder.glob(f"*{archive.SUFFIX}")):
+        summaries = frame.load_summaries(path).values()
+        if any(summary["model"] not in MODELS for summary in summaries):
+            of_details.append(path)
+        elif any(summary["pruner"] in exact_sparsity_tables.METHODS for summary in summaries):
+            of_schedules.append(path)
+        else:
+            paper.append(path)
+    return Publication(paper, of_schedules, of_details), ScheduleStudy(of_schedules)
 
 
 def write(study: Any, out: Path) -> str:
     """Write the texts and figures of a study to a folder and return a line on it. Raises UserError if it can not."""
-    texts, pictures = study.texts(), study.pictures()
+    texts, pictures, sources = study.texts(), study.pictures(), ", ".join(map(str, study.archives))
     for name, text in texts.items():
         write_file(out / name, text)
     for name, data in pictures.items():
         write_file(out / "figures" / name, data)
-    return f"{out}: {', '.join(texts)} and {len(pictures)} figures, from {study.archive}"
+    return f"{out}: {', '.join(texts)} and {len(pictures)} figures, from {sources}"
+
+
+def load_summaries(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return each run's summary.json, by its name. That of a run that several archives hold is that of the first."""
+    return {run: summary for path in reversed(paths) for run, summary in frame.load_summaries(path).items()}
 
 
 def origin(runs: pd.DataFrame, summaries: Mapping[str, Any]) -> str:
-    """What runs are, and what they were made with; `summaries` may have others too."""
+    """Return what the runs are, and what they were made with: how many by each device and versions, if by several."""
     runs = runs.drop_duplicates("hash")
-    abouts = [summaries[run] for run in runs["run"]]
-    versions = sorted({", ".join(f"{k} {v}" for k, v in about["versions"].items()) for about in abouts})
-    hours = sum(about["wall_seconds"] for about in abouts) / 3600
-    counted = (runs["dataset"] + " " + runs["model"]).value_counts(sort=False)
-    listed = ", ".join(f"{n} of {ranking_formats.block_name(str(block))}" for block, n in counted.items())
+    own = [summaries[run] for run in runs["run"]]
+    made_with = Counter(
+        f"on {summary['device']}, with " + ", ".join(f"{name} {number}" for name, number in summary["versions"].items())
+        for summary in own
+    )
+    made = [f"{text} ({counted(n, 'run')})" if len(made_with) > 1 else text for text, n in sorted(made_with.items())]
+    hours = sum(summary["wall_seconds"] for summary in own) / 3600
+    blocks = (runs["dataset"] + " " + runs["model"]).value_counts(sort=False)
+    listed = ", ".join(f"{n} of {ranking_formats.block_name(str(block))}" for block, n in blocks.items())
     return (
         f"{len(runs)} runs of {' or '.join(map(str, sorted(runs['epochs'].unique())))} epochs ({listed}), "
-        f"{hours:.1f} hours of training in all, on {' or '.join(sorted({about['device'] for about in abouts}))}, "
-        f"with {'; '.join(versions)}.\n"
+        f"{hours:.1f} hours of training in all, {'; '.join(made)}.\n"
     )
 
 
