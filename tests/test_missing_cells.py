@@ -10,7 +10,7 @@ from bayes_pruning.figures import catalogue
 from bayes_pruning.figures.learning_curves import learning_curves, learning_lines
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.pruning.decision import Decision
-from bayes_pruning.studies import exact_sparsity_tables, formats, ranking_formats, replay, report
+from bayes_pruning.studies import exact_sparsity, formats, ranking_formats, replay, report
 from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.claims.rules import UNDECIDED
 from bayes_pruning.studies.replay import Reading
@@ -45,7 +45,7 @@ def test_ranking_and_tables_are_those_of_the_accuracies_alone(without_factors: p
     assert "nan" not in ranking_formats.markdown(ranked).replace("narrow", "")
     ranking_formats.figure(ranked, STYLES["paper"])
     assert report.table_rows(without_factors) == report.table_rows(known)
-    assert exact_sparsity_tables.accuracies(without_factors) == exact_sparsity_tables.accuracies(known)
+    assert exact_sparsity.accuracies(without_factors) == exact_sparsity.accuracies(known)
 
 
 def test_claims_about_factors_are_undecided_and_the_others_as_they_were(without_factors: pd.DataFrame) -> None:

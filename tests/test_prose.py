@@ -12,8 +12,8 @@ from conftest import ROOT
 from bayes_pruning.results import frame
 from bayes_pruning.results.paper import paper_values
 from bayes_pruning.results.selection import choose
-from bayes_pruning.studies import exact_sparsity_tables
-from bayes_pruning.studies.exact_sparsity_tables import CLAIMED
+from bayes_pruning.studies import exact_sparsity
+from bayes_pruning.studies.exact_sparsity import CLAIMED
 from bayes_pruning.studies.publication import ScheduleStudy
 
 PUBLISHED = ROOT / "outputs" / "published"
@@ -167,13 +167,13 @@ def test_accuracies_by_the_epochs_since_the_last_pruning() -> None:
 
 
 def test_schedules_relative_to_each_sides_unpruned_network() -> None:
-    found = exact_sparsity_tables.targets(ScheduleStudy([PUBLISHED / "schedules.parquet"]).runs)
+    found = exact_sparsity.targets(ScheduleStudy([PUBLISHED / "schedules.parquet"]).runs)
     absolute = sum(min(target.over_paper.values()) >= 0 for target in found)
     relative = sum(min(target.relative.values()) >= 0 for target in found)
     page = words((ROOT / "docs" / "bayesian_schedule.md").read_text())
     assert f"at least the paper's accuracies in {absolute} of {len(found)} cells" in page
     assert f"relative to each side's own unpruned network in {relative}" in page
-    cells = {target.place[0]: target for target in found if target.place[2] == 0.99}
+    cells = {target.row[0]: target for target in found if target.row[2] == 0.99}
     paper = paper_values()
 
     def gains(dataset: str) -> str:

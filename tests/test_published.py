@@ -18,7 +18,7 @@ from bayes_pruning.config.schema import run_config
 from bayes_pruning.pruning.posterior import log_ratio
 from bayes_pruning.results import archive
 from bayes_pruning.results import frame as results
-from bayes_pruning.studies import exact_sparsity_tables
+from bayes_pruning.studies import exact_sparsity
 from bayes_pruning.studies.publication import Publication, ScheduleStudy, filled, origin, studies_in
 
 FOLDER = ROOT / "outputs" / "published"
@@ -65,7 +65,7 @@ def test_every_published_schedule_ends_exactly_as_sparse_as_asked(schedules: Sch
     last = pruned[pruned["epoch"] == pruned["epochs"]]
     gap = (last["sparsity"] - last["target_sparsity"]).abs() * last["prunable_weights"]
     assert len(last) >= 7 * 5
-    assert gap.max() <= exact_sparsity_tables.ROUNDING
+    assert gap.max() <= exact_sparsity.ROUNDING
     for _, run in pruned.groupby("run"):
         assert (run["sparsity_before"].to_numpy()[1:] >= run["sparsity"].to_numpy()[:-1]).all()
 

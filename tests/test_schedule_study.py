@@ -14,9 +14,9 @@ from synthetic import frame, runs
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.results import frame as results
 from bayes_pruning.results.paper import display_name
-from bayes_pruning.studies import exact_sparsity_tables
+from bayes_pruning.studies import exact_sparsity
+from bayes_pruning.studies.exact_sparsity import METHODS, targets
 from bayes_pruning.studies.exact_sparsity_figure import LOOKS, schedules
-from bayes_pruning.studies.exact_sparsity_tables import METHODS, targets
 from bayes_pruning.studies.publication import ScheduleStudy
 
 BASELINE = (0.970, 0.972, 0.971)
@@ -54,12 +54,12 @@ def test_differences_are_those_of_the_pruned_networks_paired_by_seed() -> None:
     [target] = targets(both)
     gaps = [a - b for a, b in zip(proposed, BASELINE, strict=True)]
     wanted = scipy.stats.ttest_1samp(gaps, 0).confidence_interval()
-    assert target.over_baseline is not None
-    assert (target.over_baseline.low, target.over_baseline.high) == pytest.approx(wanted)
+    assert target.over_reference is not None
+    assert (target.over_reference.low, target.over_reference.high) == pytest.approx(wanted)
     mean = sum(proposed) / 3
     assert target.over_paper == pytest.approx({"magnitude": mean - 0.9743, "bayes_magnitude": mean - 0.9767})
-    assert f"[{wanted.low:+.4f}, {wanted.high:+.4f}]" in exact_sparsity_tables.differences(both)
-    turned = exact_sparsity_tables.differences(both, "bayes_schedule", ("gradual", "bayes_schedule"))
+    assert f"[{wanted.low:+.4f}, {wanted.high:+.4f}]" in exact_sparsity.differences(both)
+    turned = exact_sparsity.differences(both, "bayes_schedule", ("gradual", "bayes_schedule"))
     assert turned.splitlines()[0] == "| Dataset | Model | Sparsity | Gradual |"
     assert f"[{-wanted.high:+.4f}, {-wanted.low:+.4f}]" in turned
 
@@ -80,12 +80,12 @@ def test_epochs_beyond_the_floor_are_those_that_prune_and_leave_more_zeros_than_
         runs(f"mnist fcn {pruner} 0.99", sparsity=after, sparsity_before=before, prunable_weights=235_146)
         for pruner, (after, before) in parts.items()
     ]
-    assert exact_sparsity_tables.brake(frame(*both)).splitlines()[-1].endswith("| 2 (5), 0 |")
+    assert exact_sparsity.brake(frame(*both)).splitlines()[-1].endswith("| 2 (5), 0 |")
 
 
 def test_tables_say_what_is_missing_and_quote_the_paper() -> None:
     only = frame(cell("gradual", 0.99, BASELINE), runs("mnist fcn none", seeds=1))
-    row = exact_sparsity_tables.accuracies(only).splitlines()[-1]
+    row = exact_sparsity.accuracies(only).splitlines()[-1]
     assert row.count("missing") == len(METHODS) - 1
     assert "0.8000 (1)" in row  # one seed has no deviation
     assert "0.9743 | 0.9767" in row

@@ -12,7 +12,7 @@ from bayes_pruning.figures import plotting
 from bayes_pruning.figures.style import DASH_DOT, DOTS, SHORT, WHOLE, Look, Style
 from bayes_pruning.results.paper import UNPRUNED, Key, display_name, paper_values, percent
 from bayes_pruning.studies import table1
-from bayes_pruning.studies.exact_sparsity_tables import CLAIMED, METHODS, PROPOSED
+from bayes_pruning.studies.exact_sparsity import CLAIMED, METHODS, PROPOSED
 from bayes_pruning.studies.table1 import AFTER
 
 LOOKS = dict(

@@ -26,7 +26,7 @@ from bayes_pruning.results.run_records import counted
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.tables import markdown
 from bayes_pruning.runs.files import write_file
-from bayes_pruning.studies import details, exact_sparsity_tables, formats, ranking_formats, replay
+from bayes_pruning.studies import details, exact_sparsity, formats, ranking_formats, replay
 from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.claims.rules import UNDECIDED
 from bayes_pruning.studies.details import Detail
@@ -71,7 +71,7 @@ class Publication:
     def all_runs(self) -> pd.DataFrame:
         """Return the runs of all readings."""
         runs = load_first(self.sources)
-        return runs[~runs["pruner"].isin(exact_sparsity_tables.METHODS)].reset_index(drop=True)
+        return runs[~runs["pruner"].isin(exact_sparsity.METHODS)].reset_index(drop=True)
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -176,7 +176,7 @@ class ScheduleStudy:
         """Return the runs that keep their masks, with the number of their prunable weights."""
         runs = choose(load_first(self.archives), SCHEDULE_PROTOCOL)
         weights = {run: about["prunable_weights"] for run, about in self.summaries.items()}
-        return runs.assign(**{exact_sparsity_tables.WEIGHTS: runs["run"].map(weights)})
+        return runs.assign(**{exact_sparsity.WEIGHTS: runs["run"].map(weights)})
 
     @cached_property
     def summaries(self) -> Mapping[str, Any]:
@@ -186,16 +186,16 @@ class ScheduleStudy:
     def texts(self) -> dict[str, str]:
         """The text files beside the archive, by name."""
         parts = {
-            "Accuracy after pruning": exact_sparsity_tables.accuracies(self.runs),
-            "Minus gradual magnitude pruning": exact_sparsity_tables.differences(self.runs),
+            "Accuracy after pruning": exact_sparsity.accuracies(self.runs),
+            "Minus gradual magnitude pruning": exact_sparsity.differences(self.runs),
             "Minus gradual magnitude pruning over all layers together": self._minus_global(),
-            "What the Bayes factor adds": exact_sparsity_tables.brake(self.runs),
-            "Targets": exact_sparsity_tables.targets_table(self.runs),
+            "What the Bayes factor adds": exact_sparsity.brake(self.runs),
+            "Targets": exact_sparsity.targets_table(self.runs),
         }
         return {"schedules.md": "\n".join(f"### {title}\n\n{text}" for title, text in parts.items())}
 
     def _minus_global(self) -> str:
-        return exact_sparsity_tables.differences(self.runs, "gradual_global", ("gradual_evidence", "bayes_schedule"))
+        return exact_sparsity.differences(self.runs, "gradual_global", ("gradual_evidence", "bayes_schedule"))
 
     def pictures(self) -> dict[str, bytes]:
         """The figure, by file name."""
@@ -207,11 +207,11 @@ class ScheduleStudy:
         """What pages may quote, by name."""
         return {
             "origin": lambda: origin(self.runs, self.summaries),
-            "schedules": lambda: exact_sparsity_tables.accuracies(self.runs),
-            "schedule-differences": lambda: exact_sparsity_tables.differences(self.runs),
+            "schedules": lambda: exact_sparsity.accuracies(self.runs),
+            "schedule-differences": lambda: exact_sparsity.differences(self.runs),
             "schedule-differences-global": self._minus_global,
-            "schedule-brake": lambda: exact_sparsity_tables.brake(self.runs),
-            "schedule-targets": lambda: exact_sparsity_tables.targets_table(self.runs),
+            "schedule-brake": lambda: exact_sparsity.brake(self.runs),
+            "schedule-targets": lambda: exact_sparsity.targets_table(self.runs),
         }
 
 
@@ -226,7 +226,7 @@ def studies_in(folder: Path) -> tuple[Publication, ScheduleStudy]:
         summaries = frame.load_summaries(path).values()
         if any(summary["model"] not in MODELS for summary in summaries):
             of_details.append(path)
-        elif any(summary["pruner"] in exact_sparsity_tables.METHODS for summary in summaries):
+        elif any(summary["pruner"] in exact_sparsity.METHODS for summary in summaries):
             of_schedules.append(path)
         else:
             paper.append(path)
