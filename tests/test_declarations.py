@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import synthetic
 import torch
 from conftest import QUIET, ROOT, composed, config_of, run_of
 from omegaconf import OmegaConf
@@ -15,8 +16,10 @@ from omegaconf import OmegaConf
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.registry import GATES, SCHEDULES
 from bayes_pruning.data.datasets import Dataset
+from bayes_pruning.results import declared
 from bayes_pruning.runs import tracking
 from bayes_pruning.runs.train import job_of
+from bayes_pruning.studies import table1
 from bayes_pruning.training.trainer import Trainer
 
 Command = Callable[..., tuple[Any, str]]
@@ -124,7 +127,7 @@ def test_a_users_gate_tests_its_own_estimate(options: tuple[str, ...], nats: flo
 @pytest.mark.parametrize(
     ("overrides", "named", "said"),
     [
-        (("+pruner.schedul=gradual",), "pruner.schedul=gradual", "pruner has only gate, gate_options, masks"),
+        (("+pruner.schedul=gradual",), "pruner.schedul=gradual", "pruner has only control_of, gate, gate_options, masks"),
         (("+epoch=3",), "epoch=3", "the config has only checkpoint_seconds, compile, data_root"),
         (("+wandb.grup=mine",), "wandb.grup=mine", "wandb has only entity, group, mode or project"),
         (("+protocol.bta=0.5",), "protocol.bta=0.5", "protocol has only beta, decision, first_gate"),
@@ -180,6 +183,17 @@ def test_what_is_saved_of_kept_masks_is_what_was_trained(
         False
     ] * 3
     assert ["open" in message for message in sent] == [True, False, False]
+
+
+def test_a_pruner_file_names_the_bayes_method_that_it_is_a_control_of() -> None:
+    pairs = [
+        (f"{kind}_{selector}", f"bayes_{selector}")
+        for kind in ("alternate", "matched", "never_after")
+        for selector in ("magnitude", "random")
+    ]
+    assert declared.controls() == pairs
+    runs = [synthetic.runs(f"mnist fcn {pruner} 0.5") for pruner in ("bayes_random", "matched_random", "random")]
+    assert table1.controls(synthetic.frame(*runs)) == [("bayes_random", "matched_random")]
 
 
 def test_a_pruner_file_names_its_twin_and_the_summary_carries_it(

@@ -14,7 +14,8 @@ BASE = (
     *("pruner=bayes_schedule", "pruner.gate=laplace_evidence"),
     *("pruner.selector_options.examples=100", "pruner.gate_options.draws=2"),
 )
-NAMES = {("protocol", "name"), ("pruner", "twin")}  # names, of the other fields and of another pruner
+# Names, of the other fields and of another pruner.
+NAMES = {("protocol", "name"), ("pruner", "twin"), ("pruner", "control_of")}
 FUNCTIONS = {("pruner", "gate"): "bayes_factor"}  # what a gate is, its function says
 IDLE_BY_CHOICE = {"log_evidence"}  # fields that only say what is computed beside the run, if there are any
 

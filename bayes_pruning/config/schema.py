@@ -50,7 +50,7 @@ LATER: Mapping[str, Mapping[str, Any]] = {
     "protocol": {"ratio": PRINTED, "first_gate": OPEN},
 }
 # Fields of a pruner that a saved config may lack too.
-OPTIONAL: Mapping[str, Any] = {"selector_options": {}, "gate_options": {}, "twin": None}
+OPTIONAL: Mapping[str, Any] = {"selector_options": {}, "gate_options": {}, "twin": None, "control_of": None}
 
 FORBID = ConfigDict(extra="forbid")
 Function = Annotated[
@@ -147,6 +147,7 @@ class Pruner:
     scope: Literal["layer", "global"]  # the sparsity is that of each layer, or of all prunable weights together
     masks: Literal["protocol", "kept"]  # what is pruned may grow back as protocol.regrow says, or "kept": never
     twin: Text | None  # the name of the classic pruner that this one is compared with, if it has one
+    control_of: Text | None  # the name of the Bayes pruner that this one is a control for
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ class RunConfig(PruningConfig):
         """
         plain = dataclasses.asdict(self)
         protocol, gate = plain["protocol"], GATES.declared(self.pruner.gate)
-        del protocol["name"], plain["pruner"]["twin"]
+        del protocol["name"], plain["pruner"]["twin"], plain["pruner"]["control_of"]
         if self.protocol.decision == "candidate":  # there is a Bayes factor from the start
             del protocol["first_gate"]
         for group, fields in LATER.items():

@@ -53,9 +53,20 @@ def of_config(pruner: Mapping[str, Any]) -> Declared:
 
 @lru_cache(maxsize=1)
 def _by_name() -> dict[str, Declared]:
-    """Return what the files of conf/pruner say, by the pruner's name."""
+    """Return what the files of conf/pruner declare, by the pruner's name."""
+    return {name: of_config({"twin": None} | values) for name, values in _files().items()}
+
+
+@lru_cache(maxsize=1)
+def _files() -> dict[str, dict[str, Any]]:
+    """Return the fields of the files of conf/pruner, by the pruner's name."""
     files: list[Any] = [OmegaConf.to_container(OmegaConf.load(p)) for p in sorted((conf_dir() / "pruner").glob("*"))]
-    return {values["name"]: of_config({"twin": None} | values) for values in files}
+    return {values["name"]: values for values in files}
+
+
+def controls() -> list[tuple[str, str]]:
+    """Return each control of conf/pruner, and the Bayes pruner that is compared with it."""
+    return [(name, values["control_of"]) for name, values in _files().items() if values.get("control_of")]
 
 
 def twins(frame: pd.DataFrame | None = None) -> dict[str, str]:

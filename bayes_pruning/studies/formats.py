@@ -19,7 +19,7 @@ from bayes_pruning.results.paper import UNPRUNED, display_name, percent
 from bayes_pruning.results.selection import protocols
 from bayes_pruning.results.statistics import Difference
 from bayes_pruning.studies import table1
-from bayes_pruning.studies.table1 import ACCURACIES, Accuracy, Cell, Comparison, Row
+from bayes_pruning.studies.table1 import ACCURACIES, Accuracy, Cell, PairedComparison, Row
 
 MISSING = "missing"
 LEGEND = (
@@ -153,7 +153,7 @@ def _cell_lines(cell: Cell) -> Lines:
     return tuple(lines)
 
 
-def _comparison_sheet(key: str, title: str, comparisons: Sequence[Comparison], setting: str) -> Sheet:
+def _comparison_sheet(key: str, title: str, comparisons: Sequence[PairedComparison], setting: str) -> Sheet:
     methods = list(dict.fromkeys((c.method, c.twin) for c in comparisons))
     columns = [(method, twin, accuracy.when) for accuracy in ACCURACIES for method, twin in methods]
     blocks = []
@@ -212,7 +212,7 @@ def _csv_row(accuracy: Accuracy, key: tuple[str, str, str, float], cell: Cell) -
     return {"accuracy": accuracy.when, **identity, **ours, **paper}
 
 
-def _csv_paired(comparison: Comparison, accuracy: Accuracy) -> dict[str, Any]:
+def _csv_paired(comparison: PairedComparison, accuracy: Accuracy) -> dict[str, Any]:
     found = comparison.differences[accuracy.when]
     if found is None:
         return {"twin": comparison.twin, "paired_n": 0}

@@ -15,8 +15,6 @@ from bayes_pruning.results import declared
 from bayes_pruning.results.paper import DATASETS, METHODS, MODELS, UNPRUNED, Key, paper_values, rank
 from bayes_pruning.results.statistics import Difference, Summary, paired_difference, summarise
 
-CONTROL_PREFIXES = ("matched_", "alternate_", "never_after_")  # of its controls, before that same rest
-
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -59,7 +57,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """A method minus another at one sparsity, paired by seed; None if they share no seed."""
 
     dataset: str
@@ -105,9 +103,8 @@ def twins(frame: pd.DataFrame) -> list[Pair]:
 
 def controls(frame: pd.DataFrame) -> list[Pair]:
     """Return each of the paper's Bayes methods with each of its controls that has runs."""
-    own = [pair for pair in twins(frame) if pair[0] in METHODS]
-    pairs = [(method, prefix + twin) for prefix in CONTROL_PREFIXES for method, twin in own]
-    return [(method, control) for method, control in pairs if control in method_names(frame)]
+    names = method_names(frame)
+    return [(method, control) for control, method in declared.controls() if method in METHODS and control in names]
 
 
 def against(frame: pd.DataFrame, reference: str) -> list[Pair]:
@@ -118,7 +115,7 @@ def against(frame: pd.DataFrame, reference: str) -> list[Pair]:
     return [(name, reference) for name in method_names(frame) if name in found - {reference}]
 
 
-def compare(frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[Comparison]:
+def compare(frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[PairedComparison]:
     """The methods of each pair against each other, wherever there are runs of any method."""
     runs = final_by_seed(frame)
     found = []
@@ -128,7 +125,7 @@ def compare(frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[Comparison]:
         for method, twin in pairs:
             one, other = (runs.get((dataset, model, name, sparsity)) for name in (method, twin))
             differences = {accuracy.when: _paired(one, other, accuracy) for accuracy in ACCURACIES}
-            found.append(Comparison(dataset, model, sparsity, method, twin, differences))
+            found.append(PairedComparison(dataset, model, sparsity, method, twin, differences))
     return found
 
 
