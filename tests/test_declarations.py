@@ -127,7 +127,11 @@ def test_a_users_gate_tests_its_own_estimate(options: tuple[str, ...], nats: flo
 @pytest.mark.parametrize(
     ("overrides", "named", "said"),
     [
-        (("+pruner.schedul=gradual",), "pruner.schedul=gradual", "pruner has only control_of, gate, gate_options, masks"),
+        (
+            ("+pruner.schedul=gradual",),
+            "pruner.schedul=gradual",
+            "pruner has only control_of, gate, gate_options, masks",
+        ),
         (("+epoch=3",), "epoch=3", "the config has only checkpoint_seconds, compile, data_root"),
         (("+wandb.grup=mine",), "wandb.grup=mine", "wandb has only entity, group, mode or project"),
         (("+protocol.bta=0.5",), "protocol.bta=0.5", "protocol has only beta, decision, first_gate"),

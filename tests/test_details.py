@@ -46,20 +46,22 @@ def test_the_experiment_gives_each_setting_a_name_of_its_own() -> None:
 
 
 def test_distances_by_hand(found: pd.DataFrame) -> None:
-    near, far = details.compare(found, BASE)
-    assert (near.name, far.name) == ("tanh", "softmax")
-    assert near.differences == pytest.approx({("none", 0.0): 0.003, ("random", 0.99): -0.004})
+    near, far = details.compare(found, BASE).itertuples()
+    assert (near.detail, far.detail) == ("tanh", "softmax")
+    tanh, softmax = details.compare(found, BASE)[details._titles()].itertuples(index=False, name=None)
+    missing = float("nan")
+    assert tanh == pytest.approx((0.003, missing, missing, -0.004, missing, missing), nan_ok=True)
+    assert softmax == pytest.approx((0.05, *[missing] * 5), nan_ok=True)  # over the cells that it has
     assert near.rms == pytest.approx(np.sqrt((0.003**2 + 0.004**2) / 2))
     assert near.default_rms == pytest.approx(0.02)  # of the seed that both have
     assert near.nearer > 0 > far.nearer
-    assert far.differences == pytest.approx({("none", 0.0): 0.05})  # over the cells that it has
     assert near.seeds == 1
 
 
 def test_masks_that_are_kept_are_a_detail_of_their_own(found: pd.DataFrame) -> None:
     kept = cell("fcn_wide", "random 0.99", 0.01, protocol="stay zero, previous, sum/sum, beta 0.5, prior N(0, 1^2)")
-    names = [detail.name for detail in details.compare(frame(found, kept, cell("fcn_wide", "none", 0.01)), BASE)]
-    assert {"wide", "wide kept"} < set(names)
+    compared = details.compare(frame(found, kept, cell("fcn_wide", "none", 0.01)), BASE)
+    assert {"wide", "wide kept"} < set(compared["detail"])
 
 
 def test_the_table_has_a_line_for_each(found: pd.DataFrame) -> None:

@@ -5,16 +5,13 @@ compared to the default, `fcn`, over the cells and seeds that both have, by the 
 variances of the default's runs: details are run with one or two seeds, which have next to none of their own.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
-from bayes_pruning.results.paper import DATASETS, UNPRUNED, Key, display_name, paper_values, percent
+from bayes_pruning.results.paper import DATASETS, UNPRUNED, display_name, paper_values, percent
 from bayes_pruning.results.statistics import FEWEST
 from bayes_pruning.results.tables import markdown as table_text
-from bayes_pruning.studies import likelihood, table1
+from bayes_pruning.studies import likelihood
 from bayes_pruning.studies.likelihood import Cells
 from bayes_pruning.studies.table1 import BEFORE
 
@@ -25,117 +22,94 @@ LEGEND = (
     "default's over the same cells and seeds in brackets. Nearer by: how many nats more likely the paper's values are "
     "than under the default, over these cells; below -3 the default has 95% of the weight of the two."
 )
+KEY = ["dataset", "pruner", "target_sparsity"]
+MEASURES = ["dataset", "detail", "seeds", "rms", "default_rms", "nearer"]
 
 
-@dataclass(frozen=True)
-class Detail:
-    """One detail on one data set."""
-
-    dataset: str
-    name: str  # without the "fcn_" of the network's
-    seeds: int  # the most that a cell has
-    differences: Mapping[tuple[str, float], float]  # our mean minus the paper's value, by pruner and sparsity
-    rms: float
-    default_rms: float  # over the same cells and seeds
-    nearer: float  # log-likelihood minus the default's, in nats
-
-
-def compare(runs: pd.DataFrame, base: pd.DataFrame) -> list[Detail]:
-    """Every detail that has cells in common with the default, the nearest first on each data set.
+def compare(runs: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
+    """Compare each detail with the default, over the cells of SHOWN and the seeds that both have.
 
     Args:
         runs: of the experiment, with those of the default.
         base: the default's with several seeds a cell, for their variances.
+
+    Return a row for each data set and detail, the nearest to the paper first, with the columns
+
+        seeds: the most that a cell has.
+        rms, default_rms: root mean square of our means minus the paper's values.
+        nearer: log-likelihood minus the default's, in nats.
+        a cell of SHOWN, by its title: our mean minus the paper's value.
     """
-    found = []
-    for dataset in DATASETS:
-        here = _cells(runs[runs["dataset"] == dataset])
-        default = here.pop(DEFAULT, {})
-        details = [
-            _compared(dataset, name, cells, default, base) for name, cells in here.items() if _shared(cells, default)
-        ]
-        found += sorted(details, key=lambda detail: -detail.nearer)
-    return found
-
-
-def _cells(runs: pd.DataFrame) -> dict[str, dict[tuple[str, float], pd.Series]]:
-    """The accuracies by seed of each pruner and sparsity, by detail."""
-    kept = runs["protocol"].str.startswith("stay zero") & (runs["pruner"] != UNPRUNED)
-    final = runs.assign(detail=runs["model"] + np.where(kept, " kept", ""))
-    final = final[final["epoch"] == final["epochs"]]
-    found: dict[str, dict[tuple[str, float], pd.Series]] = {}
-    for (detail, pruner, sparsity), rows in final.groupby(["detail", "pruner", "target_sparsity"]):
-        values = rows.set_index("seed")[BEFORE.column]
-        found.setdefault(str(detail), {})[str(pruner), float(sparsity)] = values  # type: ignore[arg-type]
-    return found
-
-
-def _shared(
-    cells: Mapping[tuple[str, float], pd.Series], default: Mapping[tuple[str, float], pd.Series]
-) -> list[tuple[str, float]]:
-    return [cell for cell in SHOWN if cell in cells and cell in default and len(_seeds(cells[cell], default[cell]))]
-
-
-def _seeds(one: pd.Series, other: pd.Series) -> pd.Index:
-    return one.index.intersection(other.index)
-
-
-def _compared(
-    dataset: str,
-    name: str,
-    cells: Mapping[tuple[str, float], pd.Series],
-    default: Mapping[tuple[str, float], pd.Series],
-    base: pd.DataFrame,
-) -> Detail:
-    shared, paper = _shared(cells, default), paper_values()
-    values = np.array([paper[dataset, DEFAULT, *cell] for cell in shared])
-    seeds = np.array([len(_seeds(cells[cell], default[cell])) for cell in shared])
-    variance = _variances(dataset, shared, base)
-    residuals = [
-        values - np.array([own[cell].loc[_seeds(cells[cell], default[cell])].mean() for cell in shared])
-        for own in (cells, default)
-    ]
-    both = Cells(np.stack(residuals), np.stack([variance] * 2), np.stack([variance / seeds] * 2))
-    likelihoods = likelihood.log_likelihood(both)
-    rms = np.sqrt((both.residual**2).mean(-1))
-    return Detail(
-        dataset,
-        name.removeprefix(f"{DEFAULT}_").replace("_", " "),
-        int(seeds.max()),
-        dict(zip(shared, (-residuals[0]).tolist(), strict=True)),
-        float(rms[0]),
-        float(rms[1]),
-        float(likelihoods[0] - likelihoods[1]),
+    last = _last_epochs(runs)
+    default = last[last["detail"] == DEFAULT].drop(columns="detail")
+    pairs = last[last["detail"] != DEFAULT].merge(default, on=[*KEY, "seed"], suffixes=("", "_default"))
+    means = pairs.groupby(["detail", *KEY]).agg(
+        seeds=("seed", "size"), ours=("accuracy", "mean"), default=("accuracy_default", "mean")
     )
+    means = means.reset_index().merge(_reference(base), on=KEY)
+    rows = []
+    for (dataset, detail), cells in means.groupby(["dataset", "detail"]):
+        residual = cells["paper"].to_numpy() - cells[["ours", "default"]].to_numpy().T
+        variance = np.stack([cells["variance"]] * 2)
+        own, of_default = likelihood.log_likelihood(Cells(residual, variance, variance / cells["seeds"].to_numpy()))
+        rms = np.sqrt((residual**2).mean(-1))
+        row = dict(zip(MEASURES, (dataset, detail, cells["seeds"].max(), *rms, own - of_default), strict=True))
+        rows.append(row | dict(zip(cells["title"], -residual[0], strict=True)))
+    compared = pd.DataFrame(rows, columns=[*MEASURES, *_titles()])
+    return compared.sort_values("nearer", ascending=False, kind="stable", ignore_index=True)
 
 
-def _variances(dataset: str, cells: Sequence[tuple[str, float]], base: pd.DataFrame) -> np.ndarray:
-    """Of one run in each cell, from the default's seeds; where it has too few, the median of the data set's cells."""
-    final = table1.final_by_seed(base[(base["dataset"] == dataset) & (base["model"] == DEFAULT)])
-    known = {key: float(rows[BEFORE.column].var()) for key, rows in final.items() if len(rows) >= FEWEST}
-    keys: list[Key] = [(dataset, DEFAULT, *cell) for cell in cells]
-    return np.array([known.get(key, float(np.median(list(known.values())))) for key in keys])
+def _last_epochs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracy before pruning at the last epoch of each run, and the detail that the run is of."""
+    last = runs[runs["epoch"] == runs["epochs"]].rename(columns={BEFORE.column: "accuracy"})
+    kept = last["protocol"].str.startswith("stay zero") & (last["pruner"] != UNPRUNED)
+    detail: pd.Series = last["model"].str.removeprefix(f"{DEFAULT}_").str.replace("_", " ") + np.where(
+        kept, " kept", ""
+    )
+    return last.assign(detail=detail)[["detail", *KEY, "seed", "accuracy"]]
 
 
-def markdown(found: Sequence[Detail]) -> str:
-    """A table for each data set."""
-    head = ["Detail", "Seeds", *(_cell_name(*cell) for cell in SHOWN), "Distance", "Nearer by"]
-    parts = []
-    for dataset in dict.fromkeys(detail.dataset for detail in found):
-        rows = [
-            [
-                detail.name,
-                str(detail.seeds),
-                *(f"{detail.differences[cell]:+.4f}" if cell in detail.differences else "" for cell in SHOWN),
-                f"{detail.rms:.4f} ({detail.default_rms:.4f})",
-                f"{detail.nearer:+.1f}",
-            ]
-            for detail in found
-            if detail.dataset == dataset
-        ]
-        parts.append(f"{display_name(dataset)}:\n\n" + table_text(head, rows))
-    return "\n".join([*parts, f"{LEGEND}\n"])
+def _reference(base: pd.DataFrame) -> pd.DataFrame:
+    """Return for each cell of SHOWN the paper's value, the variance of a run, and its title.
+
+    Where the default has too few seeds for a variance, it is the median of the data set's cells.
+    """
+    accuracies = _last_epochs(base[base["model"] == DEFAULT]).groupby(KEY)["accuracy"]
+    variances = accuracies.var()[accuracies.size() >= FEWEST]
+    paper = {
+        (dataset, pruner, sparsity): accuracy
+        for (dataset, model, pruner, sparsity), accuracy in paper_values().items()
+        if model == DEFAULT and (pruner, sparsity) in SHOWN
+    }
+    cells = pd.Series(paper, name="paper").rename_axis(KEY).reset_index()
+    cells = cells.join(variances.rename("variance"), on=KEY)
+    cells["variance"] = cells["variance"].fillna(cells["dataset"].map(variances.groupby("dataset").median()))
+    return cells.assign(title=[_title(*cell) for cell in zip(cells["pruner"], cells["target_sparsity"], strict=True)])
 
 
-def _cell_name(pruner: str, sparsity: float) -> str:
+def _titles() -> list[str]:
+    return [_title(*cell) for cell in SHOWN]
+
+
+def _title(pruner: str, sparsity: float) -> str:
     return display_name(pruner) if pruner == UNPRUNED else f"{display_name(pruner)} {percent(sparsity)}"
+
+
+def markdown(compared: pd.DataFrame) -> str:
+    """Return a table for each data set."""
+    distances = compared["rms"].map("{:.4f}".format) + compared["default_rms"].map(" ({:.4f})".format)
+    differences = {
+        title: compared[title].map("{:+.4f}".format, na_action="ignore").astype(object).fillna("")
+        for title in _titles()
+    }
+    shown = pd.DataFrame(
+        {"Detail": compared["detail"], "Seeds": compared["seeds"]}
+        | differences
+        | {"Distance": distances, "Nearer by": compared["nearer"].map("{:+.1f}".format)}
+    )
+    parts = [
+        f"{display_name(dataset)}:\n\n{table_text(list(shown.columns), rows.to_numpy())}"
+        for dataset in DATASETS
+        if not (rows := shown[compared["dataset"] == dataset]).empty
+    ]
+    return "\n".join([*parts, f"{LEGEND}\n"])

@@ -29,7 +29,6 @@ from bayes_pruning.runs.files import write_file
 from bayes_pruning.studies import details, exact_sparsity, formats, ranking_formats, replay
 from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.claims.rules import UNDECIDED
-from bayes_pruning.studies.details import Detail
 from bayes_pruning.studies.exact_sparsity_figure import schedules
 from bayes_pruning.studies.ranking_formats import Ranking
 
@@ -100,9 +99,9 @@ class Publication:
         return {run: rows for run, rows in ledgers.items() if self.summaries[run]["pruner"] in METHODS}
 
     @cached_property
-    def compared_details(self) -> list[Detail]:
+    def compared_details(self) -> pd.DataFrame:
         """Return the details of training beside the default, none if they were not run."""
-        return details.compare(load_first(self.details), self.runs) if self.details else []
+        return details.compare(load_first(self.details), self.runs) if self.details else pd.DataFrame()
 
     def texts(self) -> dict[str, str]:
         """The text files beside the archive, by name."""
@@ -116,7 +115,7 @@ class Publication:
                 "readings.csv": ranking_formats.csv_text(self.ranking),
                 "coincidences.md": self.coincidences(),
             }
-            | ({"details.md": details.markdown(self.compared_details)} if self.compared_details else {})
+            | ({} if self.compared_details.empty else {"details.md": details.markdown(self.compared_details)})
         )
 
     def pictures(self) -> dict[str, bytes]:
@@ -151,7 +150,9 @@ class Publication:
             "claims-mixed": lambda: ranking_formats.mixed_claims_table(self.ranking),
             "claims": self.decided,
             "coincidences": self.coincidences,
-            "details": lambda: details.markdown(self.compared_details) if self.compared_details else "Not run yet.\n",
+            "details": lambda: (
+                "Not run yet.\n" if self.compared_details.empty else details.markdown(self.compared_details)
+            ),
         }
 
     def decided(self) -> str:
