@@ -77,6 +77,18 @@ def test_two_networks_are_compared_by_the_ratio_that_the_protocol_names(ratio: s
     assert unchanged(3, before) == SAME
 
 
+def test_the_schedule_sees_the_sparsity_that_the_network_has() -> None:
+    run = run_of("pruner=bayes_schedule", "sparsity=0.8", "pruner.schedule_options.end=5")
+    assert [decision.planned(run, 5, current, lambda _: 0.0) for current in (0.5, 0.8)] == [0.8, None]
+
+
+def test_the_gate_sees_the_seed_of_the_run() -> None:
+    own = ("pruner=magnitude", "pruner.gate=matched_rate", "+pruner.gate_options.openings=12")
+    opened = [[decision.opens(run_of(*own, f"seed={seed}"), epoch, None) for epoch in range(1, 26)] for seed in (0, 1)]
+    assert [sum(epochs) for epochs in opened] == [12, 12]
+    assert opened[0] != opened[1]
+
+
 def test_the_schedule_plans_and_its_options_are_checked_before_training() -> None:
     run = run_of("pruner=one_shot", "sparsity=0.8")
     assert [decision.planned(run, epoch, 0.0, lambda _: 0.0) for epoch in (9, 10, 11)] == [None, 0.8, None]

@@ -206,6 +206,30 @@ def test_log_posteriors_are_computed_in_every_epoch_if_asked(data: Dataset) -> N
     assert always.log_posterior_before is not None
     assert always.log_posterior_before == always.log_posterior
     assert always.log_bayes_factor == 0
+    pruned = BayesPruner(model, batches(data), 0.6, gate="always", log_evidence="always").step(optimizer)
+    assert pruned.log_posterior is not None
+    assert pruned.log_posterior != pruned.log_posterior_before
+
+
+def test_a_candidate_that_was_not_kept_is_reported(data: Dataset) -> None:
+    """What the network would have been: its posterior, and the log Bayes factor that closed the gate."""
+    model, optimizer = linear()
+    train_epoch(model, optimizer, data, 1)
+    report = BayesPruner(model, batches(data), 0.99, decision="candidate").step(optimizer)
+    assert (report.pruned, report.sparsity) == (False, report.sparsity_before)
+    assert report.log_posterior is not None
+    assert report.log_posterior_before is not None
+    assert report.log_posterior - report.log_posterior_before == pytest.approx(report.tested)
+    assert report.tested == report.log_bayes_factor
+    assert report.tested is not None
+    assert report.tested < report.log_beta
+
+
+def test_only_the_parameters_that_are_named_are_pruned(data: Dataset) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 12), nn.ReLU(), nn.Linear(12, 10))
+    pruner = BayesPruner(model, batches(data), 0.5, gate="always", prunable=["3.weight"])
+    assert pruner.step(torch.optim.SGD(model.parameters(), lr=0.1)).sparsity == 0.5
+    assert {name: int(mask.sum()) for name, mask in zeros(model).items()} == {"1.weight": 0, "3.weight": 60}
 
 
 def test_a_schedule_says_how_sparse_each_epoch_ends(data: Dataset) -> None:
@@ -238,6 +262,9 @@ def test_a_step_leaves_running_means_and_the_mode_as_they_were(data: Dataset) ->
     assert model.training
     for name, buffer in model.named_buffers():
         assert torch.equal(buffer, before[name])
+    model.eval()
+    pruner.step(optimizer)
+    assert not model.training
 
 
 @pytest.mark.slow

@@ -150,6 +150,20 @@ def test_the_evidence_schedule_halves_the_logarithm_of_the_density(limit: float,
     assert found == 1 - min(density for density in tried if 1 - density <= limit)
 
 
+@pytest.mark.parametrize(("reached", "passes"), [(0.0, 1), (0.5, 6)])
+def test_the_evidence_schedule_takes_what_exceeds_beta_not_what_reaches_it(reached: float, passes: int) -> None:
+    """The Bayes factor is beta itself from the sparsity `reached` on; the network has 0.1 already."""
+    tried: list[float] = []
+
+    def factor(sparsity: float) -> float:
+        tried.append(sparsity)
+        return 0.0 if sparsity < reached else math.log(0.5)
+
+    found = evidence(plan(1, current=0.1, factor=factor, epochs=30), start=1, end=28, steps=4)
+    assert found == max([0.1, *(sparsity for sparsity in tried if sparsity < reached)])
+    assert len(tried) == passes
+
+
 def test_the_evidence_schedule_comes_near_the_limit() -> None:
     found = evidence(plan(1, factor=lambda s: 0.0 if s <= 0.8 else -1.0), start=1, end=20, steps=12)
     assert found == pytest.approx(0.8, abs=1e-3)
