@@ -19,7 +19,7 @@ from bayes_pruning.engine import device, gpu_layers, graphs, layers
 from bayes_pruning.engine.adam import Adam
 from bayes_pruning.engine.resident_epoch import ResidentEpoch, group_size
 from bayes_pruning.engine.stack import Stack
-from bayes_pruning.models import networks as models
+from bayes_pruning.models import networks
 from bayes_pruning.pruning import posterior
 from bayes_pruning.pruning.selectors import Layer
 from bayes_pruning.training.trainer import Trainer
@@ -37,7 +37,7 @@ def network(kind: str, seed: int) -> nn.Module:
         convolutions = [nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, stride=2, padding=(1, 0))]
         convolutions += [nn.Conv2d(4, 4, 3, groups=2, padding="same"), nn.Conv2d(4, 2, (2, 1), dilation=2)]
         return nn.Sequential(*convolutions, nn.MaxPool2d(2, 1), nn.Tanh(), nn.Flatten(), nn.Linear(4, 10))
-    return models.fcn((1, 8, 8), 10, [32, 17]) if kind == "fcn" else models.cnn((1, 8, 8), 10, [16, 16], 3, 12)
+    return networks.fcn((1, 8, 8), 10, [32, 17]) if kind == "fcn" else networks.cnn((1, 8, 8), 10, [16, 16], 3, 12)
 
 
 def as_on_a_gpu(stack: Stack) -> Stack:
@@ -52,8 +52,8 @@ def as_on_a_gpu(stack: Stack) -> Stack:
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_a_step_with_a_gpus_layers_is_a_cpus_step(kind: str, groups: int) -> None:
     """Of four members: all with the same images, two and two, each with its own."""
-    networks = [network(kind, seed) for seed in range(4)]
-    one, other = Stack(networks, 0.001, CPU), as_on_a_gpu(Stack(networks, 0.001, CPU))
+    members = [network(kind, seed) for seed in range(4)]
+    one, other = Stack(members, 0.001, CPU), as_on_a_gpu(Stack(members, 0.001, CPU))
     x, labels = images(groups, 8, 1, 8, 8), torch.arange(8 * groups).view(groups, 8).remainder(10)
     for _ in range(3):
         torch.testing.assert_close(one.step(x, labels), other.step(x, labels), rtol=1e-5, atol=1e-6)

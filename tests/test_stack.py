@@ -10,7 +10,7 @@ from torch import nn
 
 from bayes_pruning.engine import layers
 from bayes_pruning.engine.stack import Stack
-from bayes_pruning.models import networks as models
+from bayes_pruning.models import networks
 
 CPU = torch.device("cpu")
 SHAPE = (1, 8, 8)
@@ -42,10 +42,10 @@ def network(kind: str, seed: int) -> nn.Module:
     if kind == "residual":
         return Residual()
     if kind == "fcn":
-        return models.fcn(SHAPE, 10, [32, 17])
-    if kind in models.ACTIVATIONS:
-        return models.fcn(SHAPE, 10, [32, 17], activation=kind, softmax=True)
-    return models.cnn(SHAPE, 10, [6, 5], 3, 12)
+        return networks.fcn(SHAPE, 10, [32, 17])
+    if kind in networks.ACTIVATIONS:
+        return networks.fcn(SHAPE, 10, [32, 17], activation=kind, softmax=True)
+    return networks.cnn(SHAPE, 10, [6, 5], 3, 12)
 
 
 def batch(members: int, size: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,11 +57,11 @@ def batch(members: int, size: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("kind", ["fcn", "tanh", "sigmoid", "cnn", "residual"])
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_step_is_that_of_plain_pytorch_for_every_member(kind: str, shared: bool) -> None:
-    networks = [network(kind, seed) for seed in range(3)]
-    stack = Stack(networks, 0.001, CPU)
+    members = [network(kind, seed) for seed in range(3)]
+    stack = Stack(members, 0.001, CPU)
     images, labels = batch(1 if shared else 3)
     losses = [stack.step(images, labels) for _ in range(3)]
-    for i, module in enumerate(networks):
+    for i, module in enumerate(members):
         plain = copy.deepcopy(module)
         optimizer = torch.optim.Adam(plain.parameters(), lr=0.001)
         own = 0 if shared else i
@@ -101,12 +101,12 @@ def test_a_convolution_is_the_one_that_its_module_says(options: dict[str, object
 @pytest.mark.parametrize("kind", ["fcn", "cnn"])
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_member_has_the_same_bits_whatever_its_company(kind: str, shared: bool) -> None:
-    networks = [network(kind, seed) for seed in range(5)]
+    members = [network(kind, seed) for seed in range(5)]
     images, labels = batch(1 if shared else 5)
-    together = Stack(networks, 0.001, CPU)
+    together = Stack(members, 0.001, CPU)
     for _ in range(4):
         together.step(images, labels)
-    for i, module in enumerate(networks):
+    for i, module in enumerate(members):
         alone = Stack([module], 0.001, CPU)
         own = slice(None) if shared else slice(i, i + 1)
         for _ in range(4):
@@ -116,9 +116,9 @@ def test_a_member_has_the_same_bits_whatever_its_company(kind: str, shared: bool
 
 
 def test_a_member_that_diverges_changes_no_bit_of_the_others() -> None:
-    networks = [network("fcn", seed) for seed in range(3)]
+    members = [network("fcn", seed) for seed in range(3)]
     images, labels = batch(1)
-    healthy, sick = Stack(networks, 0.001, CPU), Stack(networks, 0.001, CPU)
+    healthy, sick = Stack(members, 0.001, CPU), Stack(members, 0.001, CPU)
     sick.parameters["1.weight"].detach()[1, 0, 0] = float("nan")
     for _ in range(3):
         healthy.step(images, labels)
@@ -163,16 +163,16 @@ def test_state_goes_on_with_the_same_bits() -> None:
 
 def test_initial_weights_are_scaled_as_asked() -> None:
     torch.manual_seed(0)
-    plain = models.fcn(SHAPE, 10, [32, 17])
+    plain = networks.fcn(SHAPE, 10, [32, 17])
     torch.manual_seed(0)
-    wider = models.fcn(SHAPE, 10, [32, 17], initial_scale=2.0)
+    wider = networks.fcn(SHAPE, 10, [32, 17], initial_scale=2.0)
     for one, other in zip(plain.parameters(), wider.parameters(), strict=True):
         assert torch.equal(2 * one, other)
 
 
 def test_the_papers_networks_take_the_fast_path_and_have_the_papers_layers() -> None:
-    fcn = models.fcn((1, 28, 28), 10, [256, 128])
-    cnn = models.cnn((3, 32, 32), 10, [32, 64], 3, 128)
+    fcn = networks.fcn((1, 28, 28), 10, [256, 128])
+    cnn = networks.cnn((3, 32, 32), 10, [32, 64], 3, 128)
     assert layers.is_stackable(fcn)
     assert layers.is_stackable(cnn)
     assert [p.shape for p in fcn.parameters() if p.ndim > 1] == [(256, 784), (128, 256), (10, 128)]

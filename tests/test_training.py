@@ -18,7 +18,6 @@ from bayes_pruning.pruning import laplace
 from bayes_pruning.pruning.gates import GateInput
 from bayes_pruning.pruning.masks import masks
 from bayes_pruning.pruning.posterior import Terms, log_likelihood, log_prior
-from bayes_pruning.training import trainer as training
 from bayes_pruning.training.metrics import Metrics
 from bayes_pruning.training.trainer import Trainer
 
@@ -314,7 +313,7 @@ def test_an_epochs_time_is_shared_among_the_members_of_its_stack(
     """An epoch that takes six seconds by the clock, of three members."""
     trainer = Trainer([run_of("model.hidden=[4]", f"seed={seed}") for seed in range(3)], few_digits, CPU)
     times = iter([10.0])
-    monkeypatch.setattr(training.time, "perf_counter", lambda: next(times, 16.0))
+    monkeypatch.setattr("bayes_pruning.training.trainer.time.perf_counter", lambda: next(times, 16.0))
     assert [row.seconds for row in trainer.run_epoch() if row] == [2.0] * 3
 
 
