@@ -162,10 +162,10 @@ def report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mnist", choices=("mnist", "mnist_5k"), default="mnist", help="runs for the MNIST figures")
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default: report.html)")
     args = parser.parse_args()
-    found = load_source(args)
-    made = [] if args.wandb else report.origins(args.source, found.frame)
+    results = load_source(args)
+    made = [] if args.wandb else report.origins(args.source, results.frame)
     typed = shlex.join(["python", "scripts/make_report.py", *sys.argv[1:]])
-    text = report.page(found.frame, catalogue(args.mnist), found.incomplete, typed, made)
+    text = report.page(results.frame, catalogue(args.mnist), results.incomplete, typed, made)
     write_file(args.out, text)
     print(f"{args.out}: {len(text) / 1e6:.1f} MB")
 
@@ -262,15 +262,15 @@ def rank(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser, one_protocol=False)
     parser.add_argument("--out", type=Path, metavar="DIR", help="write readings.* there instead of printing")
     args = parser.parse_args()
-    found = ranking_formats.ranking_of(of_length(load_all(args).frame, args.epochs), args.epoch)
+    ranked = ranking_formats.ranking_of(of_length(load_all(args).frame, args.epochs), args.epoch)
     if args.out is None:
-        print(ranking_formats.markdown(found), end="")
+        print(ranking_formats.markdown(ranked), end="")
         return
-    write_file(args.out / "readings.md", ranking_formats.markdown(found))
-    write_file(args.out / "readings.csv", ranking_formats.csv_text(found))
+    write_file(args.out / "readings.md", ranking_formats.markdown(ranked))
+    write_file(args.out / "readings.csv", ranking_formats.csv_text(ranked))
     style = STYLES["paper"]
     for suffix in ("pdf", "png"):
-        write_file(args.out / f"readings.{suffix}", render(ranking_formats.figure(found, style), style, suffix))
+        write_file(args.out / f"readings.{suffix}", render(ranking_formats.figure(ranked, style), style, suffix))
     print(f"{args.out}/readings.md, .csv, .pdf, .png")
 
 

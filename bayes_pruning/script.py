@@ -56,24 +56,24 @@ def load_source(args: argparse.Namespace) -> frame.Results:
     Runs that are left out because they are not finished are named on standard error. Raises UserError if the source
     can not be read, has no finished run, or has runs that must not be mixed and no argument says which to take.
     """
-    found = load_all(args)
-    return frame.Results(read_out(choose(found.frame, args.protocol, args.epochs), args.epoch), found.incomplete)
+    results = load_all(args)
+    return frame.Results(read_out(choose(results.frame, args.protocol, args.epochs), args.epoch), results.incomplete)
 
 
 def load_all(args: argparse.Namespace) -> frame.Results:
     """As `load_source`, but with every protocol and length that there is."""
-    found = frame.load(args.source, wandb=args.wandb, filters=_filters(args))
-    report_incomplete(found)
-    if found.frame.empty:
+    results = frame.load(args.source, wandb=args.wandb, filters=_filters(args))
+    report_incomplete(results)
+    if results.frame.empty:
         raise UserError(
             f"{args.wandb or args.source} has no finished run: train some with train.py, or name another source."
         )
-    return found
+    return results
 
 
-def report_incomplete(found: frame.Results) -> None:
+def report_incomplete(results: frame.Results) -> None:
     """Name on standard error the runs that are left out because they are not finished."""
-    for name, reason in found.incomplete:
+    for name, reason in results.incomplete:
         print(f"left out: {name} ({reason})", file=sys.stderr)
 
 

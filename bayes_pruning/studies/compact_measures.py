@@ -46,13 +46,13 @@ def read_run(folder: Path, data_root: str | None) -> tuple[nn.Module, nn.Module,
         raise UserError(f"{folder} is not finished: train it to its end with the command that began it.")
     try:
         config: Any = OmegaConf.load(folder / ".hydra" / "config.yaml")
-        found, root = run_config(config), data_root or str(config.data_root)
+        run, root = run_config(config), data_root or str(config.data_root)
         weights = load_file(folder / "weights.safetensors")
     except Exception as error:  # YAML, omegaconf, safetensors and the file system each raise their own
         reason = " ".join(str(error).split()).rstrip(".")
         raise UserError(f"{folder} is not a run as train.py leaves it ({type(error).__name__}: {reason}).") from error
-    data = datasets.load(found.dataset, root, device.pick("cpu"))
-    dense = networks.build(found.model, data.shape, datasets.CLASSES, found.seed)
+    data = datasets.load(run.dataset, root, device.pick("cpu"))
+    dense = networks.build(run.model, data.shape, datasets.CLASSES, run.seed)
     pruned = deepcopy(dense)
     try:
         pruned.load_state_dict(weights)
@@ -134,9 +134,9 @@ def measure(runs: Sequence[Path], out: Path | None, data_root: str | None, round
     Raises UserError, before anything is written, for a folder that is no finished run or can not be compacted.
     """
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-    found = {folder.resolve().name: read_run(folder, data_root) for folder in runs}
+    networks_of = {folder.resolve().name: read_run(folder, data_root) for folder in runs}
     size_rows, time_rows = [], []
-    for name, (dense, pruned, small, images) in found.items():
+    for name, (dense, pruned, small, images) in networks_of.items():
         if out:
             save(small, out / name)
         print(f"{name}: {equality(pruned, small, images)}", flush=True)

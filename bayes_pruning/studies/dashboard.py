@@ -76,13 +76,13 @@ def log_publication(
         "table1": pd.read_csv(io.StringIO(formats.FORMATS["csv"][1](frame, True, None))),
         "claims": pd.DataFrame(
             {
-                "where": found.where,
-                "the paper": found.statement,
-                "outcome": found.verdict.outcome,
-                "numbers": "; ".join(verdicts.told(found.verdict)),
-                "claim": found.claim,
+                "where": finding.where,
+                "the paper": finding.statement,
+                "outcome": finding.verdict.outcome,
+                "numbers": "; ".join(verdicts.told(finding.verdict)),
+                "claim": finding.claim,
             }
-            for found in verdicts.check(frame)
+            for finding in verdicts.check(frame)
         ),
     }
     style = STYLES["paper"]

@@ -56,23 +56,23 @@ def sheets(frame: pd.DataFrame, compared: bool, reference: str | None = None) ->
         reference: add each other method minus this one.
     """
     setting = f"epoch {frame['epochs'].iloc[0]}, protocol: {protocols(frame)[0]}"
-    found = [_accuracy_sheet(table1.build(frame, accuracy), accuracy, setting) for accuracy in ACCURACIES]
+    tables = [_accuracy_sheet(table1.build(frame, accuracy), accuracy, setting) for accuracy in ACCURACIES]
     if compared:
         classic = table1.compare(frame, table1.twins(frame))
-        found.append(_comparison_sheet("comparison", "Each Bayes method minus its classic twin", classic, setting))
+        tables.append(_comparison_sheet("comparison", "Each Bayes method minus its classic twin", classic, setting))
         if controls := table1.compare(frame, table1.controls(frame)):
             title = "Each Bayes method minus its controls, which ask for no evidence"
-            found.append(_comparison_sheet("controls", title, controls, setting))
+            tables.append(_comparison_sheet("controls", title, controls, setting))
     if reference is not None:
         others = table1.compare(frame, table1.against(frame, reference))
-        found.append(_comparison_sheet("against", f"Each method minus {display_name(reference)}", others, setting))
-    return found
+        tables.append(_comparison_sheet("against", f"Each method minus {display_name(reference)}", others, setting))
+    return tables
 
 
 def markdown(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
     """The tables of a chosen frame (`sheets`) as GitHub's Markdown."""
-    found = sheets(frame, compared, reference)
-    return "\n\n".join(f"### {sheet.title}\n\n{sheet_markdown(sheet)}" for sheet in found)
+    tables = sheets(frame, compared, reference)
+    return "\n\n".join(f"### {sheet.title}\n\n{sheet_markdown(sheet)}" for sheet in tables)
 
 
 def sheet_markdown(sheet: Sheet, only_with_runs: bool = False) -> str:
@@ -91,8 +91,8 @@ def _has_runs(block: Sequence[Sequence[Lines]]) -> bool:
 
 def latex(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
     """The tables of a chosen frame (`sheets`) as LaTeX floats, with the packages booktabs, makecell and rotating."""
-    found = sheets(frame, compared, reference)
-    return "% \\usepackage{booktabs,makecell,rotating}\n" + "\n".join(map(_latex_table, found))
+    tables = sheets(frame, compared, reference)
+    return "% \\usepackage{booktabs,makecell,rotating}\n" + "\n".join(map(_latex_table, tables))
 
 
 def csv_text(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
@@ -169,11 +169,11 @@ def _comparison_sheet(key: str, title: str, comparisons: Sequence[PairedComparis
     return Sheet(key, f"{title} ({setting})", PAIRED, ["Dataset", "Model", "Sparsity asked", *header], blocks)
 
 
-def _difference_lines(found: Difference | None) -> Lines:
-    if found is None:
+def _difference_lines(difference: Difference | None) -> Lines:
+    if difference is None:
         return (MISSING,)
-    interval = "no interval" if math.isnan(found.low) else f"[{found.low:+.4f}, {found.high:+.4f}]"
-    return f"{found.mean:+.4f} ({found.n})", interval
+    interval = "no interval" if math.isnan(difference.low) else f"[{difference.low:+.4f}, {difference.high:+.4f}]"
+    return f"{difference.mean:+.4f} ({difference.n})", interval
 
 
 def _spread(sd: float) -> str:
@@ -213,11 +213,11 @@ def _csv_row(accuracy: Accuracy, key: tuple[str, str, str, float], cell: Cell) -
 
 
 def _csv_paired(comparison: PairedComparison, accuracy: Accuracy) -> dict[str, Any]:
-    found = comparison.differences[accuracy.when]
-    if found is None:
+    difference = comparison.differences[accuracy.when]
+    if difference is None:
         return {"twin": comparison.twin, "paired_n": 0}
-    ends = {"paired_low": _number(found.low), "paired_high": _number(found.high)}
-    return {"twin": comparison.twin, "paired_n": found.n, "paired_mean": found.mean, **ends}
+    ends = {"paired_low": _number(difference.low), "paired_high": _number(difference.high)}
+    return {"twin": comparison.twin, "paired_n": difference.n, "paired_mean": difference.mean, **ends}
 
 
 def _number(value: float) -> float | None:

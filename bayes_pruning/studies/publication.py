@@ -136,10 +136,10 @@ class Publication:
 
     def blocks(self) -> dict[str, Callable[[], str]]:
         """What pages may quote, by name."""
-        found = {sheet.key: sheet for sheet in formats.sheets(self.runs, compared=True)}
+        tables = {sheet.key: sheet for sheet in formats.sheets(self.runs, compared=True)}
         quoted: dict[str, Callable[[], str]] = {
             key: lambda sheet=sheet: formats.sheet_markdown(sheet, only_with_runs=True)  # type: ignore[misc]
-            for key, sheet in found.items()
+            for key, sheet in tables.items()
         }
         return quoted | {
             "origin": lambda: origin(self.all_runs, self.summaries),
@@ -270,8 +270,8 @@ def origin(runs: pd.DataFrame, summaries: Mapping[str, Any]) -> str:
 def filled(page: str, blocks: Mapping[str, Callable[[], str]]) -> str:
     """A page with its blocks filled. Raises UserError for a block that there is none of."""
 
-    def fill(found: re.Match[str]) -> str:
-        name = found[1]
+    def fill(match: re.Match[str]) -> str:
+        name = match[1]
         if name not in blocks:
             raise UserError(f'There is no block "{name}" to fill: there are {", ".join(sorted(blocks))}.')
         return f"<!-- begin {name} -->\n\n{blocks[name]()}\n<!-- end {name} -->"

@@ -91,8 +91,8 @@ def _divisor(scale: str, count: int) -> int:
 def first_difference(ledger: Sequence[Decision], own: Reading, other: Reading, images: int, weights: int) -> int | None:
     """The first epoch in which `other` would have decided otherwise, None if in no epoch; arguments as above."""
     for row in ledger:
-        found = tested(row, own, other, images, weights)
-        if found is not None and (found > math.log(other.beta)) != bool(row.opened):
+        value = tested(row, own, other, images, weights)
+        if value is not None and (value > math.log(other.beta)) != bool(row.opened):
             return row.epoch
     return None
 
@@ -129,18 +129,18 @@ def replay(
 
     Raises UserError for a run whose number of training images is not known, where a scale is to be changed.
     """
-    found = []
+    replayed = []
     for run in sorted(set(ledgers) & set(summaries)):
         about = summaries[run]
         protocol, own = about["protocol"], reading_of(about["protocol"])
-        place = about["dataset"], about["model"], about["pruner"], float(about["sparsity"])
+        cell = about["dataset"], about["model"], about["pruner"], float(about["sparsity"])
         for other in alternatives(own, choices):
             images = TRAINING_IMAGES.get(about["dataset"])
             if images is None and other.log_likelihood != own.log_likelihood:
                 raise UserError(f"The scale of {run} can not be changed: {about['dataset']} is not a known data set.")
             epoch = first_difference(ledgers[run], own, other, images or 1, about["prunable_weights"])
-            found.append(Replayed(*place, protocol["regrow"], decision_text(protocol), own, other, (epoch,)))
-    return _merged(found)
+            replayed.append(Replayed(*cell, protocol["regrow"], decision_text(protocol), own, other, (epoch,)))
+    return _merged(replayed)
 
 
 def _merged(rows: Sequence[Replayed]) -> list[Replayed]:
@@ -193,13 +193,13 @@ def coincidences(
         for key, rows in cells.items():
             shown[key][change] = f"{sum(row.same for row in rows)} of {sum(len(row.differences) for row in rows)}"
     header = ("Masks", "Run as", *(f"{field.replace('_', ' ')} {value}" for field, value in single))
-    lines = [[*key, *(found.get(change, "as run") for change in single)] for key, found in sorted(shown.items())]
+    lines = [[*key, *(counts.get(change, "as run") for change in single)] for key, counts in sorted(shown.items())]
     return markdown(header, lines)
 
 
 def numbers(option: str, text: str) -> list[float]:
     """Numbers above 0 from a comma-separated list. Raises ConfigError for anything else."""
-    found = []
+    values = []
     for part in filter(None, text.split(",")):
         try:
             value = float(part)
@@ -207,8 +207,8 @@ def numbers(option: str, text: str) -> list[float]:
             value = math.nan
         if not 0 < value < math.inf:
             raise ConfigError(option, part, "numbers above 0, separated by commas")
-        found.append(value)
-    return found
+        values.append(value)
+    return values
 
 
 def scales(option: str, text: str) -> list[str]:
@@ -222,8 +222,8 @@ def ratios(option: str, text: str) -> list[str]:
 
 
 def _names(option: str, text: str, known: Sequence[str]) -> list[str]:
-    found = [part for part in text.split(",") if part]
-    for part in found:
+    chosen = [part for part in text.split(",") if part]
+    for part in chosen:
         if part not in known:
             raise ConfigError(option, part, f"one or more of {', '.join(known)}, separated by commas")
-    return found
+    return chosen

@@ -155,30 +155,30 @@ def _row(
     return TableRow(entries, missing)
 
 
-def _mean(found: Summary | None) -> Entry:
-    if found is None:
+def _mean(accuracy: Summary | None) -> Entry:
+    if accuracy is None:
         return Entry(MISSING)
-    spread = "" if math.isnan(found.sd) else f" ± {found.sd:.4f}"
-    return Entry(f"{found.mean:.4f}{spread} (n = {found.n})", repr(found.mean))
+    spread = "" if math.isnan(accuracy.sd) else f" ± {accuracy.sd:.4f}"
+    return Entry(f"{accuracy.mean:.4f}{spread} (n = {accuracy.n})", repr(accuracy.mean))
 
 
-def _difference(found: Difference | None) -> Entry:
-    if found is None:
+def _difference(difference: Difference | None) -> Entry:
+    if difference is None:
         return Entry("")
-    interval = "no interval" if math.isnan(found.low) else f"[{found.low:+.4f}, {found.high:+.4f}]"
-    return Entry(f"{found.mean:+.4f} {interval} (n = {found.n})", repr(found.mean))
+    interval = "no interval" if math.isnan(difference.low) else f"[{difference.low:+.4f}, {difference.high:+.4f}]"
+    return Entry(f"{difference.mean:+.4f} {interval} (n = {difference.n})", repr(difference.mean))
 
 
 def pictures(frame: pd.DataFrame, plates: Sequence[Plate]) -> list[Picture]:
     """The plates that have runs, drawn for print, as SVG."""
     style = STYLES["paper"]
-    found = []
+    shown = []
     for plate in plates:
         if plate.can_be_drawn(frame):
             data = base64.b64encode(render(plate.figure(frame, style), style, "svg")).decode()
             uri = f"data:image/svg+xml;base64,{data}"
-            found.append(Picture(plate.name, plate.title, uri, plate.alt_text(frame)))
-    return found
+            shown.append(Picture(plate.name, plate.title, uri, plate.alt_text(frame)))
+    return shown
 
 
 def sweep_command(frame: pd.DataFrame) -> str:
