@@ -26,7 +26,7 @@ SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.99)
 
 
 def by_epoch(runs: Cells, cell: Cell, metric: str) -> pd.DataFrame:
-    """A metric: a row an epoch, a column a seed."""
+    """Return a metric: a row an epoch, a column a seed."""
     found = runs.by_epoch(cell, metric)
     if found.empty:
         raise Undecidable(f"no runs of {cell}")
@@ -34,7 +34,7 @@ def by_epoch(runs: Cells, cell: Cell, metric: str) -> pd.DataFrame:
 
 
 def long_enough(runs: Cells, cell: Cell, metric: str) -> pd.DataFrame:
-    """As `by_epoch`, of runs that have early and late epochs."""
+    """Return the same of runs that have early and late epochs."""
     found = by_epoch(runs, cell, metric)
     if len(found) < FEWEST_EPOCHS:
         raise Undecidable(f"the runs of {cell} have {len(found)} epochs, which is fewer than {FEWEST_EPOCHS}")
@@ -42,40 +42,34 @@ def long_enough(runs: Cells, cell: Cell, metric: str) -> pd.DataFrame:
 
 
 def last(runs: Cells, cell: Cell, metric: str) -> pd.Series:
-    """A metric at the last epoch."""
+    """Return a metric at the last epoch."""
     return by_epoch(runs, cell, metric).iloc[-1]
 
 
-def fall(runs: Cells, cell: Cell, metric: str) -> pd.Series:
-    """By how much a metric is lower at the last epoch than at the first."""
-    found = long_enough(runs, cell, metric)
-    return found.iloc[0] - found.iloc[-1]
-
-
 def lowest_epoch(runs: Cells, cell: Cell) -> pd.Series:
-    """The epoch of the lowest test loss, after which it turns."""
+    """Return the epoch of the lowest test loss, after which it turns."""
     return long_enough(runs, cell, "test_loss").idxmin()
 
 
 def overfitting(runs: Cells, cell: Cell) -> pd.Series:
-    """How far the test loss rises after its lowest value, as a fraction of that; both are means of WINDOW epochs."""
+    """Return how far the test loss rises after its lowest value, as a fraction of it; both over WINDOW epochs."""
     smooth = long_enough(runs, cell, "test_loss").rolling(WINDOW).mean()
     return smooth.iloc[-1] / smooth.min() - 1
 
 
 def oscillation(runs: Cells, cell: Cell, metric: str) -> pd.Series:
-    """Mean absolute change of a loss from one epoch to the next, in nats."""
+    """Return the mean absolute change of a loss from one epoch to the next, in nats."""
     return long_enough(runs, cell, metric).diff().abs().mean()
 
 
 def sparsity_steps(runs: Cells, cell: Cell) -> pd.Series:
-    """Mean absolute change of the sparsity after the epoch, from one epoch to the next, over the last third."""
+    """Return the mean absolute change of the sparsity from one epoch to the next, over the last third."""
     found = long_enough(runs, cell, "sparsity")
     return found.diff().abs().iloc[-(len(found) // 3) :].mean()
 
 
 def log_factors(runs: Cells, cell: Cell) -> pd.DataFrame:
-    """Log Bayes factors in nats where something was pruned, NaN elsewhere (there the factor is 1 by definition).
+    """Return log Bayes factors in nats where something was pruned, NaN elsewhere (there the factor is 1 by definition).
 
     They are of the ratio that the runs' own reading takes (posterior.log_ratio).
     """
@@ -99,7 +93,7 @@ def tolerance(runs: Cells, where: Where) -> float:
 
 
 def beyond_seeds(runs: Cells, where: Where, pruner: str, metric: str) -> pd.Series:
-    """By how much more a metric differs from the unpruned run of its seed than unpruned runs do among themselves.
+    """Return by how much more a metric differs from the unpruned run of its seed than unpruned runs among themselves.
 
     Both are relative differences without sign, means over the epochs from the second on.
     """
@@ -127,7 +121,7 @@ def _slope(values: pd.Series) -> float | None:
 
 
 def weights(model: str) -> int:
-    """The prunable weights of a network of conf/model for images of 28 x 28, grey, and ten classes."""
+    """Return the number of prunable weights of a network of conf/model for images of 28 x 28, grey, and ten classes."""
     about = OmegaConf.load(conf_dir() / "model" / f"{model}.yaml")
     if model == "fcn":
         return sum(a * b for a, b in pairwise([28 * 28, *about.hidden, 10]))
@@ -137,7 +131,7 @@ def weights(model: str) -> int:
 
 
 def paired(first: pd.Series, second: pd.Series) -> pd.Series:
-    """first - second for the seeds that both have."""
+    """Return first - second for the seeds that both have."""
     difference = (first - second).dropna()
     if difference.empty:
         raise Undecidable("the runs compared share no seed")
@@ -145,8 +139,8 @@ def paired(first: pd.Series, second: pd.Series) -> pd.Series:
 
 
 def over_baseline(runs: Cells, where: Where, pruner: str, sparsity: float, metric: str) -> pd.Series:
-    """A metric of a method at the last epoch minus that of the unpruned network."""
-    return paired(last(runs, where.cell(pruner, sparsity), metric), last(runs, where.cell("none"), metric))
+    """Return a metric of a method at the last epoch minus that of the unpruned network."""
+    return paired(last(runs, where.cell(pruner, sparsity), metric), last(runs, where.cell(UNPRUNED), metric))
 
 
 def step_trend(runs: Cells, where: Where, pruner: str, metric: str) -> pd.Series:

@@ -19,7 +19,7 @@ from bayes_pruning.results.paper import UNPRUNED
 from bayes_pruning.results.statistics import FEWEST, half_width, summarise
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
-PLACES = (  # data set, network and sparsity of the learning curves of Figures 4, 7, 10, 13, 16 and 19
+BLOCKS = (  # data set, network and sparsity of the learning curves of Figures 4, 7, 10, 13, 16 and 19
     ("mnist", "fcn", 0.75),
     ("mnist", "cnn", 0.75),
     ("fashion_mnist", "fcn", 0.9),
@@ -27,7 +27,7 @@ PLACES = (  # data set, network and sparsity of the learning curves of Figures 4
     ("cifar10", "fcn", 0.9),
     ("cifar10", "cnn", 0.9),
 )
-FIRST_FIGURE, FIGURES_A_PLACE = 4, 3
+FIRST_FIGURE, FIGURES_A_BLOCK = 4, 3
 
 
 class Undecidable(Exception):
@@ -114,12 +114,12 @@ def claim(statement: str, *cases: Any) -> Callable[[Callable[..., Verdict]], Cal
 
 def figure(number: int) -> Where:
     """The place of one of Figures 4 to 21."""
-    return Where(f"Figure {number}", *PLACES[(number - FIRST_FIGURE) // FIGURES_A_PLACE])
+    return Where(f"Figure {number}", *BLOCKS[(number - FIRST_FIGURE) // FIGURES_A_BLOCK])
 
 
 def table_1() -> list[Where]:
     """The six blocks of Table 1."""
-    return [Where("Table 1", *place) for place in PLACES]
+    return [Where("Table 1", *block) for block in BLOCKS]
 
 
 def above(name: str, values: pd.Series, threshold: float, among: int = 1) -> Verdict:

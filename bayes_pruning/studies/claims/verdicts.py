@@ -1,6 +1,6 @@
 """The statements of the paper's results and discussion, each held against logged runs: holds, fails or undecided.
 
-`check` runs every claim of curves.py (learning curves) and sparsity.py (sparsities, Table 1, discussion)
+`check` runs every claim of learning_curves.py and sparsities.py (sparsities, Table 1, discussion)
 on a tidy frame; how a claim is decided is said in rules.py.
 """
 
@@ -16,7 +16,7 @@ from bayes_pruning.results.cells import Cells
 from bayes_pruning.results.paper import NAMES
 from bayes_pruning.results.selection import protocols, setting
 from bayes_pruning.results.tables import markdown
-from bayes_pruning.studies.claims import curves, sparsity  # noqa: F401  (they register their claims)
+from bayes_pruning.studies.claims import learning_curves, sparsities  # noqa: F401  (they register their claims)
 from bayes_pruning.studies.claims.rules import CLAIMS, FAILS, HOLDS, UNDECIDED, Claim, Undecidable, Verdict, Where
 
 OUTCOMES = (HOLDS, FAILS, UNDECIDED)

@@ -9,9 +9,9 @@ import pandas as pd
 
 from bayes_pruning.results.cells import Cells
 from bayes_pruning.results.declared import twins
-from bayes_pruning.results.paper import PAPER_CSV, percent
-from bayes_pruning.studies.claims import measures as measure
-from bayes_pruning.studies.claims.curves import BASELINE, MAGNITUDE, RANDOM
+from bayes_pruning.results.paper import PAPER_CSV, UNPRUNED, percent
+from bayes_pruning.studies.claims import measures
+from bayes_pruning.studies.claims.learning_curves import MAGNITUDE, RANDOM
 from bayes_pruning.studies.claims.measures import SPARSITIES
 from bayes_pruning.studies.claims.rules import (
     FAILS,
@@ -30,7 +30,7 @@ from bayes_pruning.studies.claims.rules import (
 OVERFITS = 0.05  # a rise of the test loss by this fraction: two seed deviations of it where it is small (99%, 0.023)
 REACHED = 0.01  # a sparsity is reached within this: the paper gives them in whole percent
 UP_TO_90 = SPARSITIES[:-1]
-BLOCKS = [(where, pruner) for where in table_1() for pruner in (RANDOM, MAGNITUDE)]
+BLOCKS_BY_METHOD = [(where, pruner) for where in table_1() for pruner in (RANDOM, MAGNITUDE)]
 
 
 @claim(
@@ -45,15 +45,15 @@ def random_best_at_25(runs: Cells, where: Where, metric: str) -> Verdict:
     than at each other sparsity (four intervals)."""
     low, *others = SPARSITIES
     sign = -1 if metric == "test_loss" else 1
-    best = measure.last(runs, where.cell(RANDOM, low), metric)
-    gains = {s: measure.paired(best, measure.last(runs, where.cell(RANDOM, s), metric)) * sign for s in others}
+    best = measures.last(runs, where.cell(RANDOM, low), metric)
+    gains = {s: measures.paired(best, measures.last(runs, where.cell(RANDOM, s), metric)) * sign for s in others}
     return all_of([above(f"better by {metric} than at {percent(s)}", gain, 0, len(gains)) for s, gain in gains.items()])
 
 
 @claim("With random pruning the accuracy decreases as the sparsity increases.", 5, 11, 14, 17, 20)
 def random_falls_with_sparsity(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. The slope of Bayes random's last accuracy over the five sparsities (in steps) is below zero."""
-    return below("change of accuracy a step of sparsity", measure.step_trend(runs, where, RANDOM, "test_accuracy"), 0)
+    return below("change of accuracy a step of sparsity", measures.step_trend(runs, where, RANDOM, "test_accuracy"), 0)
 
 
 @claim(
@@ -64,9 +64,9 @@ def random_falls_with_sparsity(runs: Cells, where: Where) -> Verdict:
 def pruning_reduces_overfitting(runs: Cells, where: Where, pruner: str) -> Verdict:
     """Section 1.2, random pruning up to 90% sparsity, magnitude pruning at all five. The overfitting at each sparsity
     is below the baseline's (four or five intervals)."""
-    baseline = measure.overfitting(runs, where.cell(BASELINE))
+    baseline = measures.overfitting(runs, where.cell(UNPRUNED))
     levels = UP_TO_90 if pruner == RANDOM else SPARSITIES
-    less = {s: measure.paired(measure.overfitting(runs, where.cell(pruner, s)), baseline) for s in levels}
+    less = {s: measures.paired(measures.overfitting(runs, where.cell(pruner, s)), baseline) for s in levels}
     return all_of(
         [
             below(f"overfitting of {pruner} at {percent(s)} minus the baseline's", d, 0, len(less))
@@ -79,8 +79,8 @@ def pruning_reduces_overfitting(runs: Cells, where: Where, pruner: str) -> Verdi
 def random_worse_only_at_99(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. Bayes random's last accuracy is similar to the baseline's or above up to 90%, and lower than similar
     at 99% (five intervals)."""
-    same, among = measure.tolerance(runs, where), len(SPARSITIES)
-    differences = {s: measure.over_baseline(runs, where, RANDOM, s, "test_accuracy") for s in SPARSITIES}
+    same, among = measures.tolerance(runs, where), len(SPARSITIES)
+    differences = {s: measures.over_baseline(runs, where, RANDOM, s, "test_accuracy") for s in SPARSITIES}
     parts = [above(f"accuracy over the baseline's at {percent(s)}", differences[s], -same, among) for s in UP_TO_90]
     return all_of([*parts, below("accuracy over the baseline's at 99%", differences[0.99], -same, among)])
 
@@ -95,8 +95,8 @@ def random_like_baseline_until_90(runs: Cells, where: Where) -> Verdict:
 @claim("Beyond 90% sparsity the accuracy of the randomly pruned CNN decreases.", 8)
 def random_falls_after_90(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. Bayes random's last accuracy is lower at 99% than at 90%."""
-    high, low = (measure.last(runs, where.cell(RANDOM, sparsity), "test_accuracy") for sparsity in (0.99, 0.9))
-    return below("accuracy at 99% minus that at 90%", measure.paired(high, low), 0)
+    high, low = (measures.last(runs, where.cell(RANDOM, sparsity), "test_accuracy") for sparsity in (0.99, 0.9))
+    return below("accuracy at 99% minus that at 90%", measures.paired(high, low), 0)
 
 
 @claim("With magnitude pruning at 25% sparsity the accuracy remains similar to the baseline.", 6)
@@ -109,14 +109,14 @@ def magnitude_25_like_baseline(runs: Cells, where: Where) -> Verdict:
 def magnitude_improves_with_sparsity(runs: Cells, where: Where) -> Verdict:
     """Section 1.2, which says accuracy; Figures 6 and 12 show the loss. The slope of Bayes magnitude's last test loss
     over the five sparsities (in steps) is below zero."""
-    return below("change of test loss a step of sparsity", measure.step_trend(runs, where, MAGNITUDE, "test_loss"), 0)
+    return below("change of test loss a step of sparsity", measures.step_trend(runs, where, MAGNITUDE, "test_loss"), 0)
 
 
 @claim("With magnitude pruning the network still overfits until 99% of the parameters are pruned.", 6)
 def magnitude_overfits_until_99(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. Bayes magnitude's test loss rises by more than 5% after its lowest value up to 90%, by less
     at 99% (five intervals)."""
-    rises = {s: measure.overfitting(runs, where.cell(MAGNITUDE, s)) for s in SPARSITIES}
+    rises = {s: measures.overfitting(runs, where.cell(MAGNITUDE, s)) for s in SPARSITIES}
     parts = [above(f"overfitting at {percent(s)}", rises[s], OVERFITS, len(rises)) for s in UP_TO_90]
     return all_of([*parts, below("overfitting at 99%", rises[0.99], OVERFITS, len(rises))])
 
@@ -124,7 +124,7 @@ def magnitude_overfits_until_99(runs: Cells, where: Where) -> Verdict:
 @claim("The CNN overfits the data even after pruning 99% of the parameters by magnitude.", 9)
 def magnitude_overfits_even_at_99(runs: Cells, where: Where) -> Verdict:
     """Section 1.2, Figure 9. Bayes magnitude's test loss rises by more than 5% after its lowest value at 99%."""
-    return above("overfitting at 99%", measure.overfitting(runs, where.cell(MAGNITUDE, 0.99)), OVERFITS)
+    return above("overfitting at 99%", measures.overfitting(runs, where.cell(MAGNITUDE, 0.99)), OVERFITS)
 
 
 @claim("Even pruning 99% of the parameters by magnitude does not affect the accuracy of the CNN.", 9)
@@ -136,21 +136,21 @@ def magnitude_unharmed_at_99(runs: Cells, where: Where) -> Verdict:
 @claim("With magnitude pruning the validation loss continues to improve as 99% sparsity is achieved.", 15, 18, 21)
 def magnitude_loss_improves_to_99(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. Bayes magnitude's last test loss is lower at 99% than at 90%."""
-    high, low = (measure.last(runs, where.cell(MAGNITUDE, sparsity), "test_loss") for sparsity in (0.99, 0.9))
-    return below("test loss at 99% minus that at 90%", measure.paired(high, low), 0)
+    high, low = (measures.last(runs, where.cell(MAGNITUDE, sparsity), "test_loss") for sparsity in (0.99, 0.9))
+    return below("test loss at 99% minus that at 90%", measures.paired(high, low), 0)
 
 
-@claim("Bayes pruning is comparable or better than its traditional twin.", *BLOCKS)
+@claim("Bayes pruning is comparable or better than its traditional twin.", *BLOCKS_BY_METHOD)
 def bayes_as_good_as_classic(runs: Cells, where: Where, pruner: str) -> Verdict:
     """Section 1.2, Table 1. Averaged over the five sparsities, the last accuracy of the Bayes method is similar to its
     twin's of the same seed or above."""
     twin = twins()[pruner]
     pairs = [
-        [measure.last(runs, where.cell(name, sparsity), "test_accuracy") for name in (pruner, twin)]
+        [measures.last(runs, where.cell(name, sparsity), "test_accuracy") for name in (pruner, twin)]
         for sparsity in SPARSITIES
     ]
-    mean = pd.concat([measure.paired(*pair) for pair in pairs], axis=1).dropna().mean(axis=1)
-    return above(f"accuracy of {pruner} minus {twin}", mean, -measure.tolerance(runs, where))
+    mean = pd.concat([measures.paired(*pair) for pair in pairs], axis=1).dropna().mean(axis=1)
+    return above(f"accuracy of {pruner} minus {twin}", mean, -measures.tolerance(runs, where))
 
 
 @claim("Bayes pruning outperforms unpruned networks.", *table_1())
@@ -158,23 +158,23 @@ def bayes_beats_unpruned(runs: Cells, where: Where) -> Verdict:
     """Section 1.2, Table 1. The last accuracy of the best of the ten Bayes cells is above the baseline's of the same
     seed; since it is chosen afterwards, by an interval that holds for all ten together."""
     cells = [(pruner, sparsity) for pruner in (RANDOM, MAGNITUDE) for sparsity in SPARSITIES]
-    gains = {cell: measure.over_baseline(runs, where, *cell, "test_accuracy") for cell in cells}
+    gains = {cell: measures.over_baseline(runs, where, *cell, "test_accuracy") for cell in cells}
     pruner, sparsity = max(gains, key=lambda cell: gains[cell].mean())
     return above(
         f"accuracy of {pruner} at {percent(sparsity)} minus the baseline's", gains[pruner, sparsity], 0, len(cells)
     )
 
 
-@claim("Pruning to a desired level of sparsity loses no accuracy compared to the baseline.", *BLOCKS)
+@claim("Pruning to a desired level of sparsity loses no accuracy compared to the baseline.", *BLOCKS_BY_METHOD)
 def sparse_without_losing_accuracy(runs: Cells, where: Where, pruner: str) -> Verdict:
     """Section 1.3 and Table 1, at 90% sparsity. The network after the last epoch's pruning has a sparsity within 0.01
     of what was asked, and its accuracy is similar to the baseline's of the same seed or above (two intervals)."""
-    sparsity = measure.last(runs, where.cell(pruner, 0.9), "sparsity")
-    lost = measure.over_baseline(runs, where, pruner, 0.9, "pruned_test_accuracy")
+    sparsity = measures.last(runs, where.cell(pruner, 0.9), "sparsity")
+    lost = measures.over_baseline(runs, where, pruner, 0.9, "pruned_test_accuracy")
     return all_of(
         [
             within("sparsity after the last epoch", sparsity, 0.9 - REACHED, 0.9 + REACHED, 2),
-            above("accuracy after pruning minus the baseline's", lost, -measure.tolerance(runs, where), 2),
+            above("accuracy after pruning minus the baseline's", lost, -measures.tolerance(runs, where), 2),
         ]
     )
 
@@ -183,7 +183,7 @@ def sparse_without_losing_accuracy(runs: Cells, where: Where, pruner: str) -> Ve
 def cnn_is_larger(runs: Cells, where: Where) -> Verdict:
     """Section 1.2, Figure 7. By the widths of conf/model, which the paper does not give: with others it may be the
     other way round. Nothing random is in it."""
-    more = measure.weights("cnn") - measure.weights("fcn")
+    more = measures.weights("cnn") - measures.weights("fcn")
     outcome = HOLDS if more > 0 else FAILS
     return Verdict(
         outcome, (Number("weights of the CNN minus those of the FCN", more, None, None, 1, "above 0", outcome),)
@@ -199,6 +199,6 @@ def deviations_are_reported(runs: Cells, where: Where) -> Verdict:
 
 
 def _similar(runs: Cells, where: Where, pruner: str, sparsity: float, among: int = 1) -> Verdict:
-    same = measure.tolerance(runs, where)
-    difference = measure.over_baseline(runs, where, pruner, sparsity, "test_accuracy")
+    same = measures.tolerance(runs, where)
+    difference = measures.over_baseline(runs, where, pruner, sparsity, "test_accuracy")
     return within(f"accuracy over the baseline's at {percent(sparsity)}", difference, -same, same, among)
