@@ -341,3 +341,11 @@ def test_what_can_not_be_drawn_is_refused_by_name(settings: dict[str, int]) -> N
         fisher_diagonal(
             model, dict(model.named_parameters()), pixels(20), ["1.weight"], **settings, generator=torch.Generator()
         )
+
+
+@pytest.mark.parametrize("drawn", [{"examples": 5}, {"draws": 1}])
+def test_what_is_drawn_at_random_takes_a_generator(drawn: dict[str, Any]) -> None:
+    model = networks.fcn(SHAPE, 4, [3])
+    parameters = dict(model.named_parameters())
+    with pytest.raises(ValueError, match="give a generator"):
+        fisher_diagonal(model, parameters, pixels(20), networks.prunable(model), **drawn)

@@ -71,15 +71,17 @@ def fisher_diagonal(
         names: the parameters whose diagonal is wanted.
         examples: use at most this many of the images, drawn without replacement, and scale up; None for all.
         draws: random signs an image, in place of the exact sum over the classes; None for the exact sum.
-        generator: on the CPU; of what `examples` and `draws` draw.
+        generator: on the CPU; needed with `examples` or `draws`, which draw from it.
 
     Returns:
         By name, float64, shaped as the parameters.
 
-    Raise ConfigError for `examples` or `draws` that are not accepted.
+    Raise ConfigError for `examples` or `draws` that are not accepted, ValueError if they lack a generator.
     """
     checked(CountOrNull, examples, "examples")
     checked(CountOrNull, draws, "draws")
+    if generator is None and (examples, draws) != (None, None):
+        raise ValueError("examples and draws are drawn at random: give a generator")
     total, names = len(images), list(names)
     fixed = {name: parameter.detach() for name, parameter in parameters.items()}
     if examples is not None and examples < total:
