@@ -67,5 +67,21 @@ def test_masks_that_are_kept_are_a_detail_of_their_own(found: pd.DataFrame) -> N
 def test_the_table_has_a_line_for_each(found: pd.DataFrame) -> None:
     text = details.markdown(details.compare(found, BASE))
     assert "Fashion-MNIST:" in text
-    assert "| tanh | 1 | +0.0030 |  |  | -0.0040 |  |  | 0.0035 (0.0200) |" in text
+    assert "| tanh | 1 | +0.0030 |  |  | -0.0040 |  |  | 0.0035 (0.0200) | +" in text
     assert text.index("tanh") < text.index("softmax")
+
+
+def test_a_detail_is_judged_at_two_epochs_and_without_each_cell(found: pd.DataFrame) -> None:
+    """One that is nearer in one cell alone, and one that is nearer at the last epoch alone."""
+    late = runs(
+        "fashion_mnist fcn_late none",
+        1,
+        test_accuracy=lambda e, s: PAPER["none"] + (0.001 if e == 3 else 0.06),
+        epochs=3,
+    )
+    mixed = frame(found, cell("fcn_mixed", "none", 0.001), cell("fcn_mixed", "random 0.99", 0.06), late)
+    rows = details.compare(mixed, BASE).set_index("detail")
+    assert rows.loc["mixed", "least"] < 0 < rows.loc["mixed", "most"]
+    assert rows.loc["late", "nearer_before"] < 0 < rows.loc["late", "nearer"]
+    assert rows.loc["late", "least"] == rows.loc["late", "nearer"]  # of one cell none can be left out
+    assert rows.loc["tanh", "nearer_before"] == pytest.approx(rows.loc["tanh", "nearer"])

@@ -20,10 +20,11 @@ SHOWN = ((UNPRUNED, 0.0), ("random", 0.25), ("random", 0.5), ("random", 0.99), (
 LEGEND = (
     "Each cell: accuracy before pruning minus the paper's, mean over seeds. Distance: root mean square of these; the "
     "default's over the same cells and seeds in brackets. Nearer by: how many nats more likely the paper's values are "
-    "than under the default, over these cells; below -3 the default has 95% of the weight of the two."
+    "than under the default, over these cells, at the last epoch but one and at the last; below -3 the default has 95% of "
+    "the weight of the two. Without a cell: the same at the last epoch when one cell is left out, the least and the most."
 )
 KEY = ["dataset", "pruner", "target_sparsity"]
-MEASURES = ["dataset", "detail", "seeds", "rms", "default_rms", "nearer"]
+MEASURES = ["dataset", "detail", "seeds", "rms", "default_rms", "nearer", "least", "most"]
 
 
 def compare(runs: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
@@ -38,30 +39,47 @@ def compare(runs: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
         seeds: the most that a cell has.
         rms, default_rms: root mean square of our means minus the paper's values.
         nearer: log-likelihood minus the default's, in nats.
+        least, most: the same when one cell is left out.
+        nearer_before: the same as `nearer` at the epoch before the last.
         a cell of SHOWN, by its title: our mean minus the paper's value.
     """
-    last = _last_epochs(runs)
+    keys = ["dataset", "detail"]
+    before = _compared(runs, base, 1).set_index(keys)["nearer"].rename("nearer_before")
+    compared = _compared(runs, base, 0).join(before, on=keys)
+    return compared.sort_values("nearer", ascending=False, kind="stable", ignore_index=True)
+
+
+def _compared(runs: pd.DataFrame, base: pd.DataFrame, before: int) -> pd.DataFrame:
+    last = _accuracies(runs, before)
     default = last[last["detail"] == DEFAULT].drop(columns="detail")
     pairs = last[last["detail"] != DEFAULT].merge(default, on=[*KEY, "seed"], suffixes=("", "_default"))
     means = pairs.groupby(["detail", *KEY]).agg(
         seeds=("seed", "size"), ours=("accuracy", "mean"), default=("accuracy_default", "mean")
     )
-    means = means.reset_index().merge(_reference(base), on=KEY)
+    means = means.reset_index().merge(_reference(base, before), on=KEY)
     rows = []
     for (dataset, detail), cells in means.groupby(["dataset", "detail"]):
         residual = cells["paper"].to_numpy() - cells[["ours", "default"]].to_numpy().T
         variance = np.stack([cells["variance"]] * 2)
-        own, of_default = likelihood.log_likelihood(Cells(residual, variance, variance / cells["seeds"].to_numpy()))
+        both = Cells(residual, variance, variance / cells["seeds"].to_numpy())
+        without = [_nearer(both.drop(left_out)) for left_out in np.eye(len(cells), dtype=bool) if len(cells) > 1]
         rms = np.sqrt((residual**2).mean(-1))
-        row = dict(zip(MEASURES, (dataset, detail, cells["seeds"].max(), *rms, own - of_default), strict=True))
+        nearer = _nearer(both)
+        ends = min(without, default=nearer), max(without, default=nearer)
+        row = dict(zip(MEASURES, (dataset, detail, cells["seeds"].max(), *rms, nearer, *ends), strict=True))
         rows.append(row | dict(zip(cells["title"], -residual[0], strict=True)))
-    compared = pd.DataFrame(rows, columns=[*MEASURES, *_titles()])
-    return compared.sort_values("nearer", ascending=False, kind="stable", ignore_index=True)
+    return pd.DataFrame(rows, columns=[*MEASURES, *_titles()])
 
 
-def _last_epochs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the accuracy before pruning at the last epoch of each run, and the detail that the run is of."""
-    last = runs[runs["epoch"] == runs["epochs"]].rename(columns={BEFORE.column: "accuracy"})
+def _nearer(both: Cells) -> float:
+    """Return the log-likelihood of a detail minus the default's, in nats: the two readings of `both`."""
+    own, of_default = likelihood.log_likelihood(both)
+    return float(own - of_default)
+
+
+def _accuracies(runs: pd.DataFrame, before: int) -> pd.DataFrame:
+    """Return the accuracy before pruning, so many epochs before the last one of each run, and the run's detail."""
+    last = runs[runs["epoch"] == runs["epochs"] - before].rename(columns={BEFORE.column: "accuracy"})
     kept = last["protocol"].str.startswith("stay zero") & (last["pruner"] != UNPRUNED)
     detail: pd.Series = last["model"].str.removeprefix(f"{DEFAULT}_").str.replace("_", " ") + np.where(
         kept, " kept", ""
@@ -69,12 +87,12 @@ def _last_epochs(runs: pd.DataFrame) -> pd.DataFrame:
     return last.assign(detail=detail)[["detail", *KEY, "seed", "accuracy"]]
 
 
-def _reference(base: pd.DataFrame) -> pd.DataFrame:
+def _reference(base: pd.DataFrame, before: int) -> pd.DataFrame:
     """Return for each cell of SHOWN the paper's value, the variance of a run, and its title.
 
     Where the default has too few seeds for a variance, it is the median of the data set's cells.
     """
-    accuracies = _last_epochs(base[base["model"] == DEFAULT]).groupby(KEY)["accuracy"]
+    accuracies = _accuracies(base[base["model"] == DEFAULT], before).groupby(KEY)["accuracy"]
     variances = accuracies.var()[accuracies.size() >= FEWEST]
     paper = {
         (dataset, pruner, sparsity): accuracy
@@ -102,10 +120,15 @@ def markdown(compared: pd.DataFrame) -> str:
         title: compared[title].map("{:+.4f}".format, na_action="ignore").astype(object).fillna("")
         for title in _titles()
     }
+    nats = {name: compared[name].map("{:+.1f}".format) for name in ("nearer_before", "nearer", "least", "most")}
     shown = pd.DataFrame(
         {"Detail": compared["detail"], "Seeds": compared["seeds"]}
         | differences
-        | {"Distance": distances, "Nearer by": compared["nearer"].map("{:+.1f}".format)}
+        | {
+            "Distance": distances,
+            "Nearer by": nats["nearer_before"] + " / " + nats["nearer"],
+            "Without a cell": nats["least"] + " to " + nats["most"],
+        }
     )
     parts = [
         f"{display_name(dataset)}:\n\n{table_text(list(shown.columns), rows.to_numpy())}"
