@@ -20,8 +20,9 @@ SHOWN = ((UNPRUNED, 0.0), ("random", 0.25), ("random", 0.5), ("random", 0.99), (
 LEGEND = (
     "Each cell: accuracy before pruning minus the paper's, mean over seeds. Distance: root mean square of these; the "
     "default's over the same cells and seeds in brackets. Nearer by: how many nats more likely the paper's values are "
-    "than under the default, over these cells, at the last epoch but one and at the last; below -3 the default has 95% of "
-    "the weight of the two. Without a cell: the same at the last epoch when one cell is left out, the least and the most."
+    "than under the default, over these cells, at the last epoch but one and at the last; below -3 the default has 95% "
+    "of the weight of the two. Without a cell: the same at the last epoch when one cell is left out, the least and the "
+    "most."
 )
 KEY = ["dataset", "pruner", "target_sparsity"]
 MEASURES = ["dataset", "detail", "seeds", "rms", "default_rms", "nearer", "least", "most"]
