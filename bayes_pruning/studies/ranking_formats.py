@@ -209,11 +209,10 @@ def readings_list(found: Ranking) -> str:
 
 
 def csv_text(found: Ranking) -> str:
-    """Return a row for each epoch, block, reading and accuracy, numbers in full."""
+    """Return a row for each epoch, block, reading and accuracy, with as many digits as all processors agree on."""
     rows = found.ranked.rename(columns={"block": "place"})
     rows.insert(1, "name", rows["protocol"].map(presets.name_of))
-    rows[["least", "most"]] = rows[["least", "most"]].astype(object)  # with all their digits, as they were published
-    return rows.to_csv(index=False, lineterminator="\n", float_format="%.10g")
+    return rows.round(10).to_csv(index=False, lineterminator="\n", float_format="%.10g")
 
 
 def figure(found: Ranking, style: Style) -> Figure:

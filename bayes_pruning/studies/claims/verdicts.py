@@ -68,14 +68,22 @@ def as_markdown(findings: Sequence[Finding], frame: pd.DataFrame) -> str:
 
 
 def as_json(findings: Sequence[Finding], frame: pd.DataFrame) -> str:
-    """The findings with all numbers in full."""
+    """Return the findings, their numbers with as many digits as all processors agree on."""
     contents: dict[str, Any] = {
         "counts": counts(findings),
         "protocol": protocols(frame),
         "epochs": sorted(int(epochs) for epochs in frame["epochs"].unique()),
         "findings": [{**{k: v for k, v in asdict(f).items() if k != "verdict"}, **asdict(f.verdict)} for f in findings],
     }
-    return json.dumps(contents, indent=2) + "\n"
+    return json.dumps(_rounded(contents), indent=2) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(part) for part in value]
+    return float(f"{round(value, 12):.10g}") if isinstance(value, float) else value
 
 
 def summary(findings: Sequence[Finding]) -> str:
