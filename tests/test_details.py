@@ -85,3 +85,15 @@ def test_a_detail_is_judged_at_two_epochs_and_without_each_cell(found: pd.DataFr
     assert rows.loc["late", "nearer_before"] < 0 < rows.loc["late", "nearer"]
     assert rows.loc["late", "least"] == rows.loc["late", "nearer"]  # of one cell none can be left out
     assert rows.loc["tanh", "nearer_before"] == pytest.approx(rows.loc["tanh", "nearer"])
+
+
+def test_the_nats_of_several_data_sets_are_added(found: pd.DataFrame) -> None:
+    mnist = [
+        runs(f"mnist {model} none", 5, test_accuracy=lambda e, s, o=offset: 0.9782 + o + 0.002 * s)
+        for model, offset in (("fcn", 0.02), ("fcn_tanh", 0.05))
+    ]
+    compared = details.compare(frame(found, *mnist), frame(BASE, mnist[0]))
+    nearer = compared[compared["detail"] == "tanh"]["nearer"]
+    assert len(nearer) == 2
+    assert f"| tanh | Fashion-MNIST, MNIST | {nearer.sum():+.1f} / {nearer.sum():+.1f} |" in details.markdown(compared)
+    assert "together" not in details.markdown(details.compare(found, BASE))

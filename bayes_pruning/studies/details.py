@@ -136,4 +136,15 @@ def markdown(compared: pd.DataFrame) -> str:
         for dataset in DATASETS
         if not (rows := shown[compared["dataset"] == dataset]).empty
     ]
+    if len(parts) > 1:
+        parts.append(f"All data sets together:\n\n{_together(compared)}")
     return "\n".join([*parts, f"{LEGEND}\n"])
+
+
+def _together(compared: pd.DataFrame) -> str:
+    """Return the sums of the nats over the data sets that have each detail, by the lower of the two epochs' sums."""
+    sums = compared.groupby("detail")[["nearer_before", "nearer"]].sum()
+    sums = sums.iloc[np.argsort(-sums.min(axis=1), kind="stable")]
+    names = compared["dataset"].map(display_name).groupby(compared["detail"]).agg(lambda each: ", ".join(sorted(each)))
+    rows = [(detail, names[detail], f"{before:+.1f} / {last:+.1f}") for detail, before, last in sums.itertuples()]
+    return table_text(["Detail", "Data sets", "Nearer by"], rows)
