@@ -90,7 +90,7 @@ BAD_INPUT = [
     (("epochs=2.5",), "epochs=2.5", "a whole number of at least 1"),
     (("batch_size=-64",), "batch_size=-64", "a whole number of at least 1"),
     (("learning_rate=0",), "learning_rate=0", "a number above 0"),
-    (("pruner=magic",), "pruner=magic", "never_after_random, none, one_shot or random"),
+    (("pruner=magic",), "pruner=magic", "magnitude, matched_random, none, one_shot or random"),
     (("pruner.selector=magic",), "pruner.selector=magic", "magnitude, none, random or snip"),
     (("pruner.gate=magic",), "pruner.gate=magic", "always, bayes_factor, laplace_evidence"),
     (("pruner=gradual_evidence", "pruner.selector_options.reliability=2"), "reliability=2", "a number from 0 to 1"),

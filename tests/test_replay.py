@@ -15,7 +15,7 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import RATIOS
 from bayes_pruning.data.datasets import Dataset
 from bayes_pruning.pruning.decision import Comparison, Decision, ledger_row
-from bayes_pruning.pruning.gates import GateInput, alternate, matched_rate, never_after
+from bayes_pruning.pruning.gates import GateInput, alternate, matched_rate
 from bayes_pruning.pruning.posterior import log_ratio
 from bayes_pruning.results import frame
 from bayes_pruning.results.run_records import read_metrics
@@ -187,7 +187,6 @@ def seen(epoch: int, epochs: int = 25, seed: int = 0) -> GateInput:
 def test_gates_without_evidence() -> None:
     assert [alternate(seen(epoch)) for epoch in range(1, 6)] == [True, False, True, False, True]
     assert [alternate(seen(epoch), every=3) for epoch in range(1, 6)] == [True, False, False, True, False]
-    assert [never_after(seen(epoch), epoch=2) for epoch in range(1, 5)] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("openings", [0, 1, 13, 25])
@@ -201,7 +200,7 @@ def test_a_matched_gate_opens_as_often_as_asked(openings: int) -> None:
 
 
 def test_gates_without_evidence_have_no_ledger_and_no_beta(few_digits: Dataset) -> None:
-    runs = [run_of("pruner=alternate_magnitude", f"protocol.beta={beta}") for beta in (0.5, 1.0)]
+    runs = [run_of("pruner=magnitude", "pruner.gate=alternate", f"protocol.beta={beta}") for beta in (0.5, 1.0)]
     assert runs[0].hash() == runs[1].hash()
     matched = [
         run_of("pruner=matched_random", "pruner.gate_options.openings=3", f"protocol.beta={b}") for b in (0.5, 1)

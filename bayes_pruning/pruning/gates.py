@@ -110,12 +110,6 @@ def alternate(seen: GateInput, every: Count = 2) -> bool:
     return (seen.epoch - 1) % every == 0
 
 
-@gate(reads_bayes_factor=False)
-def never_after(seen: GateInput, epoch: Whole) -> bool:
-    """Prune up to and including `epoch`, then never again: a control without a Bayes factor."""
-    return seen.epoch <= epoch
-
-
 @gate(reads_bayes_factor=False, of_a_reading=True)
 def matched_rate(seen: GateInput, openings: Whole) -> bool:
     """Prune in `openings` epochs, as many as a Bayes run's gate did, drawn from the seed: a control without one."""
