@@ -17,10 +17,12 @@ from synthetic import assert_one_sentence_each, script_path
 from torch import Tensor, nn
 
 from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.registry import GATES
 from bayes_pruning.config.schema import Prior
 from bayes_pruning.engine import capacity
 from bayes_pruning.models import networks
 from bayes_pruning.pruning import laplace
+from bayes_pruning.pruning.gates import Candidate
 from bayes_pruning.pruning.laplace import fisher_diagonal, log_evidence_ratio
 
 NOISE = 0.7  # standard deviation of the regressions' noise, known to both models
@@ -349,3 +351,19 @@ def test_what_is_drawn_at_random_takes_a_generator(drawn: dict[str, Any]) -> Non
     parameters = dict(model.named_parameters())
     with pytest.raises(ValueError, match="give a generator"):
         fisher_diagonal(model, parameters, pixels(20), networks.prunable(model), **drawn)
+
+
+def test_the_options_of_the_gate_reach_the_fisher_information() -> None:
+    asked = []
+
+    def fisher(examples: int | None, draws: int | None) -> dict[str, Tensor]:
+        asked.append((examples, draws))
+        return {"weight": torch.ones(2, dtype=torch.float64)}
+
+    network = SimpleNamespace(parameters={"weight": torch.ones(2)}, fisher=fisher)
+    candidate = Candidate(network, {"weight": torch.tensor([True, False])}, -1.0, -2.0, Prior(0.0, 1.0))  # type: ignore[arg-type]
+    estimate = GATES.declared("laplace_evidence").estimate
+    assert estimate is not None
+    estimate(candidate, examples=5, draws=2)
+    estimate(candidate)
+    assert asked == [(5, 2), (None, None)]
