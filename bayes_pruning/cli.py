@@ -1,4 +1,4 @@
-"""The command line: Hydra composes a config, and one run (or each job of a sweep) trains from it."""
+"""Serve the command line: Hydra composes a config, and one run (or each job of a sweep) trains from it."""
 
 import copy
 import os
@@ -17,7 +17,7 @@ from bayes_pruning.config.paths import conf_dir
 
 
 def train(config: DictConfig) -> str:
-    """Train the one run that `config` describes; its folder's path. Raises UserError if it can not be trained."""
+    """Train the run that `config` describes; return its folder's path. Raise UserError if it can not be trained."""
     from bayes_pruning.runs import layout
     from bayes_pruning.runs.progress import Display, describe
     from bayes_pruning.runs.train import FAILED, SKIPPED, STOPPED, Clock, job_of, train_stack
@@ -45,7 +45,7 @@ def train(config: DictConfig) -> str:
 
 
 def own_hydra_config() -> DictConfig | None:
-    """Hydra's node of the running job as Hydra saves it, None outside Hydra."""
+    """Return Hydra's node of the running job as Hydra saves it, None outside Hydra."""
     if not HydraConfig.initialized():
         return None
     node: Any = copy.deepcopy(HydraConfig.instance().cfg)
@@ -53,7 +53,7 @@ def own_hydra_config() -> DictConfig | None:
 
 
 def task(config: DictConfig) -> str:
-    """What Hydra calls for each job. A lone run's UserError ends the program here, before Hydra adds lines to it."""
+    """Train a job of Hydra's. A lone run's UserError ends the program here, before Hydra adds lines to it."""
     try:
         return train(config)
     except UserError as error:
@@ -63,7 +63,7 @@ def task(config: DictConfig) -> str:
 
 
 def main() -> None:
-    """Entry point of train.py and of the installed command: errors that a user can mend are one sentence each."""
+    """Train as train.py and the installed command ask; errors that a user can mend are one sentence each."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us whole, and any other keeps its stack trace
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()

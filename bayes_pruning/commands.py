@@ -1,4 +1,4 @@
-"""The command line `bayes-pruning COMMAND ...`; the files of scripts/ are the same commands by older names.
+"""Serve the command line `bayes-pruning COMMAND ...`; the files of scripts/ are the same commands by older names.
 
 A command is a function of an argument parser, which has the command's own docstring as its description. It imports
 what it needs when it is called, so that `bayes-pruning status` waits for no torch and `table` for no figures.
@@ -20,13 +20,13 @@ COMMANDS: dict[str, Command] = {}
 
 
 def command(function: Command) -> Command:
-    """Decorator: make a function a command under its own name."""
+    """Make a function a command under its own name (a decorator)."""
     COMMANDS[function.__name__] = function
     return function
 
 
 def main() -> None:
-    """Entry point of the installed `bayes-pruning`: the first argument names the command."""
+    """Run the installed `bayes-pruning`: the first argument names the command."""
     name, *arguments = [*sys.argv[1:], "--help"][: max(1, len(sys.argv) - 1)]
     if name in ("-h", "--help"):
         lines = [f"  {known:10}{(function.__doc__ or '').splitlines()[0]}" for known, function in COMMANDS.items()]
@@ -209,7 +209,7 @@ def publish(parser: argparse.ArgumentParser) -> None:
 
 @command
 def dashboard(parser: argparse.ArgumentParser) -> None:
-    """Save a workspace and a report for the runs of a project on W&B's server; prints their addresses.
+    """Save a workspace and a report for the runs of a project on W&B's server; print their addresses.
 
         python scripts/make_dashboard.py ENTITY/PROJECT
 

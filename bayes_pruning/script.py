@@ -1,4 +1,4 @@
-"""What the scripts over logged runs share: which runs they read, and errors of one sentence.
+"""Give the scripts over logged runs what they share: which runs they read, and errors of one sentence.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -51,9 +51,9 @@ def add_source_arguments(parser: argparse.ArgumentParser, one_protocol: bool = T
 
 
 def load_source(args: argparse.Namespace) -> frame.Results:
-    """The finished runs that the arguments ask for, all of one protocol and length, one run a cell and seed.
+    """Return the finished runs that the arguments ask for, all of one protocol and length, one run a cell and seed.
 
-    Runs that are left out because they are not finished are named on standard error. Raises UserError if the source
+    Runs that are left out because they are not finished are named on standard error. Raise UserError if the source
     can not be read, has no finished run, or has runs that must not be mixed and no argument says which to take.
     """
     results = load_all(args)
@@ -61,7 +61,7 @@ def load_source(args: argparse.Namespace) -> frame.Results:
 
 
 def load_all(args: argparse.Namespace) -> frame.Results:
-    """As `load_source`, but with every protocol and length that there is."""
+    """Return the same as `load_source`, but with every protocol and length that there is."""
     results = frame.load(args.source, wandb=args.wandb, filters=_filters(args))
     report_incomplete(results)
     if results.frame.empty:

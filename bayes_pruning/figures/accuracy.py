@@ -1,4 +1,4 @@
-"""The figure that the paper lacks: accuracy before and after pruning against sparsity, with its Table 1."""
+"""Draw the figure that the paper lacks: accuracy before and after pruning against sparsity, with its Table 1."""
 
 import itertools
 from typing import Any

@@ -1,4 +1,4 @@
-"""Figures 4 to 21 of the paper, and one that it lacks: accuracy before and after pruning against sparsity.
+"""List Figures 4 to 21 of the paper, and one that it lacks: accuracy before and after pruning against sparsity.
 
 Each is a pure function of the tidy frame (results.frame): frame -> matplotlib Figure. Lines are means over seeds, bands
 one standard deviation. What has no runs is not drawn; the small print says so, and how many seeds and which protocol.
@@ -40,12 +40,12 @@ Draw = Callable[[pd.DataFrame, list[Line], str, Style, str], Figure]
 
 @dataclass(frozen=True)
 class Plate:
-    """A figure that can be drawn.
+    """Describe a figure that can be drawn.
 
     Attributes:
-        name: of its file, without suffix.
+        name: the file's name, without suffix.
         title: what stands above it.
-        lines: of a frame, what it shows if the runs are there.
+        lines: (frame) -> the lines that it shows if the runs are there.
         draw: (frame, lines, title, style, loss) -> Figure.
     """
 
@@ -128,7 +128,7 @@ def write(
         frame: the runs.
         plates: what to draw.
         folder: where to, made if it is not there.
-        formats: of FORMATS, comma-separated.
+        formats: some of FORMATS, comma-separated.
         style: sizes.
         loss: "before" or "after" pruning, whose test loss is drawn.
 

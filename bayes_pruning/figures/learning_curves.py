@@ -1,4 +1,4 @@
-"""Figures 4 to 21 of the paper: learning curves of the Bayes methods, and the test loss at each sparsity.
+"""Draw Figures 4 to 21 of the paper: learning curves of the Bayes methods, and the test loss at each sparsity.
 
 The paper calls the test set its validation set; here it is called what it is.
 """
@@ -43,7 +43,7 @@ def learning_curves(frame: pd.DataFrame, lines: list[Line], title: str, style: S
     Args:
         frame: the runs.
         lines: what to draw; those without runs are named in the small print.
-        title: of the figure.
+        title: the figure's title.
         style: sizes.
         loss: "before" or "after" pruning, whose test loss is drawn.
     """

@@ -1,4 +1,4 @@
-"""What the figures are drawn with: seaborn's lines and points, axes that suit the numbers, title, small print."""
+"""Draw the parts of a figure: seaborn's lines and points, axes that suit the numbers, title, small print."""
 
 import math
 import textwrap
@@ -35,7 +35,7 @@ HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a figure: the cell whose runs it shows, what it is called, how it looks."""
+    """Describe one line of a figure: the cell whose runs it shows, what it is called, how it looks."""
 
     dataset: str
     model: str

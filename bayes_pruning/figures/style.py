@@ -1,4 +1,4 @@
-"""How every figure looks: seaborn's themes at our sizes, and one look for each method and sparsity.
+"""Set how every figure looks: seaborn's themes at our sizes, and one look for each method and sparsity.
 
 The colours are those of seaborn's colour-blind palette; the strokes and markers tell the lines apart in grey. Seaborn
 is imported where something is drawn, since it takes a second that commands without pictures need not wait for.
@@ -23,12 +23,12 @@ METHOD_LABELS = {
 
 @dataclass(frozen=True)
 class Look:
-    """How one line looks.
+    """Describe how one line looks.
 
     Attributes:
         color: black, or a colour of the theme's palette: "C0" to "C9".
         dashes: lengths of strokes and gaps, in line widths, as seaborn takes them; none for a whole line.
-        marker: of matplotlib.
+        marker: a marker of matplotlib.
     """
 
     color: str
@@ -76,11 +76,11 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Style:
-    """Sizes for one use of the figures.
+    """Hold the sizes for one use of the figures.
 
     Attributes:
-        width: of a figure in inches.
-        height: of one without panels below each other, in inches.
+        width: a figure's width in inches.
+        height: a figure's height in inches without panels below each other.
         font: size in points.
         theme: seaborn's context, of which lines and ticks are scaled with the font.
         stacked: whether panels stand below each other only, since there is no room beside.
@@ -94,7 +94,7 @@ class Style:
 
     @property
     def small(self) -> float:
-        """Font size of the small print."""
+        """Return the font size of the small print."""
         return 0.75 * self.font
 
     @contextmanager
@@ -118,6 +118,6 @@ STYLES = {
 
 
 def sparsity_looks(sparsities: Iterable[float]) -> dict[float, Look]:
-    """A look for each sparsity: the paper's five keep theirs whatever else is drawn."""
+    """Return a look for each sparsity: the paper's five keep theirs whatever else is drawn."""
     others = [sparsity for sparsity in sparsities if sparsity not in SPARSITY_LOOKS]
     return SPARSITY_LOOKS | {other: OTHER_LOOKS[i % len(OTHER_LOOKS)] for i, other in enumerate(others)}

@@ -1,4 +1,4 @@
-"""What was logged, from run folders, W&B or a published archive, as one tidy frame; cells and statistics.
+"""Read what was logged, from run folders, W&B or a published archive, as one tidy frame; cells and statistics.
 
-Reads without torch. May import: config, and the file formats of training and runs.
+It does so without torch. May import: config, and the file formats of training and runs.
 """

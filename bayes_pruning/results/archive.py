@@ -1,4 +1,4 @@
-"""A published archive: many runs in one compact Parquet file, with what it takes to make them again.
+"""Read and write a published archive: many runs in one Parquet file, with what it takes to make them again.
 
 One row a run and epoch. Beside the columns of the frame (frame.py), each row carries the run's whole config,
 its command line and its summary (versions, device, git commit, parameter counts) as JSON text; Parquet stores a
@@ -34,7 +34,7 @@ FORMAT = 2
 def provenance(folder: Path) -> dict[str, Any]:
     """Return what made a finished run: its resolved config, the overrides of its command line and its summary.
 
-    Of absolute paths in MACHINE only the last part is kept: an archive is for others, whose folders are elsewhere.
+    Only the last part of absolute paths in MACHINE is kept: an archive is for others, whose folders are elsewhere.
     """
     from omegaconf import OmegaConf
 
@@ -63,7 +63,7 @@ def write(
     """Write runs to `path`, atomically.
 
     Args:
-        path: of the archive.
+        path: the archive.
         frame: the runs, an epoch a row.
         made_by: the provenance of each run of the frame, by its name.
         ledgers: an epoch a row, by the name of the run; only of runs that have one.

@@ -1,4 +1,4 @@
-"""The runs of a frame by cell: those that differ in their seed only. Figures and claims are made from these."""
+"""Group the runs of a frame by cell: those that differ in their seed only. Figures and claims are made from these."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ CELL = ["dataset", "model", "pruner", "target_sparsity"]
 
 @dataclass(frozen=True)
 class Cell:
-    """What the runs of a cell are of."""
+    """Name a cell: the data set, network, pruner and sparsity that its runs share."""
 
     dataset: str
     model: str
@@ -26,7 +26,7 @@ class Cell:
 
 
 class Cells:
-    """The cells of a tidy frame of one protocol (selection.choose).
+    """Hold the cells of a tidy frame of one protocol (selection.choose).
 
     Attributes:
         rows: the rows of each cell's runs.

@@ -1,4 +1,4 @@
-"""What a run's pruner is, as it declares it: whether it is unpruned, its classic twin, what of the protocol it reads.
+"""Say what a run's pruner declares: whether it is unpruned, its classic twin, what of the protocol it reads.
 
 Runs say it in summary.json, in the saved config and in the frame. For runs that were made before pruners declared it,
 it is derived here, and nowhere else: from the run's config where that is at hand, else from the file of conf/pruner.
@@ -22,7 +22,7 @@ NOTHING, MASKS, ALL = "nothing", "masks", "all"  # of a protocol: MASKS is wheth
 
 @dataclass(frozen=True)
 class Declared:
-    """What is declared of a pruner."""
+    """Hold what is declared of a pruner."""
 
     unpruned: bool = False
     twin: str = ""  # the classic pruner that it is compared with, empty if it has none

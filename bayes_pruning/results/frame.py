@@ -1,4 +1,4 @@
-"""All runs as one tidy frame, the same from every source to the last bit.
+"""Load all runs as one tidy frame, the same from every source to the last bit.
 
 The frame has one row a run and epoch, of finished runs only:
 
@@ -52,7 +52,7 @@ SORTED_BY = [*CELL, "seed", "hash", "epoch"]
 
 @dataclass(frozen=True)
 class Results:
-    """The frame of the finished runs, and (run name, reason) for each that is not finished and so not in it."""
+    """Hold the frame of the finished runs, and (run name, reason) for each that is not finished and so not in it."""
 
     frame: pd.DataFrame
     incomplete: Incomplete

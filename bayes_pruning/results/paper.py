@@ -1,4 +1,4 @@
-"""The paper's data sets, networks and methods: in which order they are shown, how they are written, and its Table 1."""
+"""Name the paper's data sets, networks and methods, in the order in which they are shown; hold its Table 1."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -32,7 +32,7 @@ def paper_values() -> Mapping[Key, float]:
 
 
 def rank(name: str, order: Sequence[str]) -> tuple[int, str]:
-    """Return what names are sorted by: their place in `order`, and after it the alphabet."""
+    """Return what names are sorted by: their position in `order`, and after it the alphabet."""
     return (order.index(name) if name in order else len(order), name)
 
 

@@ -1,4 +1,4 @@
-"""One finished run as it was logged, whatever it was read from, and the reading of run folders.
+"""Hold one finished run as it was logged, whatever it was read from, and read run folders.
 
 Every source of runs (folders here, W&B in wandb_server.py, archives in archive.py) says what a run is by `identity`,
 from which frame.py builds the one frame.
@@ -25,7 +25,7 @@ Incomplete = list[tuple[str, str]]  # (run name, reason) of runs that are not fi
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """What a run is (`identity`), and its metrics: one row an epoch, the columns of metrics.csv."""
+    """Hold what a run is (`identity`), and its metrics: one row an epoch, the columns of metrics.csv."""
 
     identity: Mapping[str, Any]
     rows: Sequence[Sequence[float]]

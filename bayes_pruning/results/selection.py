@@ -1,4 +1,4 @@
-"""Which runs may stand in one table or figure: those of one protocol, one length, and one run a cell and seed.
+"""Choose the runs of one table or figure: those of one protocol, one length, and one run a cell and seed.
 
 A pruner need not read all of a protocol. An unpruned run is the baseline of every protocol; a pruner whose gate asks
 for no evidence trains the same network whatever the Bayes factor is made of, so its runs serve every reading with the

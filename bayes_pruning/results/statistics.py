@@ -1,4 +1,4 @@
-"""Statistics of few runs: mean, sample standard deviation and n; paired t intervals."""
+"""Compute statistics of few runs: mean, sample standard deviation and n; paired t intervals."""
 
 import math
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ FEWEST = 3  # numbers for an interval: that of two is 13 times as wide as their 
 
 @dataclass(frozen=True)
 class Summary:
-    """The mean of n numbers, and their sample standard deviation (divisor n - 1; NaN for one number)."""
+    """Hold the mean of n numbers, and their sample standard deviation (divisor n - 1; NaN for one number)."""
 
     n: int
     mean: float
@@ -22,7 +22,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of n paired differences, and its 95% t interval (NaN ends for fewer than FEWEST)."""
+    """Hold the mean of n paired differences, and its 95% t interval (NaN ends for fewer than FEWEST)."""
 
     n: int
     mean: float
@@ -57,8 +57,8 @@ def half_width(summary: Summary, among: int = 1) -> float:
     """Return half of the 95% t interval of a mean; NaN for fewer than FEWEST numbers.
 
     Args:
-        summary: of the numbers.
-        among: of how many intervals that are to hold together it is one (Bonferroni: each errs in 5% / `among`).
+        summary: what `summarise` returns for the numbers.
+        among: how many intervals are to hold together (Bonferroni: each errs in 5% / `among`).
     """
     from scipy.special import stdtrit  # Student's quantile, as scipy.stats.t.ppf, without its seconds of import
 

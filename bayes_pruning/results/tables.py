@@ -1,4 +1,4 @@
-"""Tables as Markdown and as LaTeX, rendered by pandas, which takes tabulate and jinja2 for it."""
+"""Render tables as Markdown and as LaTeX by pandas, which takes tabulate and jinja2 for it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

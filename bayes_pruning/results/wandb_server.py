@@ -1,4 +1,4 @@
-"""Runs from their W&B mirror: offline run folders, and W&B's server. W&B is imported only when it is asked.
+"""Read runs from their W&B mirror: offline run folders, and W&B's server. W&B is imported only when it is asked.
 
 A W&B run's config is the resolved job config plus `hash`; its history has one row an epoch, named as in metrics.csv.
 A run that was resumed may be spread over several W&B runs with one hash: their epochs are put together, and where two
@@ -29,7 +29,7 @@ REQUESTS = 8  # histories asked of the server at a time
 
 @dataclass(frozen=True)
 class Piece:
-    """One W&B run: part of a run, or all of it."""
+    """Hold one W&B run: part of a run, or all of it."""
 
     name: str  # of the W&B run, to report it by
     started: str  # when, as text that sorts by time

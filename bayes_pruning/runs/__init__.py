@@ -1,4 +1,4 @@
-"""Runs on disk and many of them: folders, checkpoints, resume, sweeps, workers, progress, the mirror on W&B.
+"""Keep runs on disk, and train many of them: folders, checkpoints, sweeps, workers, progress, the mirror on W&B.
 
 May import: training and what it may import.
 """

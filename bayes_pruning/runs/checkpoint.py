@@ -1,4 +1,4 @@
-"""checkpoint.pt: all that a run needs to go on, and the rows of the epochs it has; checked before it is believed."""
+"""Save and load checkpoint.pt: all that a run needs to go on, and the rows of its epochs; it is checked first."""
 
 import io
 import zipfile
@@ -19,7 +19,7 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a run after its last epoch, and the rows of the epochs it has."""
+    """Hold the state of a run after its last epoch, and the rows of the epochs it has."""
 
     state: dict[str, Any]
     metrics: list[Metrics]

@@ -1,4 +1,4 @@
-"""Files that outlive kills, full disks and power cuts: replaced whole, or grown by whole lines."""
+"""Write files that outlive kills, full disks and power cuts: they are replaced whole, or grow by whole lines."""
 
 import csv
 import errno
@@ -43,7 +43,7 @@ def write_file(path: Path, data: str | bytes) -> None:
 
 
 class LineFile:
-    """A text file that grows by whole lines. Use as a context manager; methods raise OSError.
+    """Open a text file that grows by whole lines. Use as a context manager; methods raise OSError.
 
     A line that can not be written whole, for instance because the disk is full, is taken back, so that what was there
     stays readable. Only a kill can leave a torn line; `bring_in_line` drops it.
@@ -93,7 +93,7 @@ class LineFile:
         os.fsync(self.fileno())
 
     def close(self) -> None:
-        """Close it; releases a lock."""
+        """Close it; this releases a lock."""
         with suppress(OSError):  # every write before this was checked
             self._file.close()
 
@@ -119,7 +119,7 @@ def most_open_folders() -> int:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[tuple[list[str], str]]:
-    """Return the cells of each row of a CSV file, and where the row stands, for messages.
+    """Return the cells of each row of a CSV file, and its file and line, for messages.
 
     Raise UserError, naming file and line, for a file that can not be read, other columns, or a row of another length.
     """

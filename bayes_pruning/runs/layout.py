@@ -1,4 +1,4 @@
-"""Where a run lives, what its summary says it is, and how far it is.
+"""Say where a run lives, what its summary says it is, and how far it is.
 
 It is told without torch, so that asking takes no time.
 """

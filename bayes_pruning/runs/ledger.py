@@ -1,7 +1,7 @@
-"""The ledger of a gate's decisions as a file, decisions.csv: one row an epoch of a run whose gate reads a Bayes factor.
+"""Read decisions.csv, the ledger of a gate's decisions: one row an epoch of a run whose gate reads a Bayes factor.
 
 Each row holds the two networks that were compared, the number that was held against the threshold, and the verdict.
-Without torch, so that reading results starts quickly.
+It is read without torch, so that reading results starts quickly.
 """
 
 from collections.abc import Sequence

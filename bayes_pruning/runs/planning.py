@@ -1,4 +1,4 @@
-"""How a sweep is cut into stacks: which runs can share one, and which cut lets all workers end first."""
+"""Cut a sweep into stacks: find which runs can share one, and which cut lets all workers end first."""
 
 import heapq
 import json

@@ -1,4 +1,4 @@
-"""What a person sees while runs train: a bar on a terminal, else one plain line an epoch."""
+"""Show progress while runs train: a bar on a terminal, else one plain line an epoch."""
 
 import sys
 import time
@@ -34,7 +34,7 @@ def bar(name: str, done: int, total: int) -> str:
 
 
 class Display:
-    """Shows progress over run epochs: `total` is epochs times runs of all that is to be trained.
+    """Show progress over run epochs: `total` is epochs times runs of all that is to be trained.
 
     Time left is measured from what this display has seen, so it counts a resumed sweep right. A terminal shows one bar,
     also of a sweep with workers: how many there are, epochs of all runs, time left and the latest accuracies.

@@ -1,4 +1,4 @@
-"""A run's folder: what is written, in which order, and how a run that was cut short goes on.
+"""Write a run's folder in an order that lets a run that was cut short go on.
 
     .hydra/               config.yaml, overrides.yaml, hydra.yaml
     metrics.csv           one row an epoch; the open file is also the lock that keeps a second process out
@@ -53,7 +53,7 @@ def final_metrics(folder: Path) -> Metrics:
 
 
 class RunFolder:
-    """One run's folder, opened by the one process that may write to it. Use as a context manager.
+    """Open one run's folder in the one process that may write to it. Use as a context manager.
 
     Args:
         run: what the run is.
@@ -138,7 +138,7 @@ class RunFolder:
         return self.path / "checkpoint.pt"
 
     def resume(self) -> Checkpoint | None:
-        """Return where the run stopped, or None if it starts anew; the other files are brought in line with it.
+        """Return the checkpoint to go on from, None for a new run; the other files are brought in line with it.
 
         Raise UserError for a checkpoint that can not be used, or a folder that can not be written.
         """

@@ -1,4 +1,4 @@
-"""A sweep as a few stacks: which jobs are the same run, what became of each, and what the user is told at the end."""
+"""Train a sweep as a few stacks: tell which jobs are the same run, what became of each, and sum it up for the user."""
 
 import json
 import math
@@ -71,7 +71,7 @@ def run_sweep(
 
     Args:
         jobs: at least one; settings that concern the whole sweep (device, progress, max_minutes) are the first job's.
-        max_members: of a stack; None chooses by the memory at hand.
+        max_members: how many runs share a stack; None chooses by the memory at hand.
         train_stacks: trains the planned stacks: in this process, in workers beside it, on a cluster.
         workers: how many stacks train at a time.
         on_cores: whether each worker is a core of this machine: they share its memory, and members of one seed are

@@ -1,4 +1,4 @@
-"""The W&B mirror of a run. Training never waits for it and never fails because of it.
+"""Mirror a run on W&B. Training never waits for it and never fails because of it.
 
 W&B runs in a helper process (`wandb_process`), which gets each epoch as a line of JSON through a pipe. Inside the
 training process, W&B's import and start alone would hold up a short run by several seconds (with torch loaded,
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class _Helper:
-    """The helper process and the pipe to it; it is started with the first message.
+    """Hold the helper process and the pipe to it; it is started with the first message.
 
     It is a session of its own, so that Ctrl-C stops training only and the helper can close the W&B runs in order.
     """
@@ -142,7 +142,7 @@ def finish_left_open(folder: Path) -> None:
 
 
 class Tracker:
-    """One W&B run, or nothing if there is no `init`.
+    """Hold one W&B run, or nothing if there is no `init`.
 
     Args:
         folder: the run's folder, which names it in messages.
@@ -173,7 +173,7 @@ def _computed(row: Metrics) -> dict[str, Any]:
 
 
 def start(run: RunConfig, config: DictConfig, folder: Path) -> Tracker:
-    """Open a W&B run for `run`, its settings in the config node `wandb`; returns at once.
+    """Open a W&B run for `run`, with the settings of the config node `wandb`; return at once.
 
     Args:
         run: what the run is.

@@ -30,7 +30,7 @@ FINISHED, SKIPPED, STOPPED, FAILED = "finished", "skipped", "stopped", "failed"
 
 @dataclass(frozen=True)
 class Job:
-    """One run that was asked for.
+    """Describe one run that was asked for.
 
     Args:
         values: the composed config as plain values.
@@ -65,7 +65,7 @@ def job_of(config: DictConfig, hydra: DictConfig | None = None) -> Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: finished now, skipped (it was finished), stopped in time, or failed with a reason."""
+    """Say what became of a job: finished now, skipped (it was finished), stopped in time, or failed with a reason."""
 
     status: str
     folder: Path
@@ -98,7 +98,7 @@ def check_data(job: Job, torch_device: torch.device) -> datasets.Dataset:
 
 
 class Clock:
-    """The time that `max_minutes` leaves; None leaves any. An epoch starts only if the last one would fit in again."""
+    """Keep the time that `max_minutes` leaves; None sets no limit. An epoch starts only if the last one would fit."""
 
     def __init__(self, max_minutes: float | None) -> None:
         self.deadline = float("inf") if max_minutes is None else time.monotonic() + 60 * max_minutes
@@ -116,7 +116,7 @@ class Clock:
 
 
 class Intervals:
-    """When a stack writes checkpoints: after an epoch that ends at least `seconds` after the last one was written."""
+    """Say when a stack writes a checkpoint: after an epoch that ends at least `seconds` after the last checkpoint."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -132,7 +132,7 @@ class Intervals:
 
 
 class _Member:
-    """One job while it trains: its open folder, its epochs so far and its W&B run. It has an outcome once it ended."""
+    """Hold a job while it trains: its open folder, its epochs so far and its W&B run; once it ended, its outcome."""
 
     def __init__(self, job: Job, folders: ExitStack) -> None:
         composed, hydra = job.compose()

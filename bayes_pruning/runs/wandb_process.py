@@ -1,4 +1,4 @@
-"""The process that talks to W&B for a training process; `tracking` starts it, and says why it is one of its own.
+"""Talk to W&B for a training process, as a process of its own; `tracking` starts it, and says why.
 
 It imports nothing of this package. It reads one JSON object a line from standard input, each about the run of
 a folder:
@@ -27,7 +27,7 @@ SYNC = "scripts/sync_wandb.py uploads"
 
 
 class OpenRuns:
-    """The W&B runs of one training process."""
+    """Hold the W&B runs of one training process."""
 
     def __init__(self) -> None:
         self.runs: dict[str, Any] = {}  # by folder; None for a run that can not be mirrored

@@ -1,4 +1,4 @@
-"""Worker processes that train the stacks of a sweep side by side: one thread on each core, or one worker a GPU.
+"""Train the stacks of a sweep side by side in worker processes: one thread on each core, or one worker a GPU.
 
 This process plans, hands out stacks, shows progress, talks to W&B and keeps the clock. A worker that is free takes the
 next stack. Each worker has a pipe of its own, because a worker that dies while it writes spoils its pipe: so a death
@@ -119,7 +119,7 @@ def _stop(workers: Sequence["_Worker"], display: Display) -> None:
 
 
 class _Worker:
-    """A process for one stack after the other. It starts with the first, and anew with the next after it has died."""
+    """Train one stack after the other in a process. It starts with the first, and anew with the next if it has died."""
 
     def __init__(self, seat: Seat, clock: Clock) -> None:
         self.seat, self.clock = seat, clock
@@ -206,7 +206,7 @@ def _how_it_ended(code: int) -> str:
 
 
 class _RemoteDisplay(Display):
-    """Hands what is to be shown to the process that shows it."""
+    """Hand what is to be shown to the process that shows it."""
 
     def __init__(self, pipe: Connection) -> None:
         super().__init__("none", total=0)
@@ -220,7 +220,7 @@ class _RemoteDisplay(Display):
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM came while a worker trained."""
+    """Report that SIGTERM came while a worker trained."""
 
 
 def _work(pipe: Connection, clock: Clock, parent: int, seat: Seat) -> None:

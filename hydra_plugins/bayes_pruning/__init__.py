@@ -1,1 +1,1 @@
-"""Hydra plugins of this project; Hydra finds them because they live in the namespace package hydra_plugins."""
+"""Extend Hydra for this project; Hydra finds these plugins by the namespace package hydra_plugins."""

@@ -1,4 +1,4 @@
-"""The tasks of sweeps on Slurm: which run folders each trains, what Slurm says of it, what it left."""
+"""Keep the tasks of sweeps on Slurm: which run folders each trains, what Slurm says of it, what it left."""
 
 import json
 import os
@@ -27,7 +27,7 @@ LONGEST_PAUSE = 30.0  # seconds between two questions to Slurm, reached when a s
 
 @dataclass(frozen=True)
 class SlurmTask:
-    """One task of an array job: its Slurm id, its run folders (absolute, in the stack's order), submitit's files."""
+    """Hold a task of an array job: its Slurm id, its run folders (absolute, in the stack's order), submitit's files."""
 
     id: str
     folders: tuple[Path, ...]

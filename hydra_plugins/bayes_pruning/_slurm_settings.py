@@ -1,4 +1,4 @@
-"""What each task of a sweep on Slurm asks for: `hydra.launcher.slurm`, checked before anything is submitted."""
+"""Check what each task of a sweep on Slurm asks for (`hydra.launcher.slurm`) before anything is submitted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ CountOrDefault = Annotated[
 
 @dataclass(frozen=True)
 class SlurmSettings:
-    """What a task asks for; conf/hydra/launcher/stacked.yaml explains the fields."""
+    """Hold what a task asks for; conf/hydra/launcher/stacked.yaml explains the fields."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     partition: Annotated[str | None, Field(strict=True, description="a name, or null")]

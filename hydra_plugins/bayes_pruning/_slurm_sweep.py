@@ -1,4 +1,4 @@
-"""A sweep on Slurm: each stack is one task of an array job, submitted with submitit (docs/clusters.md).
+"""Run a sweep on Slurm: each stack is one task of an array job, submitted with submitit (docs/clusters.md).
 
 The launcher's process plans, submits and waits; it may end before the tasks do, and the same command waits for them
 again. Names of these modules begin with _ because Hydra imports all others at its start, and torch takes seconds.

@@ -1,4 +1,4 @@
-"""What one task of a sweep on Slurm does: train its stack, in the same folders and to the same bits as here.
+"""Train the stack of one task of a sweep on Slurm, in the same folders and to the same bits as here.
 
 submitit pickles a `SlurmStackTask` and calls it in the task's process, having set up its answer to Slurm's signals:
 before a preemption and when the time is nearly up, it requeues the task and ends the process at once. Nothing has to be
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class SlurmStackTask:
-    """Trains the jobs of one stack when called.
+    """Train the jobs of one stack when called.
 
     Args:
-        configs: of each job, the composed config and Hydra's own node.
+        configs: each job's composed config and Hydra's own node.
     """
 
     def __init__(self, configs: Sequence[tuple[DictConfig, DictConfig | None]]) -> None:

@@ -1,4 +1,4 @@
-"""The configs of a large sweep, quickly: Hydra composes each job at about 60 ms, and a grid has hundreds.
+"""Compose the configs of a large sweep quickly: Hydra composes each job at about 60 ms, and a grid has hundreds.
 
 Jobs of a grid that differ only in numbers (sparsity, seed) differ only in those values and in what Hydra notes of the
 overrides. So Hydra composes one of them, and the others are made from it; interpolations are resolved for each job. A
@@ -18,7 +18,7 @@ from hydra_plugins.bayes_pruning.number_groups import NUMBER_GROUPS, as_number
 
 @dataclass(frozen=True)
 class _Template:
-    """What Hydra composed for the first of the jobs that differ in numbers only."""
+    """Hold what Hydra composed for the first of the jobs that differ in numbers only."""
 
     config: DictConfig
     job: DictConfig  # the job's part, without Hydra's node
@@ -27,7 +27,7 @@ class _Template:
 
 
 class Composer:
-    """Composes the jobs of one sweep.
+    """Compose the jobs of one sweep.
 
     Args:
         loader: Hydra's config loader.

@@ -1,4 +1,4 @@
-"""The sweeper of this project: the product of all choices, as Hydra's basic one makes it, with three differences.
+"""Sweep over the product of all choices, as Hydra's basic sweeper does, with three differences.
 
 Every job is checked before anything is written, not composed once only to see whether that works; an experiment may
 have several products; and all failures of a sweep are listed, not the first one raised.
@@ -21,7 +21,7 @@ from hydra_plugins.bayes_pruning.composer import Composer
 
 
 class GridSweeper(Sweeper):
-    """Runs the product of all choices through the launcher. Raise RunFailed at the end if a job failed.
+    """Run the product of all choices through the launcher. Raise RunFailed at the end if a job failed.
 
     Args:
         max_batch_size: jobs launched at a time, None for all.

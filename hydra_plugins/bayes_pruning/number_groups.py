@@ -1,4 +1,4 @@
-"""Numbers as options of a config group: sparsity=0.73 and seed=7 from the command line, a sweep or compose().
+"""Take numbers as options of a config group: sparsity=0.73 and seed=7 from the command line, a sweep or compose().
 
 Hydra 1.3 takes only names for a group ("Config group override must be a string or a list. Got float"). Three small
 parts change that for the groups `sparsity` and `seed`, and only here:
@@ -41,7 +41,7 @@ def as_number(text: str) -> float | int | None:
 
 
 class NumberSource(ConfigSource):
-    """A config {group: number} for every path "group/number" of the number groups."""
+    """Serve a config {group: number} for every path "group/number" of the number groups."""
 
     @staticmethod
     def scheme() -> str:
@@ -71,7 +71,7 @@ class NumberSource(ConfigSource):
 
 
 class NumberSearchPath(SearchPathPlugin):
-    """Adds the numbers to the search path and installs the hook."""
+    """Add the numbers to the search path and install the hook."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         install_hook()
@@ -79,7 +79,7 @@ class NumberSearchPath(SearchPathPlugin):
 
 
 def install_hook() -> None:
-    """Let Hydra's defaults list take numbers; once a process. Raise UserError if this Hydra has no such place."""
+    """Let Hydra's defaults list take numbers; once a process. Raise UserError if this Hydra has no such hook."""
     overrides = getattr(defaults_list, "Overrides", None)
     original: Any = getattr(overrides, "__init__", None)
     if overrides is None or list(inspect.signature(original).parameters) != ["self", "repo", "overrides_list"]:

@@ -1,4 +1,4 @@
-"""hydra/launcher=stacked: all jobs of a sweep as a few stacks, each job with its own folder as if it had run alone."""
+"""Launch all jobs of a sweep as a few stacks (hydra/launcher=stacked), each with its folder as if it had run alone."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ from hydra_plugins.bayes_pruning.composer import Composer, without_hydra
 
 
 class StackedLauncher(Launcher):
-    """Trains a sweep as stacks of many runs: in workers on this machine (runs/workers.py), or on a cluster.
+    """Train a sweep as stacks of many runs: in workers on this machine (runs/workers.py), or on a cluster.
 
     Args:
-        max_members: of a stack; None chooses by the memory at hand.
+        max_members: how many runs share a stack; None chooses by the memory at hand.
         workers: how many stacks at a time on this machine; None for one on each core or GPU.
         cluster: "slurm", or None for this process.
         slurm: what each task asks for, see _slurm_settings.SlurmSettings.

@@ -1,4 +1,4 @@
-"""hydra/launcher=status: how far the runs of a sweep are, without training any (scripts/status.py)."""
+"""Say how far the runs of a sweep are, without training any (hydra/launcher=status, scripts/status.py)."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from hydra_plugins.bayes_pruning.composer import Composer
 
 
 class StatusLauncher(Launcher):
-    """Prints every run that failed or was cut short, a bar for each data set and network, a count of each state."""
+    """Print every run that failed or was cut short, a bar for each data set and network, a count of each state."""
 
     checks_jobs = True  # it composes and checks them all: the sweeper need not do it before
 
