@@ -1,4 +1,4 @@
-"""How fast the engine is on this machine's processor, beside others that do the same work in the same call.
+"""Time the engine on this machine's processor, beside others that do the same work in the same call.
 
     python benchmarks/bench.py --data-root DATA                           an epoch of the FCN on MNIST, by method
     python benchmarks/bench.py --data-root DATA --model cnn --images 3000
@@ -40,7 +40,7 @@ SWEEP = ("dataset=mnist", "model=fcn", "sparsity=0.5,0.9", "seed=range(0,10)", "
 
 @contextmanager
 def checkout(revision: str | None) -> Iterator[Path | None]:
-    """A worktree of a git revision of this repository, for the time of the context. Raises CalledProcessError."""
+    """Give a worktree of a git revision of this repository in the context. Raise CalledProcessError if git fails."""
     if revision is None:
         yield None
         return
@@ -55,7 +55,7 @@ def checkout(revision: str | None) -> Iterator[Path | None]:
 
 
 def racers(arguments: argparse.Namespace, method: str, old: Path | None) -> dict[str, Racer]:
-    """What is timed for one method, by its row's name."""
+    """Return what is timed for one method, by its row's name."""
     every = cores()
     one, whole, each = [every[:1]], [every], [[core] for core in every]
     shared = ["--data-root", str(Path(arguments.data_root).resolve()), "--dataset", arguments.dataset]
@@ -105,7 +105,7 @@ def bench_epochs(arguments: argparse.Namespace, old: Path | None) -> None:
 
 
 def sweeps(arguments: argparse.Namespace, old: Path | None, folder: str) -> dict[str, tuple[list[str], dict[str, str]]]:
-    """The commands of a sweep and what each adds to the environment, by name."""
+    """Return the commands of a sweep and what each adds to the environment, by name."""
     overrides = [*(arguments.sweep or SWEEP), "wandb.mode=disabled", "progress=none"]
     overrides += [f"data_root={Path(arguments.data_root).resolve()}"]
 

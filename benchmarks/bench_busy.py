@@ -1,4 +1,4 @@
-"""Seconds that a single run takes for an epoch, on a quiet machine and beside programs that keep every core busy.
+"""Time an epoch of a single run, on a quiet machine and beside programs that keep every core busy.
 
 python benchmarks/bench_busy.py --data-root DATA
 python benchmarks/bench_busy.py --dataset mnist_5k --beside OTHER_CHECKOUT
@@ -49,7 +49,7 @@ def neighbours(number: int) -> Iterator[None]:
 
 
 def seconds_an_epoch(checkout: Path, one_thread: bool, arguments: Sequence[str]) -> list[float]:
-    """Train one run with the train.py of `checkout`; the seconds of each of its epochs."""
+    """Train one run with the train.py of `checkout`; return the seconds of each of its epochs."""
     start = ["-c", ONE_THREAD] if one_thread else []
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     environment.pop("OMP_NUM_THREADS", None)

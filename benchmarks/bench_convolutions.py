@@ -1,4 +1,4 @@
-"""The ways to convolve many members at once, at the paper's shapes, on this device.
+"""Time the ways to convolve many members at once, at the paper's shapes, on this device.
 
     python benchmarks/bench_convolutions.py [--members 1 4 16]
     python benchmarks/bench_convolutions.py --device cuda --members 105 --precision tf32
@@ -38,7 +38,7 @@ BATCH, SEEDS, REPEATS = 64, 5, 6
 
 
 def cpu_loop(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A block as the engine has it on a CPU."""
+    """Return a block as the engine has it on a CPU."""
     [block] = layers.stages(nn.Sequential(layer, nn.ReLU(), nn.MaxPool2d(2, 2)))
     each = len(weight) // len(x)
     return torch.stack(
@@ -47,7 +47,7 @@ def cpu_loop(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tenso
 
 
 def ways(layer: nn.Conv2d, x: Tensor) -> dict[str, Callable[..., Tensor]]:
-    """The ways that this device has."""
+    """Return the ways that this device has."""
     blocks: dict[str, Callable[..., Tensor]] = {} if x.is_cuda else {"loop": partial(cpu_loop, layer)}
     for convolve in (gpu_layers.patches, gpu_layers.grouped):
         pool = nn.MaxPool2d(2, 2)
@@ -56,7 +56,7 @@ def ways(layer: nn.Conv2d, x: Tensor) -> dict[str, Callable[..., Tensor]]:
 
 
 def seconds(way: Callable[..., Tensor], tensors: list[Tensor], gradient: Tensor) -> float:
-    """Median time of a forward and a backward pass; the images of the first layer need no gradient."""
+    """Return the median time of a forward and a backward pass; the images of the first layer need no gradient."""
     wanted = [tensor for tensor in tensors if tensor.requires_grad]
 
     def once() -> None:

@@ -1,4 +1,4 @@
-"""One process of bench.py: an epoch of a stack, of a plain loop, or the least that the machine needs for one.
+"""Run one process of bench.py: an epoch of a stack, of a plain loop, or the least that the machine needs for one.
 
     python benchmarks/bench_epoch.py --kind stack --data-root DATA --model fcn --pruner bayes_magnitude --members 16
 
@@ -17,7 +17,7 @@ WARM = 1280  # images of an epoch that is not timed
 
 
 def parser() -> argparse.ArgumentParser:
-    """What such a process is told."""
+    """Return the parser of what such a process is told."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--root", default=str(Path(__file__).resolve().parents[1]), help="checkout of the package")
     options.add_argument("--kind", choices=KINDS, default="stack")
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def stack(config: Any, data: Any, members: int) -> Callable[[], object]:
-    """An epoch of a stack of networks that share their seed."""
+    """Return an epoch of a stack of networks that share their seed."""
     import torch
     from setting import part, run_values
 
@@ -51,7 +51,7 @@ def stack(config: Any, data: Any, members: int) -> Callable[[], object]:
 
 
 def plain(config: Any, data: Any, fused: bool | None) -> Callable[[], object]:
-    """An epoch of the plain loop over images in memory."""
+    """Return an epoch of the plain loop over images in memory."""
     from everyday_loop import Everyday, resident
     from setting import part
 
@@ -72,14 +72,14 @@ def plain(config: Any, data: Any, fused: bool | None) -> Callable[[], object]:
 
 
 def loader(config: Any, images: int, shape: tuple[int, ...]) -> Callable[[], object]:
-    """An epoch of the loop over a DataLoader in this process; its gate is open in the first."""
+    """Return an epoch of the loop over a DataLoader in this process; its gate is open in the first."""
     from everyday_loop import Everyday, loaders
 
     return lambda: Everyday(config, loaders(config, 0, images), shape).epoch()
 
 
 def floor(config: Any, data: Any) -> Callable[[], float]:
-    """The least seconds: operations over the best matrix rate, and the optimiser's bytes over the bandwidth."""
+    """Return the least seconds: operations over the best matrix rate, and the optimiser's bytes over the bandwidth."""
     import workload
     from measuring import bandwidth, matrix_rate
 

@@ -1,4 +1,4 @@
-"""One process of bench.py --peer jax: the same stack as one JAX program, `vmap` over members and `scan` over steps.
+"""Run one process of bench.py --peer jax: the stack as one JAX program, `vmap` over members, `scan` over steps.
 
 The same networks, initial weights, batches, Adam (optax) and evaluations as in bench_epoch.py, images in memory, one
 compiled function an epoch. Members share their batches, as those of one seed do here. It needs JAX and optax
@@ -35,7 +35,7 @@ MOST = 1000  # images that are evaluated at once
 
 
 def forward(model: nn.Sequential, weights: dict[str, Any], x: Any) -> Any:
-    """Logits [batch, classes] of one fully connected network."""
+    """Return the logits [batch, classes] of one fully connected network."""
     for index, layer in enumerate(model):
         w, b = weights.get(f"{index}.weight"), weights.get(f"{index}.bias")
         if isinstance(layer, nn.Linear):
@@ -46,7 +46,7 @@ def forward(model: nn.Sequential, weights: dict[str, Any], x: Any) -> Any:
 
 
 def program(config: Any, data: Any, members: int) -> tuple[Callable[..., Any], Any, Any]:
-    """A function (weights, optimiser's state, order of images, key) -> the same after an epoch, and its first two."""
+    """Return a function (weights, optimiser's state, order of images, key) -> the same after an epoch."""
     model: Any = networks.build(config.model, data.shape, datasets.CLASSES, config.seed)
     first = {name: np.stack([tensor.detach().numpy()] * members) for name, tensor in model.named_parameters()}
     weights = {name: jnp.asarray(stacked) for name, stacked in first.items()}

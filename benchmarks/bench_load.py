@@ -1,4 +1,4 @@
-"""A grid of tiny runs: start-up, memory and open files over time, size on the disk, time to list and to read them.
+"""Measure a grid of tiny runs: start-up, memory and open files, size on the disk, time to list and to read them.
 
 python benchmarks/bench_load.py                      2,000 runs, without W&B
 python benchmarks/bench_load.py --runs 400 --wandb offline
@@ -45,7 +45,7 @@ BUDGETS = {  # of 2,000 runs on two cores of a few years ago
 
 @dataclass(frozen=True)
 class Look:
-    """The training process at one time."""
+    """Hold what the system says of the training process at one time."""
 
     seconds: float  # since its start
     runs: int  # folders so far
@@ -55,7 +55,7 @@ class Look:
 
 
 def train(arguments: list[str], output: Path) -> tuple[list[Look], float]:
-    """Run the sweep; what was seen, and the seconds it took."""
+    """Run the sweep; return what was seen, and the seconds it took."""
     started = time.monotonic()
     command = [sys.executable, str(ROOT / "train.py"), "-m", *arguments, "progress=none"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -70,27 +70,27 @@ def train(arguments: list[str], output: Path) -> tuple[list[Look], float]:
 
 
 def look(process: int, output: Path, seconds: float) -> Look:
-    """What the system says of a process now."""
+    """Return what the system says of a process now."""
     below = sum(map(resident, descendants(process)))
     files = len(list(Path(f"/proc/{process}/fd").iterdir()))
     return Look(seconds, len(list(output.glob("mnist_5k-*"))), resident(process), below, files)
 
 
 def seconds_of(command: list[str]) -> float:
-    """Wall time of a command that succeeds."""
+    """Return the wall time of a command that succeeds."""
     started = time.monotonic()
     subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - started
 
 
 def disk_use(folder: Path) -> int:
-    """Bytes that the files below a folder take on the disk, whole blocks."""
+    """Return the bytes that the files below a folder take on the disk, whole blocks."""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     return sum(path.lstat().st_blocks for path in files) * 512
 
 
 def measure(runs: int, wandb: str, output: Path) -> dict[str, float]:
-    """Train the grid in `output`, again, list it and read it; the figures named in BUDGETS."""
+    """Train the grid in `output`, again, list it and read it; return the figures named in BUDGETS."""
     seeds = runs // (PRUNERS * SPARSITIES)
     grid = [*NETWORK, *GRID, f"seed=range(0,{seeds})", f"output_dir={output}", f"wandb.mode={wandb}"]
     looks, seconds = train(grid, output)

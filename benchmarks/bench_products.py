@@ -1,4 +1,4 @@
-"""Which library multiplies faster on this processor: the choice of bayes_pruning/engine/layers.py, in numbers.
+"""Time which library multiplies faster on this processor, which bayes_pruning/engine/layers.py chooses.
 
     python benchmarks/bench_products.py
 

@@ -1,4 +1,4 @@
-"""Seconds from the command to the first training step of a sweep, for instance of the paper's 630 runs.
+"""Time a sweep from the command to its first training step, for instance of the paper's 630 runs.
 
     python benchmarks/bench_start.py experiment=table1 data_root=DATA
 

@@ -1,4 +1,4 @@
-"""What the W&B mirror costs the process that trains, in each mode, for 1 and for 100 runs that are live at once.
+"""Time what the W&B mirror costs the process that trains, in each mode, for 1 and for 100 runs live at once.
 
 python benchmarks/bench_wandb.py
 python benchmarks/bench_wandb.py --runs 1 630 --epochs 25
@@ -32,7 +32,7 @@ HEADER = (
 
 
 def measure(mode: str, runs: int, epochs: int, pause: float) -> str:
-    """One line of the table; `pause` seconds pass between two epochs, as if they were trained."""
+    """Return one line of the table; `pause` seconds pass between two epochs, as if they were trained."""
     config = compose_config(f"wandb.mode={mode}", f"output_dir={Path.cwd()}")
     run = run_config(config)
     row = Metrics(**{field.name: 1 / 3 for field in fields(Metrics)})  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The same numbers on a GPU as on the CPU: steps, scores, gate decisions and metrics, and bits that repeat.
+"""Compare numbers on a GPU with those on the CPU: steps, scores, gate decisions and metrics, bits that repeat.
 
     python benchmarks/check_gpu.py --data-root DATA                       FCN and CNN on MNIST, 3 epochs, fp32
     python benchmarks/check_gpu.py --data-root DATA --images 6000 --precision tf32
@@ -55,7 +55,7 @@ BOUNDS = {  # over epochs: about twice what another order of sums did on one CPU
 
 
 class Check:
-    """What the command asks for, and whether all went well so far."""
+    """Hold what the command asks for, and whether all went well so far."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
@@ -69,7 +69,7 @@ class Check:
         print(f"  {name}: {distance:.2e} (bound {bound:g}){'' if inside else '  EXCEEDED'}", flush=True)
 
     def runs(self, model: str, kind: str) -> list[RunConfig]:
-        """What is trained of one model."""
+        """Return what is trained of one model."""
         runs = {}
         for pruner in PRUNERS:
             names = [f"dataset={self.arguments.dataset}", f"model={model}", f"pruner={pruner}"]
@@ -80,7 +80,7 @@ class Check:
         return list(runs.values())
 
     def data(self, device: torch.device, images: int) -> Dataset:
-        """The data set, or its first images, on a device."""
+        """Return the data set, or its first images, on a device."""
         arguments = self.arguments
         data = datasets.load(compose_config(f"dataset={arguments.dataset}").dataset, arguments.data_root, device)
         return part(data, images) if images else data
@@ -88,19 +88,19 @@ class Check:
     def trainer(
         self, runs: Sequence[RunConfig], device: torch.device, deterministic: bool = False, images: int = 0
     ) -> Any:
-        """A stack before its first epoch."""
+        """Return a stack before its first epoch."""
         devices.prepare(runs[0].precision, deterministic, device)
         return Trainer(runs, self.data(device, images or self.arguments.images), device, ALWAYS)
 
     def rows(self, trainer: Trainer) -> list[list[Metrics]]:
-        """Each member's epochs."""
+        """Return each member's epochs."""
         rows = [trainer.run_epoch() for _ in range(self.arguments.epochs)]
         if trainer.failures:
             sys.exit(f"failed on {trainer.device}: {trainer.failures}")
         return [[row for row in member if row] for member in zip(*rows, strict=True)]
 
     def steps(self, model: str) -> None:
-        """Ten steps from the same weights."""
+        """Compare ten steps from the same weights."""
         weights = []
         for device, kind in ((self.cpu, FULL), (self.device, self.arguments.precision)):
             trainer = self.trainer(self.runs(model, kind)[:3], device, images=STEPS * 64)
@@ -112,7 +112,7 @@ class Check:
         self.line(f"weights after {STEPS} steps", distance.item(), STEPS_BOUND, self.arguments.precision == FULL)
 
     def epochs(self, model: str) -> None:
-        """Whole epochs, and scores of the CPU's networks."""
+        """Compare whole epochs, and scores of the CPU's networks."""
         full = self.arguments.precision == FULL
         trainers = [self.trainer([one], self.cpu) for one in self.runs(model, FULL)]
         alone = [self.rows(trainer)[0] for trainer in trainers]
@@ -140,7 +140,7 @@ class Check:
             self.line(name, worst, bound, full)
 
     def repeats(self, model: str) -> None:
-        """The same bits twice."""
+        """Check that training gives the same bits twice."""
         results = []
         for _ in range(2):
             trainer = self.trainer(self.runs(model, self.arguments.precision), self.device, deterministic=True)

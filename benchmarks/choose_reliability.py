@@ -1,4 +1,4 @@
-"""How far to believe the Fisher information (docs/bayesian_schedule.md, equation 3), without looking at test images.
+"""Choose how far to believe the Fisher information (docs/bayesian_schedule.md, equation 3) without test images.
 
     python benchmarks/choose_reliability.py --data-root DATA dataset=mnist sparsity=0.99
 
@@ -59,14 +59,14 @@ def main() -> None:
 
 
 def with_reliability(values: dict[str, object], reliability: float, seed: int) -> RunConfig:
-    """The run that `values` describe, with another reliability and seed."""
+    """Return the run that `values` describe, with another reliability and seed."""
     pruner = dict(values["pruner"])  # type: ignore[call-overload]  # a plain dict
     pruner["selector_options"] = {**pruner["selector_options"], "reliability": reliability}
     return run_config({**values, "pruner": pruner, "seed": seed})
 
 
 def without_test(data: Dataset) -> Dataset:
-    """The training images alone, the last of them as the test."""
+    """Return the training images alone, the last of them as the test."""
     train = data.train
     kept = len(train) - min(HELD_OUT, len(train) // 5)
     first, last = (Split(train.images[rows], train.labels[rows]) for rows in (slice(kept), slice(kept, None)))
@@ -74,7 +74,7 @@ def without_test(data: Dataset) -> Dataset:
 
 
 def trained(trainer: Trainer) -> list[float]:
-    """Accuracy after pruning of each member after its last epoch."""
+    """Return the accuracy after pruning of each member after its last epoch."""
     epochs = trainer.runs[0].epochs
     for epoch in range(1, epochs + 1):
         rows = trainer.run_epoch()
@@ -83,7 +83,7 @@ def trained(trainer: Trainer) -> list[float]:
 
 
 def persistence(trainer: Trainer) -> list[tuple[int, float, float]]:
-    """For each epoch of LOOKS, slope and correlation between log F then and at the end, over the weights that stay."""
+    """Return for each epoch of LOOKS slope and correlation of log F then and at the end, over the weights that stay."""
     seen: dict[int, Tensor] = {}
     for epoch in range(1, trainer.runs[0].epochs + 1):
         trainer.run_epoch()
@@ -102,7 +102,7 @@ def persistence(trainer: Trainer) -> list[tuple[int, float, float]]:
 
 
 def information(trainer: Trainer) -> Tensor:
-    """Diagonal of the Fisher information of the first member, all prunable weights in a row."""
+    """Return the Fisher information's diagonal of the first member, all prunable weights in a row."""
     fisher = trainer.network(0).fisher(draws=1)
     return torch.cat([fisher[name].flatten() for name in trainer.prunable])
 

@@ -1,4 +1,4 @@
-"""The tables of docs/laplace_evidence.md: the paper's ratio, Laplace's and BIC's, and how far Laplace's can be trusted.
+"""Make the tables of docs/laplace_evidence.md: the paper's ratio, Laplace's, BIC's, and how good Laplace's is.
 
     python train.py dataset=mnist_5k pruner=none output_dir=RUNS
     python benchmarks/compare_evidence.py RUNS/mnist_5k-fcn-none-* --columns 16000
@@ -42,7 +42,7 @@ ROWS = 1000  # images a pass
 
 
 class Network:
-    """The final network of a finished run, and its training images."""
+    """Hold the final network of a finished run, and its training images."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -59,7 +59,7 @@ class Network:
             raise UserError(f"{folder} has no fully connected network: the full matrix is computed for these only.")
 
     def log_likelihood(self, parameters: Mapping[str, Tensor]) -> float:
-        """Return that of all training images, in nats."""
+        """Return the log-likelihood of all training images, in nats."""
         total = 0.0
         for images, labels in zip(self.images.split(ROWS), self.labels.split(ROWS), strict=True):
             with torch.no_grad():
@@ -68,17 +68,17 @@ class Network:
         return total
 
     def fisher(self, parameters: Mapping[str, Tensor], **options: Any) -> dict[str, Tensor]:
-        """Its diagonal for the prunable weights."""
+        """Return the Fisher information's diagonal for the prunable weights."""
         return laplace.fisher_diagonal(self.model, parameters, self.images, self.names, **options)
 
     def occam(self, fisher: Mapping[str, Tensor], chosen: Mapping[str, Tensor] | None = None) -> float:
-        """Sum of log(1 + std^2 F) / 2 over the chosen weights, by default all."""
+        """Return the sum of log(1 + std^2 F) / 2 over the chosen weights, by default all."""
         terms = {name: torch.log1p(self.prior.std**2 * fisher[name]) / 2 for name in self.names}
         return sum(float((term if chosen is None else term[chosen[name]]).sum()) for name, term in terms.items())
 
 
 def ratios(network: Network, full_occam: float) -> Iterator[str]:
-    """A row for each selector and sparsity."""
+    """Return a row for each selector and sparsity."""
     weights = {name: network.parameters[name] for name in network.names}
     before, fisher = network.log_likelihood(network.parameters), network.fisher(network.parameters)
     for selector in ("magnitude", "random"):
@@ -105,12 +105,12 @@ def ratios(network: Network, full_occam: float) -> Iterator[str]:
 
 
 def bic_ratio(log_likelihood_before: float, log_likelihood_after: float, removed: int, examples: int) -> float:
-    """The log Bayes factor by Schwarz's criterion, in nats: log(examples) / 2 for each of the `removed` weights."""
+    """Return the log Bayes factor by Schwarz's criterion, in nats: log(examples) / 2 for each `removed` weight."""
     return log_likelihood_after - log_likelihood_before + removed / 2 * math.log(examples)
 
 
 def full_occam(network: Network, columns: int) -> tuple[float, float]:
-    """Lower and upper bound of log det(I + std^2 G) / 2 with the full Gauss-Newton matrix G of all weights.
+    """Return a lower and an upper bound of log det(I + std^2 G) / 2 with the Gauss-Newton matrix G of all weights.
 
     G is a sum of g g' over the images and the columns of the softmax's factor, and the determinant is that of the inner
     products of the g. Taken are the `columns` longest; the others add from 0 to std^2 / 2 times their squared lengths.
@@ -138,7 +138,7 @@ def full_occam(network: Network, columns: int) -> tuple[float, float]:
 
 
 def noise(network: Network, repeats: int) -> Iterator[str]:
-    """A row for each way to estimate the diagonal."""
+    """Return a row for each way to estimate the diagonal."""
     exact, total = network.fisher(network.parameters), len(network.images)
     trace = sum(f.sum() for f in exact.values())
     for examples, draws in ((total, None), (total // 4, None), (total // 16, None), (total, 1), (total, 4)):
@@ -154,7 +154,7 @@ def noise(network: Network, repeats: int) -> Iterator[str]:
 
 
 def row(*cells: str) -> str:
-    """A line of a Markdown table."""
+    """Return a line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 

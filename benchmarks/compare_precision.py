@@ -1,4 +1,4 @@
-"""Can runs of another precision be told apart from those in fp32? Paired differences over the seeds of each cell.
+"""Test whether runs of another precision differ from those in fp32, by paired differences over a cell's seeds.
 
 python benchmarks/compare_precision.py outputs/fp32 outputs/tf32            two folders of runs, or published archives
 python benchmarks/compare_precision.py fp32.parquet tf32.parquet --all      every cell, not only those that differ
@@ -34,7 +34,7 @@ RARE = 0.01  # of so many intervals without zero: less likely by chance than thi
 
 @dataclass(frozen=True)
 class Judged:
-    """One accuracy over all cells: second minus first."""
+    """Hold one accuracy over all cells: second minus first."""
 
     accuracy: Accuracy
     cells: Sequence[tuple[Key, Difference]]

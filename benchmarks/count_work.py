@@ -1,4 +1,4 @@
-"""Operations and bytes of Table 1, and the times that no machine of given rates can beat.
+"""Count operations and bytes of Table 1, and the times that no machine of given rates can beat.
 
     python benchmarks/count_work.py                                              the rates of an H200 as documented
     python benchmarks/count_work.py --fp32 51 --tf32 400 --memory 4.3    measured ones: TFLOP/s, TB/s
@@ -48,7 +48,7 @@ def stack(model: str, dataset: str) -> tuple[Cost, Cost, Cost, int]:
 
 
 def as_done(model: str, dataset: str, speed: float) -> str:
-    """A row of the last table."""
+    """Return a row of the last table."""
     config = compose_config(f"model={model}", f"dataset={dataset}")
     shape, train, test = workload.DATA[dataset]
     runs = [run for seed in range(SEEDS) for run in [run_config(run_values(config) | {"seed": seed})] * EACH]

@@ -1,4 +1,4 @@
-"""The loop that everybody writes, on a CPU: one network, torch's own layers and optimiser, one run at a time.
+"""Train by the loop that everybody writes, on a CPU: one network, torch's layers and optimiser, one run at a time.
 
 It does the same work as a run of this project with one of the paper's methods (or none): train an epoch and evaluate
 on the test images; where the method prunes, prune and evaluate again; where it asks for a Bayes factor, a log posterior
@@ -34,7 +34,7 @@ EVALUATED = 1000  # images at once
 
 
 def loaders(config: Any, workers: int, images: int = 0) -> Batches:
-    """DataLoaders over torchvision's data set with ToTensor and Normalize; the everyday way to feed a network.
+    """Return DataLoaders over torchvision's data set with ToTensor and Normalize, the everyday way to feed a network.
 
     With `images`, only the first so many of the training images, and a sixth as many for the test.
     """
@@ -55,7 +55,7 @@ def loaders(config: Any, workers: int, images: int = 0) -> Batches:
 
 
 def resident(images: dict[bool, Tensor], labels: dict[bool, Tensor], batch_size: int) -> Batches:
-    """The same batches from normalised tensors in memory."""
+    """Return the same batches from normalised tensors in memory."""
 
     def batches(train: bool, shuffled: bool) -> Iterable[tuple[Tensor, Tensor]]:
         if shuffled:
@@ -69,7 +69,7 @@ def resident(images: dict[bool, Tensor], labels: dict[bool, Tensor], batch_size:
 
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float]:
-    """Log-likelihood (nats) and correct answers over a split."""
+    """Return log-likelihood (nats) and correct answers over a split."""
     log_likelihood, correct = 0.0, 0.0
     for images, labels in batches:
         logits = model(images)
@@ -80,7 +80,7 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tupl
 
 @torch.no_grad()
 def log_prior(weights: list[Tensor], std: float) -> float:
-    """Log density of all weights under N(0, std^2)."""
+    """Return the log density of all weights under N(0, std^2)."""
     return sum(torch.distributions.Normal(0.0, std).log_prob(w).double().sum().item() for w in weights)
 
 
@@ -93,12 +93,12 @@ def prune(weights: list[Tensor], sparsity: float, selector: str) -> None:
 
 
 class Everyday:
-    """One run: a network, its optimiser, and the last log Bayes factor, which is the gate's.
+    """Hold one run: a network, its optimiser, and the last log Bayes factor, which is the gate's.
 
     Args:
         config: as the command line composes it.
-        batches: of both splits.
-        shape: of an image.
+        batches: the batches of both splits.
+        shape: an image's shape.
         fused: whether Adam is torch's fused one, which is not its default on a CPU.
     """
 
@@ -111,7 +111,7 @@ class Everyday:
         self.log_bayes_factor: float | None = None
 
     def epoch(self) -> float:
-        """One epoch; its seconds."""
+        """Train one epoch; return its seconds."""
         start = time.perf_counter()
         pruner, last = self.config.pruner, self.log_bayes_factor
         asks = pruner.gate == "bayes_factor"
@@ -137,7 +137,7 @@ class Everyday:
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
 def main(config: DictConfig) -> None:
-    """One run of a sweep."""
+    """Train one run of a sweep."""
     shape = (3, 32, 32) if config.dataset.name == "cifar10" else (1, 28, 28)
     run = Everyday(config, loaders(config, workers=0), shape)
     seconds = [run.epoch() for _ in range(config.epochs)]

@@ -1,4 +1,4 @@
-"""What W&B's troubles cost a run: results, seconds until it is finished, seconds until its process has ended.
+"""Measure what W&B's troubles cost a run: results, seconds until it is finished and until its process has ended.
 
 python benchmarks/fault_wandb.py
 python benchmarks/fault_wandb.py --repeats 3 --epochs 40
@@ -27,7 +27,7 @@ TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 
 
 def measure(trouble: str, output: Path, epochs: int) -> tuple[float, float, float]:
-    """Seconds of training, until the run is finished, and until the process has ended."""
+    """Return seconds of training, until the run is finished, and until the process has ended."""
     with TROUBLES[trouble]() as (overrides, environment, act):
         command = [sys.executable, str(TRAIN), "dataset=mnist_5k", f"epochs={epochs}", "progress=none", *overrides]
         started = time.time()

@@ -1,4 +1,4 @@
-"""What a stack would ask of a GPU, found without one: its operations on the `meta` device, shapes without numbers."""
+"""Find without a GPU what a stack would ask of one: its operations on the `meta` device, shapes without numbers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,11 +22,11 @@ CHANGED_BY_ADAM = 3 / 4  # of what it reads, weight, gradient and two moments: i
 
 
 class HostWait(AssertionError):
-    """An operation for which the host waits for the device."""
+    """Report an operation for which the host waits for the device."""
 
 
 class GpuRules(TorchDispatchMode):
-    """Fails on what a GPU does badly, and counts the memory that its operations hold and move.
+    """Fail on what a GPU does badly, and count the memory that its operations hold and move.
 
     Args:
         largest: numbers that a tensor may have.

@@ -1,4 +1,4 @@
-"""What the benchmarks share: times, and the two rates of a device that floors are given in."""
+"""Give the benchmarks what they share: times, and the two rates of a device that floors are given in."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ def wait(device: torch.device) -> None:
 
 
 def median_seconds(action: Callable[[], object], repeats: int, device: torch.device = CPU) -> float:
-    """Median time of `action` by racing.clock, after one call that is not counted."""
+    """Return the median time of `action` by racing.clock, after one call that is not counted."""
     action()
     times = []
     for _ in range(repeats):
@@ -38,7 +38,7 @@ def median_seconds(action: Callable[[], object], repeats: int, device: torch.dev
 
 
 def matrix_rate(device: torch.device = CPU, kind: str = FULL, side: int | None = None) -> float:
-    """The best rate of a large matrix product of random numbers, in operations a second; on a CPU MKL's or oneDNN's."""
+    """Return the best rate of a large random matrix product, in operations a second; on a CPU MKL's or oneDNN's."""
     side = side or SIDE[device.type]
     prepare(kind, False, device)
     a, b = (torch.randn(side, side, device=device) for _ in range(2))
@@ -49,19 +49,19 @@ def matrix_rate(device: torch.device = CPU, kind: str = FULL, side: int | None =
 
 
 def matrix_rates(device: torch.device, side: int | None = None) -> dict[str, float]:
-    """`matrix_rate` by precision, of those that the device has."""
+    """Return `matrix_rate` by precision, of those that the device has."""
     return {kind: matrix_rate(device, kind, side) for kind in (PRECISIONS if device.type == "cuda" else (FULL,))}
 
 
 def bandwidth(device: torch.device = CPU, numbers: int | None = None) -> float:
-    """Bytes a second of a large copy in memory, read and written."""
+    """Return the bytes a second of a large copy in memory, read and written."""
     source = torch.randn(numbers or NUMBERS[device.type], device=device)
     target = torch.empty_like(source)
     return 2 * source.numel() * 4 / median_seconds(lambda: target.copy_(source), 5, device)
 
 
 def machine(device: torch.device = CPU) -> str:
-    """The machine in words."""
+    """Return the machine in words."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     [name, *_] = [line.split(": ")[1] for line in lines if line.startswith("model name")] or [platform.processor()]
     chip = f"{torch.cuda.get_device_name(device)}, " if device.type == "cuda" else ""

@@ -1,4 +1,4 @@
-"""Memory that processes take, as Linux tells it; for the benchmarks beside this file."""
+"""Measure the memory that processes take, as Linux tells it; for the benchmarks beside this file."""
 
 import resource
 import subprocess
@@ -11,18 +11,18 @@ PAUSE = 0.2  # seconds from one look to the next
 
 
 def resident(process: int) -> float:
-    """Memory of a process, in MiB."""
+    """Return the memory of a process, in MiB."""
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 def descendants(process: int) -> list[int]:
-    """The processes below one."""
+    """Return the processes below one."""
     children = [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
     return [*children, *(each for child in children for each in descendants(child))]
 
 
 def run_measured(command: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float]:
-    """Wall seconds of a command that succeeds, and MiB at most of all its processes together."""
+    """Return the wall seconds of a command that succeeds, and MiB at most of all its processes together."""
     start, peak = time.perf_counter(), 0.0
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     while process.poll() is None:

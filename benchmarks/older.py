@@ -1,4 +1,4 @@
-"""Lets a measurement import a checkout from before the package had folders, by the names of today."""
+"""Let a measurement import a checkout from before the package had folders, by the names of today."""
 
 import importlib
 import sys

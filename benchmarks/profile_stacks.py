@@ -1,4 +1,4 @@
-"""Where the time of Table 1's stacks goes, as multiples of what the device's arithmetic and memory would need at least.
+"""Show where the time of Table 1's stacks goes, as multiples of what the device's arithmetic and memory need.
 
     python benchmarks/profile_stacks.py --data-root DATA --device cuda                     all six stacks of 105 runs
     python benchmarks/profile_stacks.py --data-root DATA --device cuda --stacks cnn/mnist --precision tf32 --trace DIR
@@ -41,7 +41,7 @@ WARM_EPOCHS, TRACED_STEPS = 2, 20
 
 
 def grid(stack: str, kind: str, members: int | None) -> list[RunConfig]:
-    """The distinct runs of Table 1 of one model and data set, or the first `members` of them."""
+    """Return the distinct runs of Table 1 of one model and data set, or the first `members` of them."""
     model, dataset = stack.split("/")
     table: Any = OmegaConf.load(conf_dir() / "experiment" / "table1.yaml").hydra.sweeper.params
     distinct: dict[str, RunConfig] = {}
@@ -56,7 +56,7 @@ def grid(stack: str, kind: str, members: int | None) -> list[RunConfig]:
 
 
 class Phases:
-    """Seconds that a trainer's epochs spend in each phase, the device's work included; and what was evaluated."""
+    """Time each phase of a trainer's epochs, the device's work included, and note what was evaluated."""
 
     def __init__(self, trainer: Trainer, device: torch.device) -> None:
         self.device = device
@@ -89,7 +89,7 @@ class Phases:
 
 
 def some_steps(trainer: Trainer) -> None:
-    """On a GPU a few steps and an evaluation of the test images (a whole epoch is a million events), else an epoch."""
+    """Do a few steps and an evaluation of the test images on a GPU (an epoch is a million events), else an epoch."""
     if trainer.resident is None:
         trainer.run_epoch()
         return
@@ -114,7 +114,7 @@ def trace(trainer: Trainer, path: Path, device: torch.device) -> None:
 def measure(
     stack: str, kind: str, compiled: bool, arguments: argparse.Namespace, device: torch.device, rates: Any, speed: float
 ) -> dict[str, Any]:
-    """One stack's times and floors, in seconds an epoch."""
+    """Return one stack's times and floors, in seconds an epoch."""
     runs = grid(stack, kind, arguments.members)
     devices.prepare(kind, False, device)
     data = datasets.load(runs[0].dataset, arguments.data_root, device)
@@ -164,7 +164,7 @@ def measure(
 
 
 def show(row: dict[str, Any]) -> str:
-    """One row of the table."""
+    """Return one row of the table."""
     kind = f"{row['precision']}, compiled" if row["compiled"] else row["precision"]
     cells = [row["stack"], kind, str(row["members"]), f"{row['epoch']:.2f}"]
     for name in ("training", "evaluation"):

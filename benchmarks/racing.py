@@ -1,4 +1,4 @@
-"""Processes that are timed in turns: each waits, does one epoch when it is told to, and says how long that took.
+"""Time processes in turns: each waits, does one epoch when it is told to, and says how long that took.
 
 A slow moment of a shared machine then hits all of them. Each process may use only the cores that it is given, so one
 that is given a single core computes with one thread, whatever library it uses. Its seconds are those of the processor,
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 
 def clock() -> float:
-    """Seconds for differences: of the processor where this process has one core, else of the wall."""
+    """Return seconds for differences: of the processor where this process has one core, else of the wall."""
     return time.process_time() if len(cores()) == 1 else time.perf_counter()
 
 
 def serve(epoch: Callable[[], object], **facts: object) -> None:
-    """In a process that is timed: say `facts`, then the seconds of one `epoch` for each line that comes in."""
+    """Say `facts`, then the seconds of one `epoch` for each line that comes in, in a process that is timed."""
     print(json.dumps(facts), flush=True)
     for _ in sys.stdin:
         start = clock()
@@ -31,20 +31,20 @@ def serve(epoch: Callable[[], object], **facts: object) -> None:
 
 
 def say(answer: Callable[[], float]) -> None:
-    """In a process that is asked for seconds of its own finding: say them for each line that comes in."""
+    """Say the seconds that this process measures itself, for each line that comes in."""
     print(json.dumps({}), flush=True)
     for _ in sys.stdin:
         print(answer(), flush=True)
 
 
 def cores() -> list[int]:
-    """The cores that this process may use."""
+    """Return the cores that this process may use."""
     return sorted(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
 class Racer:
-    """What is timed together: a process of `command` on each set of cores, training `members` networks each."""
+    """Say what is timed together: a process of `command` on each set of cores, training `members` networks each."""
 
     command: Sequence[str]
     on: Sequence[Sequence[int]]
@@ -58,7 +58,7 @@ class Racer:
 
 @contextmanager
 def started(racer: Racer) -> Iterator[list[subprocess.Popen[str]]]:
-    """The processes of one racer, waiting; they end with the context. Raises RuntimeError if one does not start."""
+    """Give a racer's processes, which wait and end with the context. Raise RuntimeError if one does not start."""
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     with ExitStack() as stack:
         processes = []
@@ -74,7 +74,7 @@ def started(racer: Racer) -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def answers(processes: Sequence[subprocess.Popen[str]]) -> list[str]:
-    """The next line of each process."""
+    """Return the next line of each process."""
     lines = []
     for process in processes:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""The first images of each data set, for rehearsals of scripts/gpu_session.sh: dataset.loader=rehearsal.mnist."""
+"""Load the first images of each data set, for rehearsals of scripts/gpu_session.sh: dataset.loader=rehearsal.mnist."""
 
 from pathlib import Path
 
@@ -14,15 +14,15 @@ def _few(images: Images) -> Images:
 
 
 def mnist(root: Path) -> Images:
-    """MNIST."""
+    """Load MNIST's first images."""
     return _few(datasets.mnist(root))
 
 
 def fashion_mnist(root: Path) -> Images:
-    """Fashion-MNIST."""
+    """Load Fashion-MNIST's first images."""
     return _few(datasets.fashion_mnist(root))
 
 
 def cifar10(root: Path) -> Images:
-    """CIFAR-10."""
+    """Load CIFAR-10's first images."""
     return _few(datasets.cifar10(root))

@@ -1,4 +1,4 @@
-"""What the scripts beside this file take from the command line's configs and data sets."""
+"""Give the scripts beside this file the command line's configs and data sets."""
 
 from typing import Any
 
@@ -10,19 +10,19 @@ from bayes_pruning.data.datasets import Dataset, Split
 
 
 def compose_config(*overrides: str) -> Any:
-    """A config as the command line composes it."""
+    """Return a config as the command line composes it."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return compose("config", overrides=["sparsity=0.9", "wandb.mode=disabled", *overrides])
 
 
 def run_values(config: Any) -> dict[str, Any]:
-    """A config as plain values."""
+    """Return a config as plain values."""
     plain: Any = OmegaConf.to_container(config, resolve=True)
     return dict(plain)
 
 
 def part(data: Dataset, images: int) -> Dataset:
-    """The first `images` training images and a sixth as many for the test; all for 0."""
+    """Return the first `images` training images and a sixth as many for the test; all for 0."""
     if not images:
         return data
     train, test = data.train, data.test

@@ -1,4 +1,4 @@
-"""Operations and bytes that training must cost, counted from the networks: the two floors of docs/performance.md.
+"""Count from the networks the operations and bytes that training must cost: the floors of docs/performance.md.
 
 Operations are multiplications and additions of the matrix products and convolutions. Bytes are the fewest that pass
 through the memory if each layer, with its bias, ReLU and pooling, is one kernel that reads every input once and writes
@@ -22,7 +22,7 @@ DATA: Mapping[str, tuple[tuple[int, ...], int, int]] = {  # shape of an image, t
 
 @dataclass(frozen=True)
 class Cost:
-    """Operations, and bytes to and from memory."""
+    """Hold operations, and bytes to and from memory."""
 
     operations: float
     bytes: float
@@ -34,13 +34,13 @@ class Cost:
         return Cost(*(getattr(self, f.name) * times for f in fields(self)))
 
     def seconds(self, rate: float, bandwidth: float) -> tuple[float, float]:
-        """The two floors: at `rate` operations a second, and at `bandwidth` bytes a second."""
+        """Return the two floors: at `rate` operations a second, and at `bandwidth` bytes a second."""
         return self.operations / rate, self.bytes / bandwidth
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer with weights and what follows it up to the next one; all but `parameters` are for one image."""
+    """Hold a layer with weights and what follows it up to the next one; all but `parameters` are for one image."""
 
     parameters: int
     operations: int  # of the forward pass
@@ -50,7 +50,7 @@ class Layer:
 
 
 def layers(model: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
-    """The linear and convolutional layers of `model`, in order, as one image of `shape` passes through them."""
+    """Return the linear and convolutional layers of `model`, in order, as one image of `shape` passes through them."""
     counted: list[Layer] = []
 
     def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -72,7 +72,7 @@ def layers(model: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
 
 
 def evaluation(model: nn.Module, shape: tuple[int, ...], images: int, passes: int) -> Cost:
-    """One network over `images`, which go through in `passes` parts (each reads the weights once)."""
+    """Return the cost of one network over `images`, in `passes` parts (each reads the weights once)."""
     total = Cost(0, 0)
     for layer in layers(model, shape):
         numbers = images * (layer.inputs + layer.outputs) + passes * layer.parameters
@@ -81,7 +81,7 @@ def evaluation(model: nn.Module, shape: tuple[int, ...], images: int, passes: in
 
 
 def training_step(model: nn.Module, shape: tuple[int, ...], batch_size: int) -> Cost:
-    """One network's step: forward, backward (no gradient of the images), Adam.
+    """Return the cost of one network's step: forward, backward (no gradient of the images), Adam.
 
     Backward reads the gradient of the outputs twice, for weights and inputs, the inputs and the weights once, and
     writes both gradients; pooling's choice is a byte an output, written once and read twice.
@@ -97,26 +97,26 @@ def training_step(model: nn.Module, shape: tuple[int, ...], batch_size: int) -> 
 
 
 def steps(images: int, batch_size: int) -> int:
-    """Optimiser steps of an epoch; the last batch may be smaller."""
+    """Return the optimiser steps of an epoch; the last batch may be smaller."""
     return -(-images // batch_size)
 
 
 def training(model: nn.Module, shape: tuple[int, ...], images: int, batch_size: int) -> Cost:
-    """One network's pass over the training images."""
+    """Return the cost of one network's pass over the training images."""
     whole, rest = divmod(images, batch_size)
     total = training_step(model, shape, batch_size) * whole
     return total + training_step(model, shape, rest) if rest else total
 
 
 def optimiser_bytes(model: nn.Module, images: int, batch_size: int) -> float:
-    """Bytes that Adam alone moves in an epoch."""
+    """Return the bytes that Adam alone moves in an epoch."""
     return steps(images, batch_size) * ADAM_BYTES * sum(parameter.numel() for parameter in model.parameters())
 
 
 def epoch(
     model: nn.Module, shape: tuple[int, ...], train_images: int, test_images: int, batch_size: int, rows: int
 ) -> Cost:
-    """One network's full epoch: training, and both splits twice, before and after pruning, `rows` images a pass."""
+    """Return the cost of a network's epoch: training, both splits before and after pruning, `rows` images a pass."""
     parts = steps(train_images, rows) + steps(test_images, rows)
     scores = evaluation(model, shape, train_images + test_images, parts) * 2
     return training(model, shape, train_images, batch_size) + scores

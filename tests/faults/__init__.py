@@ -1,1 +1,1 @@
-"""The fault campaign: runs that are killed at chosen and at random moments, and started again until they end."""
+"""Run the fault campaign: runs are killed at chosen and at random moments, and started again until they end."""

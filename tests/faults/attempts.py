@@ -1,4 +1,4 @@
-"""One start of the command, to its end: in a forked child, which saves the import of torch, or as `python train.py`."""
+"""Start the command once: in a forked child, which saves the import of torch, or as `python train.py`."""
 
 import atexit
 import json
@@ -20,7 +20,7 @@ HANGS_AFTER = 300.0  # seconds; an attempt of a campaign takes a small part of t
 
 @dataclass(frozen=True)
 class Ended:
-    """How an attempt ended: its exit status (minus the number of the signal that ended it), and after how long."""
+    """Say how an attempt ended: its exit status (minus the number of the signal that ended it), and after how long."""
 
     code: int
     seconds: float
@@ -37,10 +37,10 @@ class Timed:
 def forked(
     arguments: Sequence[str], log: Path, kill: moments.Kill | Timed | None = None, counts: Path | None = None
 ) -> Ended:
-    """bayes_pruning.cli.main, which train.py calls, in a child of this process.
+    """Run bayes_pruning.cli.main, which train.py calls, in a child of this process; return how it ended.
 
     Args:
-        arguments: of train.py.
+        arguments: what train.py is called with.
         log: where its output goes.
         kill: at a moment, or after some seconds.
         counts: a file for the number of moments that each phase passed.
@@ -56,7 +56,7 @@ def forked(
 
 
 def start(arguments: Sequence[str], log: Path, kill: moments.Kill | None = None, counts: Path | None = None) -> int:
-    """As `forked`, but returns at once, with the child's id."""
+    """Start what `forked` runs; return the child's id at once."""
     sys.stdout.flush()
     sys.stderr.flush()
     process = os.fork()
@@ -66,7 +66,7 @@ def start(arguments: Sequence[str], log: Path, kill: moments.Kill | None = None,
 
 
 def _child(arguments: Sequence[str], log: Path, kill: moments.Kill | None, counts: Path | None) -> int:
-    """The forked process; its exit status."""
+    """Run the forked process; return its exit status."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -95,7 +95,7 @@ def _child(arguments: Sequence[str], log: Path, kill: moments.Kill | None, count
 
 
 def real(arguments: Sequence[str], log: Path, kill: Timed | None = None) -> Ended:
-    """`python train.py` with these arguments."""
+    """Run `python train.py` with these arguments; return how it ended."""
     started = time.monotonic()
     with log.open("w") as output:
         command = [sys.executable, str(ROOT / "train.py"), *arguments]
@@ -104,7 +104,7 @@ def real(arguments: Sequence[str], log: Path, kill: Timed | None = None) -> Ende
 
 
 def _wait(poll: Callable[[], int | None], process: int, started: float, kill: moments.Kill | Timed | None) -> Ended:
-    """How it ended; meanwhile the signal is sent. Raises TimeoutError for a process that hangs."""
+    """Send the signal in time; return how the process ended. Raise TimeoutError if it hangs."""
     pending = kill if isinstance(kill, Timed) else None
     while (code := poll()) is None:
         passed = time.monotonic() - started

@@ -1,4 +1,4 @@
-"""Kills at chosen and at random moments, each followed by the same command until it ends: nothing may differ then.
+"""Kill at chosen and at random moments, and repeat the same command until it ends: nothing may differ then.
 
 A cycle is one command, killed one to three times and then left to end; what it left is compared, file by file and bit
 by bit, with what the same command left undisturbed.
@@ -42,7 +42,7 @@ MOST_KILLS_A_CYCLE = 3
 
 @dataclass
 class Report:
-    """What a campaign did.
+    """Hold what a campaign did.
 
     Attributes:
         kills: delivered, by (where in the run, command, signal).
@@ -56,11 +56,11 @@ class Report:
 
     @property
     def total(self) -> int:
-        """Kills delivered."""
+        """Return the number of kills delivered."""
         return self.kills.total()
 
     def markdown(self) -> str:
-        """A table of the kills, and the verdict."""
+        """Return a table of the kills, and the verdict."""
         columns = [(command, kind.name) for command in COMMANDS for kind in SIGNALS]
         lines = ["| killed in | " + " | ".join(f"{c}, {s}" for c, s in columns) + " | kills |"]
         lines.append("|---" * (len(columns) + 2) + "|")
@@ -72,17 +72,17 @@ class Report:
         return "\n".join([*lines, *(f"- {fault}" for fault in self.faults)])
 
     def plain(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """Return the same for JSON."""
         kills = [[*key, count] for key, count in sorted(self.kills.items())]
         return {"kills": self.total, "by": kills, "cycles": self.cycles, "faults": self.faults}
 
 
 class Campaign:
-    """Cycles in folders below `folder`.
+    """Run cycles in folders below `folder`.
 
     Args:
         folder: an empty folder; that of a cycle with a fault is kept.
-        seed: of what is killed when.
+        seed: decides what is killed when.
         real_every: each kill of this number hits a real `python train.py`; 0 for none.
     """
 
@@ -94,7 +94,7 @@ class Campaign:
         self.seconds: dict[tuple[str, bool], float] = {}
 
     def prepare(self) -> None:
-        """Each command undisturbed: what it leaves, the moments it passes, and how long it takes."""
+        """Run each command undisturbed; note what it leaves, the moments it passes, and how long it takes."""
         _load_all_that_children_need()
         for name, command in COMMANDS.items():
             output, counts = self.folder / f"undisturbed-{name}", self.folder / f"{name}.json"
@@ -109,14 +109,14 @@ class Campaign:
             self._prepare_real()
 
     def _prepare_real(self) -> None:
-        """How long the real command takes; what it leaves must be what the forked one left."""
+        """Time the real command; what it leaves must be what the forked one left."""
         output = self.folder / "undisturbed-real"
         self.seconds["single", True] = attempts.real([*COMMANDS["single"], f"output_dir={output}"], self._log).seconds
         if contents(output) != self.wanted["single"]:
             raise RuntimeError("the same command in another process left something else")
 
     def run(self, kills: int, tell: Callable[[int], Any]) -> Report:
-        """Cycles until `kills` were delivered; `tell` hears of each cycle's count."""
+        """Run cycles until `kills` were delivered; call `tell` with each cycle's count."""
         while self.report.total < kills:
             before = self.report.total
             self._cycle(min(self.random.randint(1, MOST_KILLS_A_CYCLE), kills - before))
@@ -147,7 +147,7 @@ class Campaign:
             shutil.rmtree(output)
 
     def _kill(self, name: str, command: Sequence[str]) -> str:
-        """Start the command and kill it; what was done. Raises RuntimeError if it ended in another way.
+        """Start the command and kill it; return what was done. Raise RuntimeError if it ended in another way.
 
         With workers a chosen moment is one of each worker, which dies there, and the command says so at its end; at
         any time it is the command that dies.
@@ -173,7 +173,7 @@ class Campaign:
 
 
 def _load_all_that_children_need() -> None:
-    """What a child would do in its first seconds: find Hydra's plugins and read the data."""
+    """Do what a child would do in its first seconds: find Hydra's plugins and read the data."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose("config", overrides=[*RUN, *QUIET])
     GlobalHydra.instance().clear()
@@ -181,7 +181,7 @@ def _load_all_that_children_need() -> None:
 
 
 def _differences(wanted: dict[str, Any], left: dict[str, Any]) -> list[str]:
-    """What is not as wanted, file by file."""
+    """Return what is not as wanted, file by file."""
     return [
         f"{name} {'is missing' if name not in left else 'should not be there' if name not in wanted else 'differs'}"
         for name in sorted(wanted.keys() | left.keys())

@@ -1,4 +1,4 @@
-"""All that finished runs left, in a form that is equal for runs that are the same to the bit: times left out."""
+"""Read all that finished runs left, in a form that is equal for runs that are the same to the bit, without times."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import torch
 
 
 def contents(output: Path) -> dict[str, Any]:
-    """Every file of an output_dir by name: its content if it is one of a run's, else that it is there."""
+    """Return every file of an output_dir by name: its content if it is one of a run's, else that it is there."""
     by_name: dict[str, Any] = {}
     for path in sorted(output.rglob("*")):
         name = str(path.relative_to(output))
@@ -22,7 +22,7 @@ def contents(output: Path) -> dict[str, Any]:
 
 
 def _rows(path: Path) -> tuple[list[list[str]], bool]:
-    """Cells line by line, and whether the last line is whole."""
+    """Return the cells line by line, and whether the last line is whole."""
     text = path.read_text()
     header, *rows = [line.split(",") for line in text.splitlines()]
     timed = len(header) - (header[-1] == "seconds")

@@ -1,4 +1,4 @@
-"""Moments of a training process at which it can be killed: hooks around what it computes and what it writes.
+"""Kill a training process at chosen moments: hooks around what it computes and what it writes.
 
 A phase passes many moments: one before every optimiser step and evaluation, and for every file that is written one
 before its bytes, one in the middle of them, one after them, one before and one after it takes its name. `install`
@@ -40,7 +40,7 @@ class Kill:
 
 
 def install(kill: Kill | None) -> Counter[str]:
-    """Put the hooks into this process; the moments that each phase has passed, as they are counted."""
+    """Put the hooks into this process; return the moments that each phase has passed, as they are counted."""
     passed: Counter[str] = Counter()
 
     def pass_moment(phase: str | None) -> None:

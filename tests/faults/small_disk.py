@@ -1,4 +1,4 @@
-"""A file system of a few hundred kilobytes that can be filled and made read-only, in a namespace of its own."""
+"""Mount a file system of a few hundred kilobytes that can be filled and made read-only, in a namespace of its own."""
 
 import subprocess
 from pathlib import Path
@@ -7,9 +7,9 @@ MOUNT = "mount -t tmpfs -o size={kilobytes}k disk /mnt && echo ready && exec cat
 
 
 class SmallDisk:
-    """A tmpfs that only a helper process has mounted; `path` reaches it through /proc. Use as a context manager.
+    """Hold a tmpfs that only a helper process has mounted; `path` reaches it through /proc. Use as a context manager.
 
-    Raises OSError where the system gives no namespaces.
+    Raise OSError where the system gives no namespaces.
     """
 
     def __init__(self, kilobytes: int) -> None:

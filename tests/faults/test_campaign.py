@@ -1,4 +1,4 @@
-"""The short form of the fault campaign; benchmarks/fault_campaign.py is the long one."""
+"""Run the short form of the fault campaign; benchmarks/fault_campaign.py is the long one."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ KILLS = 20
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_twenty_kills_in_all_phases_leave_no_trace(tmp_path: Path) -> None:
-    """Forked attempts only; tests/test_runs.py kills the real command."""
+    """Kill forked attempts only; tests/test_runs.py kills the real command."""
     result = tmp_path / "result.json"
     command = [sys.executable, str(ROOT / "benchmarks" / "fault_campaign.py"), "--kills", str(KILLS)]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Disks that are full or read-only and folders that vanish: what was written stays, and the next start recovers."""
+"""Test disks that are full or read-only and folders that vanish: what was written stays, the next start recovers."""
 
 import errno
 import json
@@ -37,7 +37,7 @@ def only_folder(output: Path) -> Path:
 
 
 def assert_readable(folder: Path, epochs: int) -> None:
-    """Each file of rows has this many whole ones, and nothing temporary lies about."""
+    """Check that each file of rows has this many whole ones, and that nothing temporary lies about."""
     assert len(run_records.read_metrics(folder / "metrics.csv")) == epochs
     for name in ("decisions.csv", "train.log"):
         assert (folder / name).read_text().endswith("\n")
@@ -45,7 +45,7 @@ def assert_readable(folder: Path, epochs: int) -> None:
 
 
 def assert_recovers(command: Command, output: Path, undisturbed: Path, *arguments: str) -> None:
-    """The same command ends, and leaves what it would have left undisturbed."""
+    """Check that the same command ends, and leaves what it would have left undisturbed."""
     for folder in (output, undisturbed):
         code, _ = command(*arguments, *RUN, f"output_dir={folder}")
         assert not code
@@ -99,7 +99,7 @@ def test_rows_that_can_not_be_mended_for_want_of_space_end_the_start_with_a_sent
 def test_a_disk_that_is_full_in_the_middle_of_a_row_leaves_whole_rows(
     disk: SmallDisk, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the second checkpoint on the disk has no page left, so the first row that outgrows its page is cut off."""
+    """Leave the disk no page from the second checkpoint on, so that the first row that outgrows its page is cut off."""
     save, save_epoch = checkpoint.save, run_folder.RunFolder.save_epoch
 
     def save_and_fill(*arguments: Any) -> None:
@@ -130,7 +130,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_row_leaves_whole_rows(
 def test_a_write_that_breaks_off_ends_that_run_alone_and_the_next_start_recovers(
     name: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A quota is reached in the middle of the third epoch's write to one of two runs."""
+    """Reach a quota in the middle of the third epoch's write to one of two runs."""
     write_all, calls = files._write_all, [0]
 
     def quota(file: Any, data: bytes) -> None:

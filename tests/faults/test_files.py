@@ -1,4 +1,4 @@
-"""Files that outlive kills, full disks and power cuts, and the limit of open ones."""
+"""Test files that outlive kills, full disks and power cuts, and the limit of open ones."""
 
 import os
 import resource
@@ -15,7 +15,7 @@ from bayes_pruning.runs.files import LineFile, write_atomically
 
 
 def test_a_new_file_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a power cut an unsynced file may be empty; that no test can cut the power is why the order is tested."""
+    """Test the order: after a power cut an unsynced file may be empty, and no test can cut the power."""
     events: list[tuple[str, bytes]] = []
     path = tmp_path / "file"
     fsync, replace = os.fsync, os.replace
@@ -52,7 +52,7 @@ def test_a_replacement_that_fails_leaves_the_old_file_and_nothing_else(
 
 def test_a_write_that_takes_only_a_part_is_gone_on_with(tmp_path: Path) -> None:
     class Grudging:
-        """A file that takes three bytes at a time, as the system may."""
+        """Take three bytes at a time, as the system may."""
 
         taken = b""
 
@@ -72,7 +72,7 @@ def test_a_write_that_takes_only_a_part_is_gone_on_with(tmp_path: Path) -> None:
 def test_lines_that_are_right_are_never_taken_away_while_others_are_mended(
     written: str, kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the disk is full, what was right stays; if not, the file is as wanted."""
+    """Check that what was right stays if the disk is full, and that else the file is as wanted."""
     path = tmp_path / "lines"
     path.write_text(written)
 
@@ -99,7 +99,7 @@ TRAIN = "from bayes_pruning.cli import main; main()"
 
 
 def limited(soft: int, hard: int, program: str, *arguments: str) -> str:
-    """What a process with these limits of open files prints."""
+    """Return what a process with these limits of open files prints."""
     code = LIMITED.format(soft=soft, hard=hard, root=str(ROOT)) + program
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, env=ONE_THREAD, capture_output=True, text=True, check=True).stdout

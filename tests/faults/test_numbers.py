@@ -1,4 +1,4 @@
-"""Numbers at their ends: diverging runs, all-zero layers, single weights, huge Bayes factors, long sums."""
+"""Test numbers at their ends: diverging runs, all-zero layers, single weights, huge Bayes factors, long sums."""
 
 import json
 import math
@@ -79,7 +79,7 @@ def test_numbers_beyond_float32_are_refused(field: str) -> None:
 @pytest.mark.parametrize("regrow", READINGS)
 @pytest.mark.parametrize("pruner", ["magnitude", "random"])
 def test_a_network_without_weights_predicts_by_its_last_bias(pruner: str, regrow: str, few_digits: Dataset) -> None:
-    """Sparsity 1.0, the posterior worked out by hand: constant logits, and every weight at zero under N(0, 1)."""
+    """Work out the posterior at sparsity 1.0 by hand: constant logits, and every weight at zero under N(0, 1)."""
     overrides = (f"pruner={pruner}", "sparsity=1.0", f"protocol.regrow={regrow}")
     trainer, rows = trained(few_digits, 3, *SMALL, *overrides)
     assert all(not weight.any() for weight in weights_of(trainer))
@@ -103,7 +103,7 @@ def test_sparsity_zero_changes_nothing(pruner: str, few_digits: Dataset) -> None
 @pytest.mark.parametrize("regrow", READINGS)
 @pytest.mark.parametrize("pruner", ["bayes_magnitude", "random"])
 def test_a_layer_of_one_weight(sparsity: str, zeros: int, pruner: str, regrow: str, few_digits: Dataset) -> None:
-    """round(1 * r), half to even, of the middle layer's only weight."""
+    """Prune round(1 * r), half to even, of the middle layer's only weight."""
     overrides = (f"pruner={pruner}", f"sparsity={sparsity}", f"protocol.regrow={regrow}")
     trainer, rows = trained(few_digits, 1, "model.hidden=[1,1]", *overrides)
     found = [int((weight == 0).sum()) for weight in weights_of(trainer)]
@@ -112,7 +112,7 @@ def test_a_layer_of_one_weight(sparsity: str, zeros: int, pruner: str, regrow: s
 
 
 def test_log_bayes_factors_beyond_a_million_are_finite_and_decide(few_digits: Dataset) -> None:
-    """A narrow prior far from zero makes them so; the gate follows the sign of the last one, as ever."""
+    """Use a narrow prior far from zero; the gate follows the sign of the last factor, as ever."""
     factors = []
     for mean in ("1000", "-1000"):
         overrides = ("pruner=bayes_magnitude", f"protocol.prior.mean={mean}", "protocol.prior.std=0.01")
@@ -135,7 +135,7 @@ def test_the_log_prior_of_a_million_weights_is_right_to_the_last_digits() -> Non
 
 
 def test_the_log_likelihood_of_60000_images_is_summed_in_float64() -> None:
-    """Against an exact sum (fsum) of scipy's log softmax of the same logits; float32 would miss by 1e-8 and more."""
+    """Compare with an exact sum (fsum) of scipy's log softmax; float32 would miss by 1e-8 and more."""
     generator = torch.Generator().manual_seed(0)
     images = 100 * torch.randn(60_000, 1, 2, 2, generator=generator)
     labels = torch.randint(0, 10, (60_000,), generator=generator)

@@ -1,4 +1,4 @@
-"""A run's results do not know what became of W&B, and what W&B was not told then can be uploaded later."""
+"""Test that results do not depend on what became of W&B, and that what it was not told can be uploaded later."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def _no_helper_left() -> Iterator[None]:
 def test_results_are_those_without_wandb_and_its_data_can_be_uploaded_later(
     trouble: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The trouble comes once W&B has started, after the second epoch."""
+    """Start the trouble once W&B has started, after the second epoch."""
     monkeypatch.setitem(tracking.END_PATIENCE, "online", 1.0)
     run_epoch, epochs = trainer.Trainer.run_epoch, []
 

@@ -1,4 +1,4 @@
-"""What can go wrong with W&B while a run trains: each trouble as a context in which a command is started."""
+"""Make what can go wrong with W&B while a run trains: each trouble is a context in which a command is started."""
 
 import os
 import signal
@@ -17,14 +17,14 @@ NOBODY = "http://127.0.0.1:1"
 
 
 class RefusingStub(Stub):
-    """A server that takes no key."""
+    """Serve, but take no key."""
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         return 401, {"errors": [{"message": "user is not logged in"}]}
 
 
 class HangingStub(Stub):
-    """A server that takes the first calls, and then accepts more but never answers: from a run's second upload on."""
+    """Take the first calls, and then accept more but never answer: from a run's second upload on."""
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if self.calls.count("file_stream") >= 1:
@@ -33,7 +33,7 @@ class HangingStub(Stub):
 
 
 def descendants(process: int) -> dict[int, str]:
-    """Processes below one, with their command lines: the W&B helper and wandb-core."""
+    """Return the processes below one, with their command lines: the W&B helper and wandb-core."""
     parents, commands = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -65,7 +65,7 @@ def hit(name: str, how: signal.Signals) -> Act:
 
 
 def nothing(_: int) -> None:
-    """No act."""
+    """Do nothing."""
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def stub(kind: type[Stub]) -> Iterator[tuple[list[str], Mapping[str, str], Act]]
 
 @contextmanager
 def silent_server() -> Iterator[tuple[list[str], Mapping[str, str], Act]]:
-    """Accepts connections and never answers."""
+    """Accept connections and never answer."""
     with (
         socket.create_server(("127.0.0.1", 0), backlog=50) as server,
         online(f"http://127.0.0.1:{server.getsockname()[1]}") as trouble,
