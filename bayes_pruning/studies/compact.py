@@ -1,4 +1,4 @@
-"""A smaller dense network with the same outputs: units and filters that are dead are removed, their biases folded in.
+"""Make a smaller dense network with the same outputs: remove dead units and filters, and fold their biases in.
 
 A mask alone makes nothing faster: a zero is multiplied like any other number. What saves time without special kernels
 is to leave out whole rows and columns. Here, in one sweep forward and one backward, which reach the fixed point:
@@ -36,7 +36,7 @@ from bayes_pruning.runs.files import write_atomically
 
 
 class Select(nn.Module):
-    """[batch, inputs, ...] -> [batch, features, ...]: the inputs at `index` (int32 [features]), in that order."""
+    """Keep the inputs at `index` (int32 [features]), in that order: [batch, inputs, ...] -> [batch, features, ...]."""
 
     index: Tensor
 
@@ -62,10 +62,10 @@ Weighted = nn.Linear | nn.Conv2d
 
 
 def compact(model: nn.Module) -> nn.Sequential:
-    """`model` without what is dead: a new network of the same outputs up to rounding, never with more parameters.
+    """Return `model` without what is dead: a new network of the same outputs up to rounding, with no more parameters.
 
     Sums of folded constants are taken in float64 and rounded once. Compacting the result again changes nothing.
-    Raises UserError unless `model` is a sequence of linear, convolution (groups=1, zero-padded or not), max pooling,
+    Raise UserError unless `model` is a sequence of linear, convolution (groups=1, zero-padded or not), max pooling,
     Flatten and ReLU layers, or was made by this function.
     """
     layers = _without_selections(model)
@@ -78,7 +78,7 @@ def compact(model: nn.Module) -> nn.Sequential:
 
 
 def _without_selections(model: nn.Module) -> list[Any]:
-    """A copy of the model's layers in which each Select is written out as zero weights of the layer after it."""
+    """Return copies of the model's layers, with each Select written out as zero weights of the layer after it."""
     layers = list(model) if type(model) is nn.Sequential else []
     selects = {
         layer: before for before, layer in pairwise(layers) if type(before) is Select and isinstance(layer, Weighted)
@@ -95,7 +95,7 @@ def _without_selections(model: nn.Module) -> list[Any]:
 
 
 def _whole(layer: Any, select: Select | None) -> nn.Module:
-    """A copy of `layer` for all inputs of the `select` before it."""
+    """Return a copy of `layer` for all inputs of the `select` before it."""
     weight = layer.weight.detach()
     if select is not None:
         weight = weight.new_zeros(len(weight), select.inputs, *weight.shape[2:])
@@ -121,7 +121,7 @@ def _fold_constants(layer: Any, following: Any, rectified: bool) -> None:
 
 
 def _without_dead(layers: list[Any], weighted: list[int]) -> list[nn.Module]:
-    """The layers without the units that nothing later uses and without the inputs that meet only zero weights."""
+    """Return the layers without units that nothing later uses and without inputs that meet only zero weights."""
     small = list(layers)
     needed = torch.ones(len(layers[weighted[-1]].weight), dtype=torch.bool)
     for number, place in reversed(list(enumerate(weighted))):
@@ -145,7 +145,7 @@ def _without_dead(layers: list[Any], weighted: list[int]) -> list[nn.Module]:
 
 
 def _with_weights(layer: nn.Module, weight: Tensor, bias: Any) -> nn.Module:
-    """A layer of the same kind with these parameters and the sizes that they have."""
+    """Return a layer of the same kind with these parameters and the sizes that they have."""
     outputs, inputs = weight.shape[:2]
     names = ("in_features", "out_features") if isinstance(layer, nn.Linear) else ("in_channels", "out_channels")
     made = _make(type(layer), _arguments(layer) | dict(zip(names, (inputs, outputs), strict=True)))
@@ -160,7 +160,7 @@ def _arguments(layer: nn.Module) -> dict[str, Any]:
 
 
 def _make(kind: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Module:
-    """A layer whose parameters are not set yet; no random numbers are drawn."""
+    """Return a layer whose parameters are not set yet; no random numbers are drawn."""
     if issubclass(kind, Weighted):
         with warnings.catch_warnings():  # a constant network has a layer without inputs, which is meant
             warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
@@ -169,7 +169,7 @@ def _make(kind: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def sparse_bytes(weights: Mapping[str, Tensor]) -> bytes:
-    """A network's weights as a sparse safetensors file: CSR of the matrix [outputs, the rest], biases as they are.
+    """Return a sparse safetensors file of a network: weights as CSR [outputs, the rest], biases as they are.
 
     A weight becomes its non-zero values, their columns and the row pointers, each index in the smallest of uint8,
     uint16, uint32 that holds them all. Shapes are those of the model and not stored.
@@ -187,7 +187,7 @@ def sparse_bytes(weights: Mapping[str, Tensor]) -> bytes:
 
 
 def multiply_adds(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Multiply-adds for one image of `shape`: of all weights, and of those that are not zero (biases not counted)."""
+    """Return the multiply-adds for an image of `shape`: of all weights, and of those that are not zero (no biases)."""
     counts: list[tuple[int, int]] = []
 
     def count(layer: Any, _: Any, output: Tensor) -> None:
@@ -205,7 +205,7 @@ def multiply_adds(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
 def save(model: nn.Sequential, folder: Path) -> None:
     """Write compact.safetensors (weights, biases, indices) and compact.json (kind and sizes of each layer) to `folder`.
 
-    Raises UserError if that can not be done.
+    Raise UserError if that can not be done.
     """
     layers = [{"kind": type(layer).__name__} | _arguments(layer) for layer in model]
     try:
@@ -217,9 +217,9 @@ def save(model: nn.Sequential, folder: Path) -> None:
 
 
 def load(folder: Path) -> nn.Sequential:
-    """The network that `save` wrote to `folder`: normalised images [batch, channels, height, width] to logits.
+    """Return the network that `save` wrote to `folder`: normalised images [batch, channels, height, width] to logits.
 
-    Raises UserError if the files are missing, damaged or do not belong together.
+    Raise UserError if the files are missing, damaged or do not belong together.
     """
     kinds = {kind.__name__: kind for kind in ARGUMENTS}
     try:

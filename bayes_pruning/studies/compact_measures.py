@@ -1,4 +1,4 @@
-"""What sparsity buys: finished runs' networks beside the same without their dead units (docs/compact.md)."""
+"""Measure what sparsity buys: finished runs' networks beside the same without their dead units (docs/compact.md)."""
 
 import os
 import statistics
@@ -35,9 +35,9 @@ NO_FASTER = "A mask alone makes nothing faster: a zero is multiplied like any ot
 
 
 def read_run(folder: Path, data_root: str | None) -> tuple[nn.Module, nn.Module, nn.Sequential, Tensor]:
-    """A finished run's network before training, as pruned and compacted; its data set's test images, normalised.
+    """Return a run's network before training, as pruned and compacted; its data set's test images, normalised.
 
-    `data_root` replaces that of the run's config. Raises UserError, naming `folder`, if it is no finished run, is
+    `data_root` replaces that of the run's config. Raise UserError, naming `folder`, if it is no finished run, is
     damaged, or its network can not be compacted.
     """
     if not is_run_folder(folder):
@@ -64,26 +64,26 @@ def read_run(folder: Path, data_root: str | None) -> tuple[nn.Module, nn.Module,
 
 
 class SparseLinear(nn.Module):
-    """A linear layer whose weight is a torch sparse CSR matrix."""
+    """Multiply by a weight that is a torch sparse CSR matrix, as a linear layer."""
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         self.weight, self.bias = layer.weight.detach().to_sparse_csr(), layer.bias.detach().unsqueeze(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[batch, inputs] -> [batch, outputs]."""
+        """Return the outputs: [batch, inputs] -> [batch, outputs]."""
         return torch.addmm(self.bias, self.weight, x.t()).t()
 
 
 def sparse_twin(model: nn.Module) -> nn.Module:
-    """`model` with CSR weights in its linear layers; torch has no sparse convolution, so these stay dense."""
+    """Return `model` with CSR weights in its linear layers; convolutions stay dense, since torch has no sparse ones."""
     return nn.Sequential(
         *(SparseLinear(layer) if isinstance(layer, nn.Linear) else layer for layer in deepcopy(model).children())
     )
 
 
 def timed(variants: Mapping[str, nn.Module], images: Tensor, rounds: int) -> list[str]:
-    """The first variant's median microseconds for `images`, then how many times as fast each other one is.
+    """Return the first variant's median microseconds for `images`, then how many times as fast each other one is.
 
     One thread, and the CPU time of that thread, in which other programs on the machine do not count. In a round the
     variants take turns; a ratio is the median over rounds of the ratio within one.
@@ -104,7 +104,7 @@ def timed(variants: Mapping[str, nn.Module], images: Tensor, rounds: int) -> lis
 
 
 def sizes(pruned: nn.Module, small: nn.Module, shape: tuple[int, ...]) -> list[str]:
-    """Cells of the table of sizes: parameters, kilobytes of the three files, multiply-adds for an image of `shape`."""
+    """Return a row of sizes: parameters, kilobytes of the three files, multiply-adds for an image of `shape`."""
     parameters = [sum(p.numel() for p in model.parameters()) for model in (pruned, small)]
     dense, compacted = (safetensors_bytes(model.state_dict()) for model in (pruned, small))
     files = [len(data) / 1000 for data in (dense, sparse_bytes(pruned.state_dict()), compacted)]
@@ -117,7 +117,7 @@ def sizes(pruned: nn.Module, small: nn.Module, shape: tuple[int, ...]) -> list[s
 
 
 def equality(pruned: nn.Module, small: nn.Module, images: Tensor) -> str:
-    """What became of the weights' shapes, and how far the outputs for `images` differ."""
+    """Return what became of the weights' shapes, and how far the outputs for `images` differ."""
     shapes = [", ".join("x".join(map(str, p.shape)) for p in m.parameters() if p.ndim > 1) for m in (pruned, small)]
     with torch.inference_mode():
         before, after = (torch.cat([m(part) for part in images.split(1000)]) for m in (pruned, small))
@@ -131,7 +131,7 @@ def equality(pruned: nn.Module, small: nn.Module, images: Tensor) -> str:
 def measure(runs: Sequence[Path], out: Path | None, data_root: str | None, rounds: int) -> None:
     """Read and compact each run, then measure and print; with `out` write each compacted network to a folder of it.
 
-    Raises UserError, before anything is written, for a folder that is no finished run or can not be compacted.
+    Raise UserError, before anything is written, for a folder that is no finished run or can not be compacted.
     """
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
     networks_of = {folder.resolve().name: read_run(folder, data_root) for folder in runs}

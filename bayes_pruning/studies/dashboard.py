@@ -1,4 +1,4 @@
-"""What W&B shows of the project: one run with Table 1, the claims, figures and archive, a saved workspace and a report.
+"""Show the project on W&B: one run with Table 1, the claims, figures and archive, a saved workspace and a report.
 
 `log_publication` writes the run, offline too. `make` sends the workspace and the report, which say where on the page
 the runs' curves and the published run's tables and pictures stand. Both are made of the classes of `wandb_workspaces`,
@@ -40,7 +40,7 @@ WIDTH, HEIGHT = 24, 8  # of a report's page in columns, and of a panel in rows
 
 
 def figure_keys() -> dict[str, str]:
-    """The keys that figures are logged under, `figures/fig04` to `figures/accuracy`, and their titles."""
+    """Return the keys that figures are logged under, `figures/fig04` to `figures/accuracy`, and their titles."""
     return {_key(plate): plate.title for plate in catalogue.catalogue()}
 
 
@@ -62,7 +62,7 @@ def log_publication(
         mode: "offline" or "online".
         folder: where W&B keeps its folder `wandb`.
 
-    Raises UserError if W&B's server can not be used.
+    Raise UserError if W&B's server can not be used.
     """
     os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))  # where W&B keeps the archive until it is uploaded
     import wandb
@@ -122,7 +122,7 @@ def target(project: str) -> tuple[str | None, str]:
 def make(project: str) -> dict[str, str]:
     """Save the report and the workspace in ENTITY/PROJECT on W&B's server; return their addresses by name.
 
-    Raises UserError if `wandb_workspaces` is not installed or the server does not take them.
+    Raise UserError if `wandb_workspaces` is not installed or the server does not take them.
     """
     entity, _, name = project.partition("/")
     if not entity or not name or "/" in name:
@@ -204,7 +204,7 @@ def _curves(wr: Any) -> list[Any]:
 
 
 def _placed(panels: list[Any], beside: int, wr: Any) -> list[Any]:
-    """Return panels with their places in a report, so many beside each other."""
+    """Return panels with their positions in a report, so many beside each other."""
     width = WIDTH // beside
     for i, panel in enumerate(panels):
         panel.layout = wr.Layout(x=i % beside * width, y=i // beside * HEIGHT, w=width, h=HEIGHT)

@@ -1,4 +1,4 @@
-"""The comparison of pruning schedules: networks exactly as sparse as asked, beside what the paper claims for 99%.
+"""Compare pruning schedules: networks exactly as sparse as asked, beside what the paper claims for 99%.
 
 All accuracies are after pruning, of the network whose zeros are counted. Differences are paired by seed. The tables are
 quoted by docs/bayesian_schedule.md (publication.ScheduleStudy). Frames are those of frame.load with one more
@@ -32,7 +32,7 @@ Row = tuple[str, str, float]  # of a table: dataset, model, sparsity
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked of the proposed method in one cell, and what it does."""
+    """Hold what is asked of the proposed method in one cell, and what it does."""
 
     row: Row
     mean: float
@@ -44,7 +44,7 @@ class Target:
 
     @property
     def met(self) -> bool:
-        """As sparse as asked, at least the paper's accuracies, and at high sparsity surely above the reference."""
+        """Return whether it is as sparse as asked, reaches the paper, and at high sparsity beats the reference."""
         enough = self.exact and all(difference >= 0 for difference in self.over_paper.values())
         if self.row[2] < HIGH:
             return enough
@@ -52,7 +52,7 @@ class Target:
 
 
 def accuracies(frame: pd.DataFrame) -> str:
-    """Markdown: every method's accuracy at each sparsity beside the unpruned network's and the paper's values."""
+    """Return Markdown: every method's accuracy at each sparsity beside the unpruned network's and the paper's."""
     runs, paper = table1.final_by_seed(frame), paper_values()
     head = ["Dataset", "Model", "Sparsity", "Unpruned", *map(_claim_name, CLAIMED), *map(display_name, METHODS)]
     rows = []
@@ -65,7 +65,7 @@ def accuracies(frame: pd.DataFrame) -> str:
 
 
 def differences(frame: pd.DataFrame, reference: str = REFERENCE, methods: Sequence[str] = METHODS) -> str:
-    """Markdown: each of `methods` minus `reference`, paired by seed, with 95% t intervals."""
+    """Return Markdown: each of `methods` minus `reference`, paired by seed, with 95% t intervals."""
     runs = table1.final_by_seed(frame)
     others = [method for method in methods if method != reference]
     rows = [
@@ -75,7 +75,7 @@ def differences(frame: pd.DataFrame, reference: str = REFERENCE, methods: Sequen
 
 
 def targets(frame: pd.DataFrame, method: str = PROPOSED) -> list[Target]:
-    """What `method` reaches, wherever it has runs."""
+    """Return what `method` reaches, wherever it has runs."""
     runs, paper = table1.final_by_seed(frame), paper_values()
     reached = []
     for row in _rows(runs):
@@ -94,7 +94,7 @@ def targets(frame: pd.DataFrame, method: str = PROPOSED) -> list[Target]:
 
 
 def _head_start(runs: Mapping[Key, pd.DataFrame], dataset: str, model: str) -> float | None:
-    """Our mean accuracy of the unpruned network minus the paper's; None if either is missing."""
+    """Return our mean accuracy of the unpruned network minus the paper's; None if either is missing."""
     unpruned, paper = (dataset, model, UNPRUNED, 0.0), paper_values()
     return (
         float(runs[unpruned][AFTER.column].mean()) - paper[unpruned] if unpruned in runs and unpruned in paper else None
@@ -102,7 +102,7 @@ def _head_start(runs: Mapping[Key, pd.DataFrame], dataset: str, model: str) -> f
 
 
 def targets_table(frame: pd.DataFrame, method: str = PROPOSED) -> str:
-    """Markdown of `targets`."""
+    """Return Markdown of `targets`."""
     over = [f"minus {_claim_name(column)}" for column in CLAIMED]
     over += [f"{name}, both over their unpruned network" for name in over]
     head = ["Dataset", "Model", "Sparsity", display_name(method), "Exactly as sparse", *over]
@@ -119,7 +119,7 @@ def targets_table(frame: pd.DataFrame, method: str = PROPOSED) -> str:
 
 
 def brake(frame: pd.DataFrame) -> str:
-    """Markdown: what the Bayes factor adds to the floor of its schedule, and in how many epochs of each seed it let
+    """Return Markdown: what the Bayes factor adds to the floor of its schedule, and how many epochs of each seed let
     more go than that floor (the last of them in brackets)."""
     runs, cells = table1.final_by_seed(frame), Cells(frame)
     rows = []

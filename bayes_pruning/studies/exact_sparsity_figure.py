@@ -1,4 +1,4 @@
-"""Accuracy of exactly sparse networks against their sparsity, one line a schedule, with the paper's claims."""
+"""Draw accuracy of exactly sparse networks against their sparsity, one line a schedule, with the paper's claims."""
 
 from collections.abc import Mapping, Sequence
 
@@ -32,7 +32,7 @@ Runs = Mapping[Key, pd.DataFrame]
 
 
 def schedules(frame: pd.DataFrame, style: Style) -> Figure:
-    """A panel for each data set and network that has runs; arguments as figures.Plate.figure takes them."""
+    """Draw a panel for each data set and network that has runs; arguments as figures.Plate.figure takes them."""
     runs = table1.final_by_seed(frame)
     cells = [(dataset, model, sparsity) for dataset, model, sparsity in table1.grid(runs) if sparsity is not None]
     places = list(dict.fromkeys((dataset, model) for dataset, model, _ in cells))

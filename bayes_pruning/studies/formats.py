@@ -1,4 +1,4 @@
-"""Table 1 and its comparisons as Markdown, LaTeX (booktabs) and CSV.
+"""Write Table 1 and its comparisons as Markdown, LaTeX (booktabs) and CSV.
 
 Markdown and LaTeX render the same `Sheet`s, so they can not differ in a number; CSV has every number in full.
 """
@@ -38,7 +38,7 @@ Lines = tuple[str, ...]  # what one cell shows, line below line
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table as text: a title, what its cells mean, and the rows by block (dataset and model)."""
+    """Hold one table as text: a title, what its cells mean, and the rows by block (dataset and model)."""
 
     key: str
     title: str
@@ -48,7 +48,7 @@ class Sheet:
 
 
 def sheets(frame: pd.DataFrame, compared: bool, reference: str | None = None) -> list[Sheet]:
-    """Accuracy before and after pruning of a chosen frame.
+    """Return the tables of accuracy before and after pruning of a chosen frame.
 
     Args:
         frame: the runs.
@@ -70,33 +70,33 @@ def sheets(frame: pd.DataFrame, compared: bool, reference: str | None = None) ->
 
 
 def markdown(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
-    """The tables of a chosen frame (`sheets`) as GitHub's Markdown."""
+    """Return the tables of a chosen frame (`sheets`) as GitHub's Markdown."""
     tables = sheets(frame, compared, reference)
     return "\n\n".join(f"### {sheet.title}\n\n{sheet_markdown(sheet)}" for sheet in tables)
 
 
 def sheet_markdown(sheet: Sheet, only_with_runs: bool = False) -> str:
-    """One table and what its cells mean; with `only_with_runs` without the blocks that have none."""
+    """Return one table and what its cells mean; with `only_with_runs` without the blocks that have none."""
     blocks = [block for block in sheet.blocks if not only_with_runs or _has_runs(block)]
     rows = [["<br>".join(cell) for cell in row] for block in blocks for row in block]
     return f"{tables.markdown(sheet.header, rows)}\n{sheet.legend}\n"
 
 
 def _has_runs(block: Sequence[Sequence[Lines]]) -> bool:
-    """Whether any cell after the names of data set and model is not missing, and has more than the paper's value."""
+    """Return whether any cell after the names of data set and model has more than the paper's value."""
     return any(
         "zeros" in line or "[" in line or "interval" in line for row in block for cell in row[2:] for line in cell
     )
 
 
 def latex(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
-    """The tables of a chosen frame (`sheets`) as LaTeX floats, with the packages booktabs, makecell and rotating."""
+    """Return the tables of a chosen frame (`sheets`) as LaTeX floats; they need booktabs, makecell and rotating."""
     tables = sheets(frame, compared, reference)
     return "% \\usepackage{booktabs,makecell,rotating}\n" + "\n".join(map(_latex_table, tables))
 
 
 def csv_text(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
-    """Every cell of both tables as one row of CSV, numbers in full; empty where there is none.
+    """Return every cell of both tables as one row of CSV, numbers in full; empty where there is none.
 
     With `compared` each Bayes method minus its classic twin stands in its row, or with `reference` each method minus
     that.
@@ -131,7 +131,7 @@ def _accuracy_sheet(rows: Sequence[Row], accuracy: Accuracy, setting: str) -> Sh
 
 
 def _accuracy_block(rows: Sequence[Row], methods: Sequence[str]) -> list[list[Lines]]:
-    """The rows of one dataset and model; as in the paper, only the first names them and has the unpruned network."""
+    """Return the rows of a dataset and model; as in the paper, only the first names them and the unpruned network."""
     block: list[list[Lines]] = []
     for i, row in enumerate(rows):
         first: list[Lines] = [(display_name(row.dataset),), (display_name(row.model),), _cell_lines(row.unpruned)]
@@ -195,7 +195,7 @@ def _escape(text: str) -> str:
 
 
 def _cells(rows: Sequence[Row]) -> Iterable[tuple[tuple[str, str, str, float], Cell]]:
-    """Every cell once, with its (dataset, model, pruner, sparsity)."""
+    """Yield every cell once, with its (dataset, model, pruner, sparsity)."""
     for (dataset, model), block in groupby(rows, lambda row: (row.dataset, row.model)):
         lines = list(block)
         yield (dataset, model, UNPRUNED, 0.0), lines[0].unpruned

@@ -1,4 +1,4 @@
-"""How probable the paper's Table 1 is under a reading: a Gaussian for each cell, from our runs of that reading.
+"""Compute how probable the paper's Table 1 is under a reading: a Gaussian for each cell, from our runs of it.
 
     paper - ours ~ N(offset, paper's variance / n + our variance / seeds + excess^2)
 
@@ -24,14 +24,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Cells:
-    """What is compared, of each reading. Arrays [..., cells]; leading axes are readings, simulated tables and such."""
+    """Hold what is compared of each reading: arrays [..., cells]; leading axes are readings or simulated tables."""
 
     residual: Array  # the paper's value minus our mean
     paper_variance: Array  # of one of the paper's runs, as ours have it
     our_variance: Array  # of our mean
 
     def drop(self, left_out: Array) -> "Cells":
-        """Without the cells where `left_out` [cells] is True."""
+        """Return these without the cells where `left_out` [cells] is True."""
         return Cells(*(part[..., ~left_out] for part in (self.residual, self.paper_variance, self.our_variance)))
 
 
@@ -41,24 +41,24 @@ def chi_square(cells: Cells, repeats: int) -> Array:
 
 
 def log_likelihood(cells: Cells, families: Sequence[str] | None = None) -> Array:
-    """The logarithm, in nats, of the likelihood of the paper's values, n and excess integrated out: [...].
+    """Return the log-likelihood of the paper's values in nats, n and excess integrated out: [...].
 
     Args:
-        cells: of one or more readings.
-        families: of each cell, those that share an unknown offset; None for no offsets.
+        cells: the cells of one or more readings.
+        families: each cell's family, which shares an unknown offset; None for no offsets.
     """
     return logsumexp(_on_grid(cells, families), axis=(-2, -1)) - np.log(len(REPEATS) * len(EXCESS))
 
 
 def excess(cells: Cells, families: Sequence[str] | None = None) -> Array:
-    """The excess standard deviation, mean of its logarithm over what the cells say of it: [...]."""
+    """Return the excess standard deviation, mean of its logarithm over what the cells say of it: [...]."""
     grid = _on_grid(cells, families)
     weights = np.exp(grid - logsumexp(grid, axis=(-2, -1), keepdims=True)).sum(-2)
     return np.exp(weights @ np.log(EXCESS))
 
 
 def _on_grid(cells: Cells, families: Sequence[str] | None) -> Array:
-    """The log-likelihood for each n and excess: [..., len(REPEATS), len(EXCESS)]."""
+    """Return the log-likelihood for each n and excess: [..., len(REPEATS), len(EXCESS)]."""
     repeats = np.array(REPEATS)[:, None, None]
     residual, paper, ours = (
         part[..., None, None, :] for part in (cells.residual, cells.paper_variance, cells.our_variance)
@@ -73,12 +73,12 @@ def _on_grid(cells: Cells, families: Sequence[str] | None) -> Array:
 
 
 def weights(log_likelihoods: Array) -> Array:
-    """What each reading [..., readings] has of the whole, if all were as probable before: sums to 1."""
+    """Return the posterior weight of each reading [..., readings] under a flat prior; the weights sum to 1."""
     return np.exp(log_likelihoods - logsumexp(log_likelihoods, axis=-1, keepdims=True))
 
 
 def not_told_apart(log_likelihoods: Array) -> Array:
-    """True for the best readings [..., readings] that together have MOST of the weight."""
+    """Return True for the best readings [..., readings] that together have MOST of the weight."""
     own = weights(log_likelihoods)
     order = np.argsort(-own, axis=-1)
     ranked = np.take_along_axis(own, order, axis=-1)
@@ -100,21 +100,21 @@ def simulated(
     families: Sequence[str],
     rng: np.random.Generator,
 ) -> Cells:
-    """Cells [tables, readings, cells] of simulated tables for which the reading `truth` is right.
+    """Return the cells [tables, readings, cells] of simulated tables for which the reading `truth` is right.
 
     Each is a draw of the paper's values and of our runs' means: of every reading, since they are to be compared.
 
     Args:
         means: accuracies of each reading: [readings, cells].
-        variance: of a run, the same shape.
+        variance: a run's variance, the same shape.
         seeds: that our mean is over, the same shape.
         truth: the index of the right reading.
         tables: how many.
         repeats: the runs that a cell of the simulated paper is the mean of.
         excess: standard deviation of what is wrong with each cell.
         offset: the same of what the cells of a family share.
-        families: of each cell.
-        rng: of all draws.
+        families: each cell's family.
+        rng: the generator of all draws.
     """
     names = sorted(set(families))
     shared = offset * rng.standard_normal((tables, len(names)))[:, [names.index(family) for family in families]]

@@ -1,4 +1,4 @@
-"""Everything that is published from archives of runs, so that one command rebuilds it and CI can compare.
+"""Make everything that is published from archives of runs, so that one command rebuilds it and CI can compare.
 
 There are two studies: that of the paper, for docs/reproduction.md, and that of exactly sparse networks, for
 docs/bayesian_schedule.md. Beside the archives lie the tables, the claims, the ranking and the figures. Pages that
@@ -49,10 +49,10 @@ def load_first(paths: Sequence[Path]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Publication:
-    """The study of the paper: its runs, and what is made of them.
+    """Hold the study of the paper: its runs, and what is made of them.
 
     Attributes:
-        archives: of the paper's methods under all readings, and of their controls.
+        archives: runs of the paper's methods under all readings, and of their controls.
         schedules: archives of experiment=schedules, whose unpruned networks count too.
         details: archives of experiment=details, if it was run.
     """
@@ -104,7 +104,7 @@ class Publication:
         return details.compare(load_first(self.details), self.runs) if self.details else pd.DataFrame()
 
     def texts(self) -> dict[str, str]:
-        """The text files beside the archive, by name."""
+        """Return the text files beside the archive, by name."""
         rendered = {f"table1{suffix}": render(self.runs, True, None) for suffix, render in formats.FORMATS.values()}
         return (
             rendered
@@ -119,7 +119,7 @@ class Publication:
         )
 
     def pictures(self) -> dict[str, bytes]:
-        """The figures that the runs allow, by file name."""
+        """Return the figures that the runs allow, by file name."""
         style = STYLES["paper"]
         plates = [plate for plate in catalogue.catalogue() if plate.can_be_drawn(self.runs)]
         drawn = {plate.name: plate.figure(self.runs, style) for plate in plates}
@@ -131,11 +131,11 @@ class Publication:
         }
 
     def coincidences(self) -> str:
-        """Which other readings would have decided alike in every epoch."""
+        """Return which other readings would have decided alike in every epoch."""
         return replay.coincidences(self.ledgers, self.summaries, CHANGES)
 
     def blocks(self) -> dict[str, Callable[[], str]]:
-        """What pages may quote, by name."""
+        """Return what pages may quote, by name."""
         tables = {sheet.key: sheet for sheet in formats.sheets(self.runs, compared=True)}
         quoted: dict[str, Callable[[], str]] = {
             key: lambda sheet=sheet: formats.sheet_markdown(sheet, only_with_runs=True)  # type: ignore[misc]
@@ -156,7 +156,7 @@ class Publication:
         }
 
     def decided(self) -> str:
-        """The claims that the runs decide, with their numbers."""
+        """Return the claims that the runs decide, with their numbers."""
         rows = [
             (f.where, f.statement, f.verdict.outcome, "<br>".join(verdicts.told(f.verdict)))
             for f in self.findings
@@ -168,7 +168,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class ScheduleStudy:
-    """The study of exactly sparse networks (experiment=schedules): its runs, and what is made of them."""
+    """Hold the study of exactly sparse networks (experiment=schedules): its runs, and what is made of them."""
 
     archives: Sequence[Path]
 
@@ -185,7 +185,7 @@ class ScheduleStudy:
         return load_summaries(self.archives)
 
     def texts(self) -> dict[str, str]:
-        """The text files beside the archive, by name."""
+        """Return the text files beside the archive, by name."""
         parts = {
             "Accuracy after pruning": exact_sparsity.accuracies(self.runs),
             "Minus gradual magnitude pruning": exact_sparsity.differences(self.runs),
@@ -199,13 +199,13 @@ class ScheduleStudy:
         return exact_sparsity.differences(self.runs, "gradual_global", ("gradual_evidence", "bayes_schedule"))
 
     def pictures(self) -> dict[str, bytes]:
-        """The figure, by file name."""
+        """Return the figure, by file name."""
         style = STYLES["paper"]
         drawn = schedules(self.runs, style)
         return {f"schedules.{suffix}": catalogue.render(drawn, style, suffix) for suffix in ("pdf", "png")}
 
     def blocks(self) -> dict[str, Callable[[], str]]:
-        """What pages may quote, by name."""
+        """Return what pages may quote, by name."""
         return {
             "origin": lambda: origin(self.runs, self.summaries),
             "schedules": lambda: exact_sparsity.accuracies(self.runs),
@@ -235,7 +235,7 @@ def studies_in(folder: Path) -> tuple[Publication, ScheduleStudy]:
 
 
 def write(study: Any, out: Path) -> str:
-    """Write the texts and figures of a study to a folder and return a line on it. Raises UserError if it can not."""
+    """Write the texts and figures of a study to a folder and return a line on it. Raise UserError if it can not."""
     texts, pictures, sources = study.texts(), study.pictures(), ", ".join(map(str, study.archives))
     for name, text in texts.items():
         write_file(out / name, text)
@@ -268,7 +268,7 @@ def origin(runs: pd.DataFrame, summaries: Mapping[str, Any]) -> str:
 
 
 def filled(page: str, blocks: Mapping[str, Callable[[], str]]) -> str:
-    """A page with its blocks filled. Raises UserError for a block that there is none of."""
+    """Return a page with its blocks filled. Raise UserError for a block that there is none of."""
 
     def fill(match: re.Match[str]) -> str:
         name = match[1]

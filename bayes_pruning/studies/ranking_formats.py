@@ -1,4 +1,4 @@
-"""The ranking of readings (ranking.py) as Markdown, as CSV and as a figure, read at one epoch or at several."""
+"""Write the ranking of readings (ranking.py) as Markdown, CSV and a figure, read at one epoch or at several."""
 
 import math
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ ROW_HEIGHT = 0.17  # inches a reading
 
 @dataclass(frozen=True)
 class Ranking:
-    """All that is said about the readings in a frame; the tables are those of ranking.py."""
+    """Hold all that is said about the readings in a frame; the tables are those of ranking.py."""
 
     epochs: Sequence[int]  # at which the runs were read, ascending
     blocks: Sequence[str]  # EVERYWHERE, if there are several, and the blocks with the most readings first
@@ -77,7 +77,7 @@ def ranking_of(frame: pd.DataFrame, epoch: int | None = None) -> Ranking:
     """Return everything about a frame of runs of one length and any number of readings.
 
     Args:
-        frame: of frame.load.
+        frame: as frame.load returns it.
         epoch: to read them at; None for the last and the one before, which a gate that alternates tells apart.
     """
     end = int(frame["epochs"].iloc[0])
@@ -255,7 +255,7 @@ def _epochs(found: Ranking) -> str:
 
 
 def block_name(block: str) -> str:
-    """'mnist fcn' -> 'MNIST FCN'."""
+    """Return a block's name for people: 'mnist fcn' -> 'MNIST FCN'."""
     return "All cells with runs" if block == EVERYWHERE else " ".join(NAMES.get(part, part) for part in block.split())
 
 

@@ -1,4 +1,4 @@
-"""Table 1 of the paper from logged runs, with the spread that the paper leaves out and its own values beside ours.
+"""Build the paper's Table 1 from logged runs, with the spread that the paper leaves out and its values beside ours.
 
 `build` turns a frame (results.frame, narrowed by selection.choose) into rows in the paper's layout; `compare` pairs
 methods by seed, each Bayes method with its classic twin or its controls. What there are no runs for is None here and
@@ -18,7 +18,7 @@ from bayes_pruning.results.statistics import Difference, Summary, paired_differe
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Which network's accuracy a table reports, and the columns of metrics.csv that hold it."""
+    """Say which network's accuracy a table reports, and the columns of metrics.csv that hold it."""
 
     when: str
     network: str  # in words, for the caption
@@ -33,7 +33,7 @@ ACCURACIES = (BEFORE, AFTER)
 
 @dataclass(frozen=True)
 class Cell:
-    """One method at one sparsity: our runs (None without any), the paper's value (None where it has none)."""
+    """Hold one method at one sparsity: our runs (None without any), the paper's value (None where it has none)."""
 
     ours: Summary | None  # accuracy over seeds
     sparsity: float | None  # measured, mean over seeds
@@ -41,13 +41,13 @@ class Cell:
 
     @property
     def difference(self) -> float | None:
-        """Our mean minus the paper's value."""
+        """Return our mean minus the paper's value."""
         return None if self.ours is None or self.paper is None else self.ours.mean - self.paper
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of Table 1; `sparsity` is the one asked for, None where only the unpruned baseline is known."""
+    """Hold one row of Table 1; `sparsity` is the one asked for, None where only the unpruned baseline is known."""
 
     dataset: str
     model: str
@@ -58,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """A method minus another at one sparsity, paired by seed; None if they share no seed."""
+    """Hold a method minus another at one sparsity, paired by seed; None if they share no seed."""
 
     dataset: str
     model: str
@@ -69,7 +69,7 @@ class PairedComparison:
 
 
 def build(frame: pd.DataFrame, accuracy: Accuracy) -> list[Row]:
-    """Table 1 at each run's last epoch, in the paper's order.
+    """Return Table 1 at each run's last epoch, in the paper's order.
 
     The rows are the paper's (if the runs are of any of its data sets) and those that only our runs have.
     """
@@ -108,7 +108,7 @@ def controls(frame: pd.DataFrame) -> list[Pair]:
 
 
 def against(frame: pd.DataFrame, reference: str) -> list[Pair]:
-    """Every other method that has runs, and `reference`. Raises UserError if that has none."""
+    """Return each other method that has runs with `reference`. Raise UserError if `reference` has none."""
     found = set(frame["pruner"])
     if reference not in found - {UNPRUNED}:
         raise UserError(f"There are no runs of {reference} to compare with: there are {', '.join(sorted(found))}.")
@@ -116,7 +116,7 @@ def against(frame: pd.DataFrame, reference: str) -> list[Pair]:
 
 
 def compare(frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[PairedComparison]:
-    """The methods of each pair against each other, wherever there are runs of any method."""
+    """Compare the methods of each pair, wherever there are runs of any method."""
     runs = final_by_seed(frame)
     found = []
     for dataset, model, sparsity in grid(runs):
@@ -136,26 +136,26 @@ def _paired(one: pd.DataFrame | None, other: pd.DataFrame | None, accuracy: Accu
 
 
 def method_names(frame: pd.DataFrame) -> list[str]:
-    """The paper's four methods, then any other pruner of the runs."""
+    """Return the paper's four methods, then any other pruner of the runs."""
     others = sorted(set(frame["pruner"]) - {UNPRUNED, *METHODS})
     return [*METHODS, *others]
 
 
 def final_by_seed(frame: pd.DataFrame) -> dict[Key, pd.DataFrame]:
-    """The last epoch of each run, by what it is, each indexed by seed."""
+    """Return the last epoch of each run, by what it is, each indexed by seed."""
     final = frame[frame["epoch"] == frame["epochs"]].set_index("seed")
     groups = final.groupby(["dataset", "model", "pruner", "target_sparsity"])
     return {(str(d), str(m), str(p), float(s)): group for (d, m, p, s), group in groups}  # type: ignore[arg-type]
 
 
 def _paper_of(frame: pd.DataFrame) -> Mapping[Key, float]:
-    """The paper's values, or none if the runs are of none of its data sets."""
+    """Return the paper's values, or none if the runs are of none of its data sets."""
     paper = paper_values()
     return paper if set(frame["dataset"]) & {dataset for dataset, *_ in paper} else {}
 
 
 def grid(keys: Iterable[Key]) -> list[tuple[str, str, float | None]]:
-    """(dataset, model, sparsity) of the table's rows in order; with only a baseline, one row of sparsity None."""
+    """Return (dataset, model, sparsity) of the table's rows in order; with only a baseline, one of sparsity None."""
     sparsities: dict[tuple[str, str], set[float]] = {}
     for dataset, model, pruner, sparsity in keys:
         found = sparsities.setdefault((dataset, model), set())

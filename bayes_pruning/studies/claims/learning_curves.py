@@ -1,4 +1,4 @@
-"""Claims of section 1.2 about learning curves: losses, the Bayes factor and the sparsity against epochs.
+"""Check claims of section 1.2 about learning curves: losses, the Bayes factor and the sparsity against epochs.
 
 Each docstring says where the paper makes the claim and when it holds here; `rules` says how it is decided.
 """

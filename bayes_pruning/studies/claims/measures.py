@@ -1,4 +1,4 @@
-"""What claims are about, each one number a seed: last values, overfitting, oscillation, trends of the Bayes factor.
+"""Measure what claims are about, one number a seed: last values, overfitting, oscillation, trends of the Bayes factor.
 
 Losses and accuracies are those before pruning unless a name says otherwise. A measure raises Undecidable if its runs
 are missing or too short for it.
@@ -85,7 +85,7 @@ def log_factors(runs: Cells, cell: Cell) -> pd.DataFrame:
 
 
 def tolerance(runs: Cells, where: Where) -> float:
-    """Accuracies that differ by less are similar: what two unpruned runs differ by in 95 of 100 pairs of seeds."""
+    """Return the difference below which accuracies are similar: 95 of 100 pairs of unpruned seeds differ by less."""
     found = summarise(last(runs, where.cell(UNPRUNED), "test_accuracy"))
     if found is None or found.n < FEWEST:
         raise Undecidable(f"fewer than {FEWEST} unpruned seeds, whose deviation is the measure of what is similar")
@@ -106,7 +106,7 @@ def beyond_seeds(runs: Cells, where: Where, pruner: str, metric: str) -> pd.Seri
 
 
 def factor_trend(runs: Cells, cell: Cell) -> pd.Series:
-    """Least-squares slope of the log Bayes factor, in nats an epoch, for seeds with FEWEST_FACTORS epochs pruned."""
+    """Return the least-squares slope of the log Bayes factor, in nats an epoch, if FEWEST_FACTORS epochs pruned."""
     slopes = {seed: _slope(values.dropna()) for seed, values in log_factors(runs, cell).items()}
     found = pd.Series({seed: slope for seed, slope in slopes.items() if slope is not None}, dtype=float)
     if found.empty:
@@ -144,7 +144,7 @@ def over_baseline(runs: Cells, where: Where, pruner: str, sparsity: float, metri
 
 
 def step_trend(runs: Cells, where: Where, pruner: str, metric: str) -> pd.Series:
-    """Least-squares slope of a metric at the last epoch over the five sparsities, a step from one to the next."""
+    """Return the least-squares slope of a metric at the last epoch over the five sparsities, a step apart."""
     values = pd.concat([last(runs, where.cell(pruner, level), metric) for level in SPARSITIES], axis=1).dropna()
     if values.empty:
         raise Undecidable("the runs compared share no seed")

@@ -1,4 +1,4 @@
-"""How a claim of the paper is decided: 95% t intervals over seeds against a stated threshold, and the list of claims.
+"""Decide a claim of the paper by 95% t intervals over seeds against a stated threshold, and list the claims.
 
 A claim is a function of runs, cell by cell, and of a place in the paper. It measures one number a seed (paired by seed
 where two methods are compared) and asks a rule of this module; `among` is the number of intervals that a claim consists
@@ -31,12 +31,12 @@ FIRST_FIGURE, FIGURES_A_BLOCK = 4, 3
 
 
 class Undecidable(Exception):
-    """A claim's runs are missing or too short; the message says which."""
+    """Report that a claim's runs are missing or too short; the message says which."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """What a verdict rests on: a mean over n seeds, its t interval (None for fewer than FEWEST), what was wanted."""
+    """Hold what a verdict rests on: a mean over n seeds, its t interval (None below FEWEST), what was wanted."""
 
     name: str
     mean: float
@@ -55,7 +55,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Verdict:
-    """holds, fails or undecided; the numbers behind it, or why there are none."""
+    """Hold an outcome (holds, fails or undecided), and the numbers behind it, or why there are none."""
 
     outcome: str
     numbers: tuple[Number, ...] = ()
@@ -64,7 +64,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Where:
-    """A place in the paper: what it is called, and the runs that it is about."""
+    """Name a figure or block of the paper, and the runs that it is about."""
 
     label: str  # "Figure 4", "Table 1"
     dataset: str
@@ -72,14 +72,14 @@ class Where:
     sparsity: float  # of the learning curves
 
     def cell(self, pruner: str, sparsity: float | None = None, model: str | None = None) -> Cell:
-        """The runs of a method here, at this place's sparsity and of its network unless others are named."""
+        """Return the cell of a method here, of this sparsity and network unless others are named."""
         asked = self.sparsity if sparsity is None else sparsity
         return Cell(self.dataset, model or self.model, pruner, 0.0 if pruner == UNPRUNED else asked)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of the paper: its words, its places (with further arguments for the function), and its test."""
+    """Hold one statement of the paper: its words, its figures (with further arguments for the test), and its test."""
 
     name: str
     statement: str
@@ -88,7 +88,7 @@ class Claim:
 
     @property
     def rule(self) -> str:
-        """Where the paper says it and when it holds: the function's docstring as one line."""
+        """Return where the paper says it and when it holds: the function's docstring as one line."""
         return re.sub(r"\s+", " ", self.function.__doc__ or "").strip()
 
 
@@ -96,7 +96,7 @@ CLAIMS: dict[str, Claim] = {}
 
 
 def claim(statement: str, *cases: Any) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
-    """Decorator: register a function (runs, where, *arguments) -> Verdict as the test of `statement`.
+    """Register a function (runs, where, *arguments) -> Verdict as the test of `statement` (a decorator).
 
     Args:
         statement: the paper's, shortened.
@@ -113,32 +113,32 @@ def claim(statement: str, *cases: Any) -> Callable[[Callable[..., Verdict]], Cal
 
 
 def figure(number: int) -> Where:
-    """The place of one of Figures 4 to 21."""
+    """Return what one of Figures 4 to 21 shows."""
     return Where(f"Figure {number}", *BLOCKS[(number - FIRST_FIGURE) // FIGURES_A_BLOCK])
 
 
 def table_1() -> list[Where]:
-    """The six blocks of Table 1."""
+    """Return the six blocks of Table 1."""
     return [Where("Table 1", *block) for block in BLOCKS]
 
 
 def above(name: str, values: pd.Series, threshold: float, among: int = 1) -> Verdict:
-    """Holds if the mean of `values`, one a seed, is above `threshold`."""
+    """Return the verdict: it holds if the mean of `values`, one a seed, is above `threshold`."""
     return _judge(name, values, threshold, math.inf, f"above {threshold:.4g}", among)
 
 
 def below(name: str, values: pd.Series, threshold: float, among: int = 1) -> Verdict:
-    """Holds if the mean of `values`, one a seed, is below `threshold`."""
+    """Return the verdict: it holds if the mean of `values`, one a seed, is below `threshold`."""
     return _judge(name, values, -math.inf, threshold, f"below {threshold:.4g}", among)
 
 
 def within(name: str, values: pd.Series, low: float, high: float, among: int = 1) -> Verdict:
-    """Holds if the mean of `values`, one a seed, is from `low` to `high`."""
+    """Return the verdict: it holds if the mean of `values`, one a seed, is from `low` to `high`."""
     return _judge(name, values, low, high, f"from {low:.4g} to {high:.4g}", among)
 
 
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:
-    """Holds if all hold, fails if one fails, else undecided; with the numbers of all."""
+    """Return the verdict of all: it holds if all hold, fails if one fails, else is undecided; it has all numbers."""
     outcomes = {verdict.outcome for verdict in verdicts}
     outcome = next((found for found in (FAILS, UNDECIDED) if found in outcomes), HOLDS)
     return Verdict(outcome, tuple(number for verdict in verdicts for number in verdict.numbers))

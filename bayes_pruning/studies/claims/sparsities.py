@@ -1,4 +1,4 @@
-"""Claims of sections 1.2 and 1.3 about what each sparsity does: Figures 5 to 21, Table 1, the discussion.
+"""Check claims of sections 1.2 and 1.3 about what each sparsity does: Figures 5 to 21, Table 1, the discussion.
 
 Each docstring says where the paper makes the claim and when it holds here. The text on the loss figures speaks of
 "validation accuracy": accuracies are compared where it says so, losses where it says so; overfitting is how far the

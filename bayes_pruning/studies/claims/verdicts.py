@@ -1,4 +1,4 @@
-"""The statements of the paper's results and discussion, each held against logged runs: holds, fails or undecided.
+"""Check the statements of the paper's results and discussion against logged runs: each holds, fails or is undecided.
 
 `check` runs every claim of learning_curves.py and sparsities.py (sparsities, Table 1, discussion)
 on a tidy frame; how a claim is decided is said in rules.py.
@@ -32,7 +32,7 @@ HOW = (
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim at one place of the paper, and what the runs say."""
+    """Hold a claim, the figure or block that makes it, and what the runs say."""
 
     claim: str
     where: str  # e.g. "Figure 4: MNIST FCN, bayes_magnitude"
@@ -42,7 +42,7 @@ class Finding:
 
 
 def check(frame: pd.DataFrame) -> list[Finding]:
-    """Every claim at every place that the paper makes it, in the order of the paper's figures.
+    """Check every claim wherever the paper makes it, in the order of the paper's figures.
 
     Args:
         frame: runs of one protocol (selection.choose).
@@ -52,13 +52,13 @@ def check(frame: pd.DataFrame) -> list[Finding]:
 
 
 def counts(findings: Sequence[Finding]) -> dict[str, int]:
-    """How many claims hold, fail and are undecided."""
+    """Return how many claims hold, fail and are undecided."""
     found = Counter(finding.verdict.outcome for finding in findings)
     return {outcome: found[outcome] for outcome in OUTCOMES}
 
 
 def as_markdown(findings: Sequence[Finding], frame: pd.DataFrame) -> str:
-    """The findings as one table, and the rules."""
+    """Return the findings as one table, and the rules."""
     rows = [(f.where, f.statement, f"**{f.verdict.outcome}**", "<br>".join(told(f.verdict)), f.claim) for f in findings]
     rules = "".join(f"- {claim.name}: {claim.rule}\n" for claim in CLAIMS.values())
     return (
@@ -87,7 +87,7 @@ def _rounded(value: Any) -> Any:
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """'80 checks of 29 claims: 10 hold, 12 fail, 58 are undecided.'"""
+    """Return '80 checks of 29 claims: 10 hold, 12 fail, 58 undecided.'"""
     found = counts(findings)
     return (
         f"{len(findings)} checks of {len(CLAIMS)} claims: {found[HOLDS]} hold, {found[FAILS]} fail, "
@@ -105,7 +105,7 @@ def _finding(runs: Cells, claim: Claim, where: Where, arguments: tuple[Any, ...]
 
 
 def _in_order() -> Iterator[tuple[Claim, Where, tuple[Any, ...]]]:
-    """Figures by number, then Table 1."""
+    """Yield all claims: figures by number, then Table 1."""
     cases = [(claim, where, arguments) for claim in CLAIMS.values() for where, arguments in claim.cases]
     return iter(sorted(cases, key=lambda case: _rank(case[1])))
 
@@ -116,5 +116,5 @@ def _rank(where: Where) -> tuple[int, int]:
 
 
 def told(verdict: Verdict) -> list[str]:
-    """A verdict's numbers, each as a line of text, or the reason why it has none."""
+    """Return a verdict's numbers, each as a line of text, or the reason why it has none."""
     return [*map(str, verdict.numbers), *([verdict.reason] if verdict.reason else [])]
