@@ -163,9 +163,9 @@ def report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default: report.html)")
     args = parser.parse_args()
     results = load_source(args)
-    made = [] if args.wandb else report.origins(args.source, results.frame)
+    made_with = [] if args.wandb else report.origins(args.source, results.frame)
     typed = shlex.join(["python", "scripts/make_report.py", *sys.argv[1:]])
-    text = report.page(results.frame, catalogue(args.mnist), results.incomplete, typed, made)
+    text = report.page(results.frame, catalogue(args.mnist), results.incomplete, typed, made_with)
     write_file(args.out, text)
     print(f"{args.out}: {len(text) / 1e6:.1f} MB")
 

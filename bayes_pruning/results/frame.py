@@ -146,7 +146,7 @@ def load_ledgers(source: str | Path) -> dict[str, list[Decision]]:
 def load_summaries(source: str | Path) -> dict[str, Any]:
     """Return the summary.json of each finished run of a source as `load_ledgers` takes it, by run name."""
     folders, archives = _contents(source)
-    published = {run: made["summary"] for path in archives for run, made in archive.read_provenance(path).items()}
+    published = {run: about["summary"] for path in archives for run, about in archive.read_provenance(path).items()}
     files = [folder / "summary.json" for folder in folders]
     return published | {file.parent.name: read_json(file) for file in files if file.exists()}
 
@@ -168,14 +168,14 @@ def _read_ledgers(folders: Iterable[Path]) -> dict[str, list[Decision]]:
 
 def _of_archives(paths: Sequence[Path]) -> Results:
     parts = [archive.read_metrics(path) for path in paths]
-    made_by = {run: made for path in paths for run, made in archive.read_provenance(path).items()}
+    made_by = {run: about for path in paths for run, about in archive.read_provenance(path).items()}
     metrics = pd.concat([metrics for metrics, _ in parts])
     return Results(_of_provenance(metrics, made_by), [run for _, incomplete in parts for run in incomplete])
 
 
 def _of_provenance(metrics: pd.DataFrame, made_by: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Return the frame of archived runs; their summaries say what they are, their configs what their pruners are."""
-    runs = [identity(name, made["summary"], of_config(made["config"]["pruner"])) for name, made in made_by.items()]
+    runs = [identity(name, about["summary"], of_config(about["config"]["pruner"])) for name, about in made_by.items()]
     return _tidy(metrics, runs)
 
 

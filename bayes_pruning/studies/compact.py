@@ -69,7 +69,7 @@ def compact(model: nn.Module) -> nn.Sequential:
     Flatten and ReLU layers, or was made by this function.
     """
     layers = _without_selections(model)
-    weighted = [place for place, layer in enumerate(layers) if isinstance(layer, Weighted)]
+    weighted = [position for position, layer in enumerate(layers) if isinstance(layer, Weighted)]
     with torch.no_grad():
         for here, after in pairwise(weighted):
             rectified = any(isinstance(layer, nn.ReLU) for layer in layers[here + 1 : after])
@@ -124,23 +124,23 @@ def _without_dead(layers: list[Any], weighted: list[int]) -> list[nn.Module]:
     """Return the layers without units that nothing later uses and without inputs that meet only zero weights."""
     small = list(layers)
     needed = torch.ones(len(layers[weighted[-1]].weight), dtype=torch.bool)
-    for number, place in reversed(list(enumerate(weighted))):
-        layer, previous = layers[place], layers[weighted[number - 1]] if number else None
+    for number, position in reversed(list(enumerate(weighted))):
+        layer, previous = layers[position], layers[weighted[number - 1]] if number else None
         weight = layer.weight[needed]
         used = weight.transpose(0, 1).flatten(1).any(1)
         if isinstance(layer, nn.Conv2d) and not used.any():
             used[0] = True  # only constant filters are left: their images still need a size, any input gives it
             if previous is not None:
                 previous.weight[0] = 0
-        small[place] = _with_weights(layer, weight[:, used], layer.bias[needed])
+        small[position] = _with_weights(layer, weight[:, used], layer.bias[needed])
         if not used.any():  # only the last layer comes to this: the logits are its biases, whatever the image
-            return [nn.Flatten(), Select(1, 0), *small[place:]]
+            return [nn.Flatten(), Select(1, 0), *small[position:]]
         needed = torch.ones_like(used) if previous is None else used.view(len(previous.weight), -1).any(1)
         features = used.view(len(needed), -1)[needed].flatten()
         if not features.all():
             select = Select(len(features), int(features.sum()))
             select.index = features.nonzero().flatten().int()
-            small[place] = nn.Sequential(select, small[place])
+            small[position] = nn.Sequential(select, small[position])
     return [inner for layer in small for inner in (layer if isinstance(layer, nn.Sequential) else [layer])]
 
 
@@ -148,11 +148,11 @@ def _with_weights(layer: nn.Module, weight: Tensor, bias: Any) -> nn.Module:
     """Return a layer of the same kind with these parameters and the sizes that they have."""
     outputs, inputs = weight.shape[:2]
     names = ("in_features", "out_features") if isinstance(layer, nn.Linear) else ("in_channels", "out_channels")
-    made = _make(type(layer), _arguments(layer) | dict(zip(names, (inputs, outputs), strict=True)))
+    resized = _make(type(layer), _arguments(layer) | dict(zip(names, (inputs, outputs), strict=True)))
     parameters = {"weight": weight, "bias": bias}.items()
     copies = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in parameters}
-    made.load_state_dict(copies, assign=True)
-    return made
+    resized.load_state_dict(copies, assign=True)
+    return resized
 
 
 def _arguments(layer: nn.Module) -> dict[str, Any]:

@@ -128,11 +128,11 @@ def make(project: str) -> dict[str, str]:
     if not entity or not name or "/" in name:
         raise UserError(f"{project} is not ENTITY/PROJECT.")
     try:
-        made = {"report": report(entity, name), "workspace": workspace(entity, name)}
+        views = {"report": report(entity, name), "workspace": workspace(entity, name)}
     except ImportError as error:
         raise UserError('The dashboard needs a package: pip install "bayes-pruning[dashboard]".') from error
     try:
-        return {kind: view.save().url for kind, view in made.items()}
+        return {kind: view.save().url for kind, view in views.items()}
     except Exception as error:  # no key, no network, no such project: wandb raises many kinds
         raise UserError(f"W&B did not take the dashboard ({type(error).__name__}: {str(error).strip()}).") from error
 

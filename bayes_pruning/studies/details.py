@@ -74,8 +74,8 @@ def _compared(runs: pd.DataFrame, base: pd.DataFrame, before: int) -> pd.DataFra
 
 def _nearer(both: Cells) -> float:
     """Return the log-likelihood of a detail minus the default's, in nats: the two readings of `both`."""
-    own, of_default = likelihood.log_likelihood(both)
-    return float(own - of_default)
+    of_detail, of_default = likelihood.log_likelihood(both)
+    return float(of_detail - of_default)
 
 
 def _accuracies(runs: pd.DataFrame, before: int) -> pd.DataFrame:

@@ -79,15 +79,15 @@ def targets(frame: pd.DataFrame, method: str = PROPOSED) -> list[Target]:
     runs, paper = table1.final_by_seed(frame), paper_values()
     reached = []
     for row in _rows(runs):
-        own = runs.get(_key(row, method))
-        accuracy = None if own is None else summarise(own[AFTER.column])
-        if own is None or accuracy is None:
+        final = runs.get(_key(row, method))
+        accuracy = None if final is None else summarise(final[AFTER.column])
+        if final is None or accuracy is None:
             continue
         claims = {column: paper[_key(row, column)] for column in CLAIMED if _key(row, column) in paper}
         over_paper = {column: accuracy.mean - claim for column, claim in claims.items()}
         ahead = _head_start(runs, *row[:2])
         relative = {} if ahead is None else {column: over - ahead for column, over in over_paper.items()}
-        exact = ((own[AFTER.sparsity] - row[2]).abs() * own[WEIGHTS] <= ROUNDING).all()
+        exact = ((final[AFTER.sparsity] - row[2]).abs() * final[WEIGHTS] <= ROUNDING).all()
         over_reference = _paired(runs, row, method, REFERENCE)
         reached.append(Target(row, accuracy.mean, accuracy.n, bool(exact), over_paper, relative, over_reference))
     return reached

@@ -50,7 +50,7 @@ def schedules(frame: pd.DataFrame, style: Style) -> Figure:
             handles.append(plotting.handle(display_name(method), look, **width))
         handles += [Line2D([], [], color="black", linestyle="", marker=m, label=label) for label, m in PAPER.items()]
         plotting.heading(figure, style, TITLE, handles)
-        counts = {len(found) for (*_, pruner, _), found in runs.items() if pruner != UNPRUNED}
+        counts = {len(final) for (*_, pruner, _), final in runs.items() if pruner != UNPRUNED}
         seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
         sentence = f"Mean of {seeds} seeds, upright lines ±1 standard deviation; last epoch."
         plotting.small_print(figure, style, [sentence, "The axis is logarithmic in the error."])
@@ -59,14 +59,14 @@ def schedules(frame: pd.DataFrame, style: Style) -> Figure:
 
 def _panel(axes: Axes, runs: Runs, dataset: str, model: str, sparsities: Sequence[float]) -> None:
     axes.set_title(f"{display_name(dataset)}, {display_name(model)}")
-    found = [
+    records = [
         {"method": method, "sparsity": percent(sparsity), "accuracy": accuracy}
         for method in METHODS
         for sparsity in sparsities
         for accuracy in runs.get((dataset, model, method, sparsity), pd.DataFrame(columns=[AFTER.column]))[AFTER.column]
     ]
     order = [percent(sparsity) for sparsity in sparsities]
-    data = pd.DataFrame(found)
+    data = pd.DataFrame(records)
     for wide, rows in data.groupby(data["method"] == PROPOSED):
         width = {"linewidth": WIDE} if wide else {}
         plotting.point_plot(

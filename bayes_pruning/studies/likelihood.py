@@ -67,7 +67,7 @@ def _on_grid(cells: Cells, families: Sequence[str] | None) -> Array:
     total = -0.5 * (np.log(2 * np.pi * variance) + residual**2 / variance).sum(-1)
     if families is None:
         return total  # type: ignore[no-any-return]
-    member = np.array([[family == own for own in families] for family in sorted(set(families))], dtype=float)
+    member = np.array([[family == of_cell for of_cell in families] for family in sorted(set(families))], dtype=float)
     precision, weighted = (part @ member.T for part in (1 / variance, residual / variance))
     return total + 0.5 * (weighted**2 / precision - np.log(precision / (2 * np.pi))).sum(-1)  # type: ignore[no-any-return]
 
@@ -79,13 +79,13 @@ def weights(log_likelihoods: Array) -> Array:
 
 def not_told_apart(log_likelihoods: Array) -> Array:
     """Return True for the best readings [..., readings] that together have MOST of the weight."""
-    own = weights(log_likelihoods)
-    order = np.argsort(-own, axis=-1)
-    ranked = np.take_along_axis(own, order, axis=-1)
+    weight = weights(log_likelihoods)
+    order = np.argsort(-weight, axis=-1)
+    ranked = np.take_along_axis(weight, order, axis=-1)
     before = np.cumsum(ranked, axis=-1) - ranked
-    found = np.empty(own.shape, dtype=bool)
-    np.put_along_axis(found, order, before < MOST, axis=-1)
-    return found
+    best = np.empty(weight.shape, dtype=bool)
+    np.put_along_axis(best, order, before < MOST, axis=-1)
+    return best
 
 
 def simulated(
@@ -118,7 +118,7 @@ def simulated(
     """
     names = sorted(set(families))
     shared = offset * rng.standard_normal((tables, len(names)))[:, [names.index(family) for family in families]]
-    own = rng.standard_normal((tables, means.shape[-1])) * np.sqrt(variance[truth] / repeats + excess**2)
+    scatter = rng.standard_normal((tables, means.shape[-1])) * np.sqrt(variance[truth] / repeats + excess**2)
     ours = rng.standard_normal((tables, *means.shape)) * np.sqrt(variance / seeds)
-    paper = means[truth] + shared + own
+    paper = means[truth] + shared + scatter
     return Cells(paper[:, None] - means - ours, variance, variance / seeds)

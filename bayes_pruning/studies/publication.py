@@ -252,18 +252,18 @@ def load_summaries(paths: Sequence[Path]) -> dict[str, Any]:
 def origin(runs: pd.DataFrame, summaries: Mapping[str, Any]) -> str:
     """Return what the runs are, and what they were made with: how many by each device and versions, if by several."""
     runs = runs.drop_duplicates("hash")
-    own = [summaries[run] for run in runs["run"]]
+    of_runs = [summaries[run] for run in runs["run"]]
     made_with = Counter(
         f"on {summary['device']}, with " + ", ".join(f"{name} {number}" for name, number in summary["versions"].items())
-        for summary in own
+        for summary in of_runs
     )
-    made = [f"{text} ({counted(n, 'run')})" if len(made_with) > 1 else text for text, n in sorted(made_with.items())]
-    hours = sum(summary["wall_seconds"] for summary in own) / 3600
+    setups = [f"{text} ({counted(n, 'run')})" if len(made_with) > 1 else text for text, n in sorted(made_with.items())]
+    hours = sum(summary["wall_seconds"] for summary in of_runs) / 3600
     blocks = (runs["dataset"] + " " + runs["model"]).value_counts(sort=False)
     listed = ", ".join(f"{n} of {ranking_formats.block_name(str(block))}" for block, n in blocks.items())
     return (
         f"{len(runs)} runs of {' or '.join(map(str, sorted(runs['epochs'].unique())))} epochs ({listed}), "
-        f"{hours:.1f} hours of training in all, {'; '.join(made)}.\n"
+        f"{hours:.1f} hours of training in all, {'; '.join(setups)}.\n"
     )
 
 

@@ -197,15 +197,15 @@ def _contrasts(compared: Compared) -> Cells | None:
     The paper's pairs may not have shared seeds, so both variances count.
     """
     cells = compared.cells.reset_index(names="number")
-    bayes = cells.assign(pruner=cells["pruner"].map(twins()))
-    pairs = bayes.merge(cells, on=CELL, suffixes=("", "_classic"))
+    with_twin = cells.assign(pruner=cells["pruner"].map(twins()))
+    pairs = with_twin.merge(cells, on=CELL, suffixes=("", "_classic"))
     if pairs.empty:
         return None
-    own, classic = pairs["number"].to_numpy(), pairs["number_classic"].to_numpy()
-    ours, single = compared.accuracy[:, own] - compared.accuracy[:, classic], compared.variances
+    bayes, classic = pairs["number"].to_numpy(), pairs["number_classic"].to_numpy()
+    ours, single = compared.accuracy[:, bayes] - compared.accuracy[:, classic], compared.variances
     residual = (pairs["paper"] - pairs["paper_classic"]).to_numpy() - np.nanmean(ours, -1)
-    both = single[:, own] + single[:, classic]
-    return Cells(residual, both, _variances(ours, cells.iloc[own], both) / np.maximum(1, _count(ours)))
+    both = single[:, bayes] + single[:, classic]
+    return Cells(residual, both, _variances(ours, cells.iloc[bayes], both) / np.maximum(1, _count(ours)))
 
 
 def _count(values: Array) -> Array:
@@ -333,15 +333,15 @@ def _over_twin(
     rows: pd.DataFrame, pruner: str, twin: str, epochs: Sequence[int]
 ) -> tuple[list[Difference | None], list[float]]:
     """Return the difference at each epoch, for seeds with all sparsities that both have, and these."""
-    own, classic = (
+    bayes, classic = (
         rows[rows["pruner"] == name].pivot(index=["epoch", "seed"], columns="target_sparsity", values=BEFORE.column)
         for name in (pruner, twin)
     )
-    shared = own.columns.intersection(classic.columns)
+    shared = bayes.columns.intersection(classic.columns)
     if shared.empty:
         return [None for _ in epochs], []
     means = [
-        table[shared].dropna().mean(axis=1).unstack("epoch").reindex(columns=list(epochs)) for table in (own, classic)
+        table[shared].dropna().mean(axis=1).unstack("epoch").reindex(columns=list(epochs)) for table in (bayes, classic)
     ]
     return [paired_difference(*(mean[at] for mean in means)) for at in epochs], shared.astype(float).to_list()
 

@@ -14,9 +14,8 @@ from bayes_pruning.results.paper import NAMES
 from bayes_pruning.results.selection import read_out
 from bayes_pruning.results.statistics import Difference
 from bayes_pruning.results.tables import markdown as table_text
-from bayes_pruning.studies import ranking
 from bayes_pruning.studies.claims.verdicts import OUTCOMES
-from bayes_pruning.studies.ranking import EVERYWHERE, READING
+from bayes_pruning.studies.ranking import EVERYWHERE, READING, TABLES, claim_outcomes, gate_uses, rank, simulate
 from bayes_pruning.studies.table1 import BEFORE
 
 LEGEND = (
@@ -82,7 +81,7 @@ def ranking_of(frame: pd.DataFrame, epoch: int | None = None) -> Ranking:
     """
     end = int(frame["epochs"].iloc[0])
     epochs = sorted({max(1, end - 1), end}) if epoch is None else [epoch]
-    by_epoch = {at: ranking.rank(read_out(frame, at)) for at in epochs}
+    by_epoch = {at: rank(read_out(frame, at)) for at in epochs}
     readings = by_epoch[epochs[-1]]["block"].value_counts(sort=False)
     blocks = sorted(readings.index, key=lambda block: (block != EVERYWHERE, -readings[block]))
     last = read_out(frame, epochs[-1])
@@ -90,9 +89,9 @@ def ranking_of(frame: pd.DataFrame, epoch: int | None = None) -> Ranking:
         epochs,
         blocks,
         pd.concat(by_epoch, names=["epoch"]).reset_index(level="epoch"),
-        ranking.gate_uses(last, epochs),
-        ranking.simulate(last, _fullest(blocks)),
-        ranking.claim_outcomes(last),
+        gate_uses(last, epochs),
+        simulate(last, _fullest(blocks)),
+        claim_outcomes(last),
     )
 
 
@@ -100,34 +99,34 @@ def _fullest(blocks: Sequence[str]) -> str:
     return next(block for block in blocks if block != EVERYWHERE)
 
 
-def markdown(found: Ranking) -> str:
+def markdown(ranking: Ranking) -> str:
     """Return likelihoods by block, simulation, gates and claims."""
-    parts = [f"# Readings of the paper, by the likelihood of its Table 1 (epochs {_epochs(found)})\n"]
-    parts += [ranked_tables(found, after=True), "## Tables for which a reading is right\n", simulation_table(found)]
-    parts += ["## What the gates did\n", gates_table(found), GATES + "\n"]
-    parts += ["## Claims\n", claims_table(found), mixed_claims_table(found), CLAIMS + "\n"]
-    return "\n".join([*parts, "## The readings\n", readings_list(found)])
+    parts = [f"# Readings of the paper, by the likelihood of its Table 1 (epochs {_epochs(ranking)})\n"]
+    parts += [ranked_tables(ranking, after=True), "## Tables for which a reading is right\n", simulation_table(ranking)]
+    parts += ["## What the gates did\n", gates_table(ranking), GATES + "\n"]
+    parts += ["## Claims\n", claims_table(ranking), mixed_claims_table(ranking), CLAIMS + "\n"]
+    return "\n".join([*parts, "## The readings\n", readings_list(ranking)])
 
 
-def ranked_tables(found: Ranking, after: bool = False) -> str:
+def ranked_tables(ranking: Ranking, after: bool = False) -> str:
     """Return for each block a line for each reading, best at the last epoch first; LEGEND says what is in it.
 
     Args:
-        found: all readings.
+        ranking: all readings.
         after: True if accuracies after pruning shall have more than their best line.
     """
-    lines, parts = _lines(found), []
-    for block in found.blocks:
-        rows = lines[found.last["block"] == block]
+    lines, parts = _lines(ranking), []
+    for block in ranking.blocks:
+        rows = lines[ranking.last["block"] == block]
         if not after:
             rows = rows[(rows["Accuracy"] == BEFORE.when) | ~rows["Accuracy"].duplicated()]
         parts.append(f"{block_name(block)}:\n\n{_table(rows)}")
-    return "\n".join([*parts, f"{LEGEND.format(epochs=_epochs(found))}\n"])
+    return "\n".join([*parts, f"{LEGEND.format(epochs=_epochs(ranking))}\n"])
 
 
-def _lines(found: Ranking) -> pd.DataFrame:
+def _lines(ranking: Ranking) -> pd.DataFrame:
     """Return the lines of the ranking at the last epoch, with the numbers of all epochs in their cells."""
-    ranked, key = found.ranked, ["block", *READING]
+    ranked, key = ranking.ranked, ["block", *READING]
     texts = pd.DataFrame(
         {
             "Distance": _texts(ranked["rms"], "{:.4f}"),
@@ -141,7 +140,7 @@ def _lines(found: Ranking) -> pd.DataFrame:
         }
     )
     joined = texts.groupby([ranked[name] for name in key]).agg(" / ".join)
-    lines = found.last[[*key, "cells", "seeds"]].join(joined, on=key).drop(columns="block")
+    lines = ranking.last[[*key, "cells", "seeds"]].join(joined, on=key).drop(columns="block")
     titles = {"protocol": "Reading", "accuracy": "Accuracy", "cells": "Cells", "seeds": "Seeds"}
     return lines.assign(protocol=lines["protocol"].map(presets.name_of)).rename(columns=titles)
 
@@ -154,22 +153,22 @@ def _table(rows: pd.DataFrame) -> str:
     return table_text(list(rows.columns), rows.to_numpy())
 
 
-def simulation_table(found: Ranking) -> str:
+def simulation_table(ranking: Ranking) -> str:
     """Return how the ranking fares where the right reading is known."""
-    rows = found.simulated.copy()
+    rows = ranking.simulated.copy()
     rows["protocol"] = rows["protocol"].map(presets.name_of)
     rates = ["best", "alike", "best_with_offsets", "alike_with_offsets"]
     rows[rates] = rows[rates].map("{:.2f}".format)
     rows.columns = pd.Index(
         ("Right", "Runs in a cell", "Excess", "Offset", "Best", "Alike", "Best, with offsets", "Alike, with offsets")
     )
-    said = SIMULATION.format(tables=ranking.TABLES, block=block_name(found.fullest), epoch=found.epochs[-1])
+    said = SIMULATION.format(tables=TABLES, block=block_name(ranking.fullest), epoch=ranking.epochs[-1])
     return f"{_table(rows)}\n{said}\n"
 
 
-def gates_table(found: Ranking) -> str:
+def gates_table(ranking: Ranking) -> str:
     """Return what each gate did; GATES says what is in it."""
-    uses = found.gates
+    uses = ranking.gates
     rows = pd.DataFrame(
         {
             "Reading": uses["protocol"].map(presets.name_of),
@@ -182,7 +181,7 @@ def gates_table(found: Ranking) -> str:
             "As unpruned": uses["as_unpruned"],
             **{
                 f"Bayes minus classic at {at}": [_signed(differences[i]) for differences in uses["over_twin"]]
-                for i, at in enumerate(found.epochs)
+                for i, at in enumerate(ranking.epochs)
             },
             "The paper's": _texts(uses["paper"], "{:+.4f}"),
         }
@@ -190,42 +189,42 @@ def gates_table(found: Ranking) -> str:
     return _table(rows)
 
 
-def claims_table(found: Ranking) -> str:
+def claims_table(ranking: Ranking) -> str:
     """Return how many claims hold under each reading."""
-    counts = found.claims.apply(pd.Series.value_counts).reindex(OUTCOMES).fillna(0).astype(int).T
+    counts = ranking.claims.apply(pd.Series.value_counts).reindex(OUTCOMES).fillna(0).astype(int).T
     return _table(counts.rename(presets.name_of).rename_axis("Reading").reset_index())
 
 
-def mixed_claims_table(found: Ranking) -> str:
+def mixed_claims_table(ranking: Ranking) -> str:
     """Return the claims that do not come out the same under all readings that have the seeds to decide them."""
-    mixed = found.claims[found.claims.nunique(axis=1) > 1]
+    mixed = ranking.claims[ranking.claims.nunique(axis=1) > 1]
     return _table(mixed.rename(columns=presets.name_of).reset_index())
 
 
-def readings_list(found: Ranking) -> str:
+def readings_list(ranking: Ranking) -> str:
     """Return each reading's name and what it says."""
-    known = found.last["protocol"].unique()
+    known = ranking.last["protocol"].unique()
     return "".join(f"- {presets.name_of(protocol)}: {protocol}\n" for protocol in known)
 
 
-def csv_text(found: Ranking) -> str:
+def csv_text(ranking: Ranking) -> str:
     """Return a row for each epoch, block, reading and accuracy, with as many digits as all processors agree on."""
-    rows = found.ranked.rename(columns={"block": "place"})
+    rows = ranking.ranked.rename(columns={"block": "place"})
     rows.insert(1, "name", rows["protocol"].map(presets.name_of))
     return rows.round(10).to_csv(index=False, lineterminator="\n", float_format="%.10g")
 
 
-def figure(found: Ranking, style: Style) -> Figure:
+def figure(ranking: Ranking, style: Style) -> Figure:
     """Draw the distances in the fullest block: a line a reading, best above; hollow before the last epoch."""
-    data = found.ranked[found.ranked["block"] == found.fullest]
+    data = ranking.ranked[ranking.ranked["block"] == ranking.fullest]
     data = data.assign(reading=data["protocol"].map(presets.name_of))
-    order = list(data.loc[data["epoch"] == found.epochs[-1], "reading"].unique())
+    order = list(data.loc[data["epoch"] == ranking.epochs[-1], "reading"].unique())
     with style.context():
         drawn = Figure((style.width, 1.6 + ROW_HEIGHT * style.font / 8 * len(order)), layout="constrained")
         axes = drawn.add_subplot()
         handles = []
-        for at in found.epochs:
-            fill = {"linestyle": "none"} | ({} if at == found.epochs[-1] else plotting.HOLLOW)
+        for at in ranking.epochs:
+            fill = {"linestyle": "none"} | ({} if at == ranking.epochs[-1] else plotting.HOLLOW)
             of_epoch = data[data["epoch"] == at]
             plotting.point_plot(
                 axes, of_epoch, LOOKS, x="rms", y="reading", hue="accuracy", order=order, dodge=0.3, **fill
@@ -239,7 +238,7 @@ def figure(found: Ranking, style: Style) -> Figure:
             drawn,
             style,
             [
-                f"Over {_range(data['cells'])} of the 126 cells of Table 1 ({block_name(found.fullest)}), "
+                f"Over {_range(data['cells'])} of the 126 cells of Table 1 ({block_name(ranking.fullest)}), "
                 f"at least {_range(data['seeds'])} seeds a cell."
             ],
         )
@@ -250,8 +249,8 @@ def _range(numbers: pd.Series) -> str:
     return " to ".join(map(str, sorted({numbers.min(), numbers.max()})))
 
 
-def _epochs(found: Ranking) -> str:
-    return " and ".join(map(str, found.epochs))
+def _epochs(ranking: Ranking) -> str:
+    return " and ".join(map(str, ranking.epochs))
 
 
 def block_name(block: str) -> str:

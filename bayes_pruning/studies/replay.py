@@ -1,8 +1,8 @@
-"""What another reading of the Bayes factor would have decided, replayed on a run's ledger (runs/ledger.py).
+"""Replay on a run's ledger (runs/ledger.py) what another reading of the Bayes factor would have decided.
 
 A ledger says what each decision rested on. Under another threshold, prior width or scale of a term, the same networks
 give another number and perhaps another verdict. Up to the first verdict that differs the two runs are the
-same run; from there on they are not, and the ledger says nothing more. No difference at all: the readings coincide.
+same run; from there on they are not, and the ledger says nothing more. Readings without any difference coincide.
 """
 
 import math
@@ -24,7 +24,7 @@ SCALES = ("sum", "mean")
 
 @dataclass(frozen=True)
 class Reading:
-    """What a verdict is made of beside the networks; the fields of a protocol that only a gate reads."""
+    """Hold what a verdict is made of beside the networks: the fields of a protocol that only a gate reads."""
 
     log_likelihood: str  # sum or mean
     log_prior: str
@@ -38,39 +38,39 @@ class Reading:
 
 
 def reading_of(protocol: Mapping[str, Any]) -> Reading:
-    """That of a summary's protocol."""
+    """Return the reading of a summary's protocol."""
     scales = protocol["log_likelihood"], protocol["log_prior"]
     ratio = protocol.get("ratio", PRINTED)
     return Reading(*scales, float(protocol["beta"]), float(protocol["prior"]["std"]), ratio)
 
 
-def alternatives(own: Reading, choices: Mapping[str, Sequence[Any]]) -> list[Reading]:
-    """The product of `choices` (values by field of Reading); a field without choices stays as it is in `own`."""
+def alternatives(reading: Reading, choices: Mapping[str, Sequence[Any]]) -> list[Reading]:
+    """Return the product of `choices` (values by field of Reading); a field without choices stays as in `reading`."""
     given = {field: values for field, values in choices.items() if values}
-    return [replace(own, **dict(zip(given, values, strict=True))) for values in product(*given.values())]
+    return [replace(reading, **dict(zip(given, values, strict=True))) for values in product(*given.values())]
 
 
-def tested(row: Decision, own: Reading, other: Reading, images: int, weights: int) -> float | None:
-    """What `row` would have held against its threshold under `other`, in nats; None while there was nothing to compare.
+def tested(row: Decision, reading: Reading, other: Reading, images: int, weights: int) -> float | None:
+    """Return what `row` would have held against its threshold under `other`, in nats; None without a comparison.
 
     Args:
-        row: of a ledger that was made under `own`.
-        own: the reading of the run.
-        other: of the same prior mean.
+        row: a row of a ledger that was made under `reading`.
+        reading: the reading of the run.
+        other: a reading with the same prior mean.
         images: in the training set, over which a mean likelihood is taken.
         weights: prunable ones, over which a mean prior is taken.
     """
     terms = row.log_likelihood, row.log_prior, row.log_likelihood_before, row.log_prior_before
     if any(term is None for term in terms):
         return None
-    of_likelihood = _divisor(own.log_likelihood, images) / _divisor(other.log_likelihood, images)
-    of_prior = _divisor(own.log_prior, weights) / _divisor(other.log_prior, weights)
-    narrower = (own.prior_std / other.prior_std) ** 2
+    of_likelihood = _divisor(reading.log_likelihood, images) / _divisor(other.log_likelihood, images)
+    of_prior = _divisor(reading.log_prior, weights) / _divisor(other.log_prior, weights)
+    narrower = (reading.prior_std / other.prior_std) ** 2
     if other.ratio != "of_logs":  # the prior's normaliser cancels: its part is proportional to 1 / std^2
         likelihood, prior = terms[0] - terms[2], terms[1] - terms[3]  # type: ignore[operator]
         return log_ratio(likelihood * of_likelihood + prior * of_prior * narrower, 0.0, other.ratio)
-    normaliser = _normaliser(own.prior_std), _normaliser(other.prior_std)
-    count = 1 if own.log_prior == "mean" else weights
+    normaliser = _normaliser(reading.prior_std), _normaliser(other.prior_std)
+    count = 1 if reading.log_prior == "mean" else weights
 
     def posterior(likelihood: float, prior: float) -> float:
         prior = (prior - count * normaliser[0]) * narrower + count * normaliser[1]
@@ -80,7 +80,7 @@ def tested(row: Decision, own: Reading, other: Reading, images: int, weights: in
 
 
 def _normaliser(std: float) -> float:
-    """Of one weight's log prior, in nats."""
+    """Return the normaliser of one weight's log prior, in nats."""
     return -math.log(std * math.sqrt(2 * math.pi))
 
 
@@ -88,10 +88,12 @@ def _divisor(scale: str, count: int) -> int:
     return count if scale == "mean" else 1
 
 
-def first_difference(ledger: Sequence[Decision], own: Reading, other: Reading, images: int, weights: int) -> int | None:
-    """The first epoch in which `other` would have decided otherwise, None if in no epoch; arguments as above."""
+def first_difference(
+    ledger: Sequence[Decision], reading: Reading, other: Reading, images: int, weights: int
+) -> int | None:
+    """Return the first epoch in which `other` would have decided otherwise, None if in no epoch; arguments as above."""
     for row in ledger:
-        value = tested(row, own, other, images, weights)
+        value = tested(row, reading, other, images, weights)
         if value is not None and (value > math.log(other.beta)) != bool(row.opened):
             return row.epoch
     return None
@@ -99,7 +101,7 @@ def first_difference(ledger: Sequence[Decision], own: Reading, other: Reading, i
 
 @dataclass(frozen=True)
 class Replayed:
-    """How runs that differ in their seed fare under another reading."""
+    """Hold how runs that differ in their seed fare under another reading."""
 
     dataset: str
     model: str
@@ -107,44 +109,44 @@ class Replayed:
     sparsity: float
     regrow: bool
     decision: str
-    own: Reading
+    reading: Reading
     other: Reading
     differences: tuple[int | None, ...]  # the first epoch decided otherwise, of each run
 
     @property
     def same(self) -> int:
-        """Runs in which no decision differs."""
+        """Return the number of runs in which no decision differs."""
         return sum(epoch is None for epoch in self.differences)
 
 
 def replay(
     ledgers: Mapping[str, Sequence[Decision]], summaries: Mapping[str, Any], choices: Mapping[str, Sequence[Any]]
 ) -> list[Replayed]:
-    """Every run with a ledger under every alternative.
+    """Replay every run with a ledger under every alternative.
 
     Args:
         ledgers: by run name.
         summaries: the runs' summary.json, by run name.
         choices: as `alternatives` takes them.
 
-    Raises UserError for a run whose number of training images is not known, where a scale is to be changed.
+    Raise UserError for a run whose number of training images is not known, where a scale is to be changed.
     """
     replayed = []
     for run in sorted(set(ledgers) & set(summaries)):
         about = summaries[run]
-        protocol, own = about["protocol"], reading_of(about["protocol"])
+        protocol, reading = about["protocol"], reading_of(about["protocol"])
         cell = about["dataset"], about["model"], about["pruner"], float(about["sparsity"])
-        for other in alternatives(own, choices):
+        for other in alternatives(reading, choices):
             images = TRAINING_IMAGES.get(about["dataset"])
-            if images is None and other.log_likelihood != own.log_likelihood:
+            if images is None and other.log_likelihood != reading.log_likelihood:
                 raise UserError(f"The scale of {run} can not be changed: {about['dataset']} is not a known data set.")
-            epoch = first_difference(ledgers[run], own, other, images or 1, about["prunable_weights"])
-            replayed.append(Replayed(*cell, protocol["regrow"], decision_text(protocol), own, other, (epoch,)))
+            epoch = first_difference(ledgers[run], reading, other, images or 1, about["prunable_weights"])
+            replayed.append(Replayed(*cell, protocol["regrow"], decision_text(protocol), reading, other, (epoch,)))
     return _merged(replayed)
 
 
 def _merged(rows: Sequence[Replayed]) -> list[Replayed]:
-    """Rows that differ in their run alone as one."""
+    """Return as one the rows that differ in their run alone."""
 
     def key(row: Replayed) -> str:
         return str(replace(row, differences=()))
@@ -156,7 +158,7 @@ def _merged(rows: Sequence[Replayed]) -> list[Replayed]:
 
 
 def as_markdown(rows: Sequence[Replayed]) -> str:
-    """One line a cell and alternative."""
+    """Return a Markdown table of one line a cell and alternative."""
     header = (
         "Data set", "Model", "Pruner", "Sparsity", "Regrow", "Decision", "Run as", "Replayed as", "Runs decided alike",
         "First epoch decided otherwise",
@@ -167,7 +169,7 @@ def as_markdown(rows: Sequence[Replayed]) -> str:
         otherwise = f"{epochs[0]} to {epochs[-1]}" if epochs else "none"
         lines.append((
             row.dataset, row.model, row.pruner, f"{row.sparsity:g}", str(row.regrow).lower(), row.decision,
-            row.own, row.other, f"{row.same} of {len(row.differences)}", otherwise,
+            row.reading, row.other, f"{row.same} of {len(row.differences)}", otherwise,
         ))  # fmt: skip
     return markdown(header, lines)
 
@@ -175,7 +177,7 @@ def as_markdown(rows: Sequence[Replayed]) -> str:
 def coincidences(
     ledgers: Mapping[str, Sequence[Decision]], summaries: Mapping[str, Any], single: Sequence[tuple[str, Any]]
 ) -> str:
-    """How many runs of each reading would have decided alike in all epochs, had one field been another: Markdown.
+    """Return Markdown: how many runs of each reading would have decided alike in all epochs with one other field.
 
     Args:
         ledgers: as `replay` takes them.
@@ -186,9 +188,9 @@ def coincidences(
     for change in single:
         cells: dict[tuple[str, str], list[Replayed]] = {}
         for row in replay(ledgers, summaries, {change[0]: [change[1]]}):
-            key = ("regrow" if row.regrow else "stay zero", f"{row.decision}, {row.own}")
+            key = ("regrow" if row.regrow else "stay zero", f"{row.decision}, {row.reading}")
             shown.setdefault(key, {})
-            if row.other != row.own:
+            if row.other != row.reading:
                 cells.setdefault(key, []).append(row)
         for key, rows in cells.items():
             shown[key][change] = f"{sum(row.same for row in rows)} of {sum(len(row.differences) for row in rows)}"
@@ -198,7 +200,7 @@ def coincidences(
 
 
 def numbers(option: str, text: str) -> list[float]:
-    """Numbers above 0 from a comma-separated list. Raises ConfigError for anything else."""
+    """Return the numbers above 0 of a comma-separated list. Raise ConfigError for anything else."""
     values = []
     for part in filter(None, text.split(",")):
         try:
@@ -212,12 +214,12 @@ def numbers(option: str, text: str) -> list[float]:
 
 
 def scales(option: str, text: str) -> list[str]:
-    """Names of scales from a comma-separated list. Raises ConfigError for anything else."""
+    """Return the names of scales of a comma-separated list. Raise ConfigError for anything else."""
     return _names(option, text, SCALES)
 
 
 def ratios(option: str, text: str) -> list[str]:
-    """Names of ratios from a comma-separated list. Raises ConfigError for anything else."""
+    """Return the names of ratios of a comma-separated list. Raise ConfigError for anything else."""
     return _names(option, text, RATIOS)
 
 

@@ -1,4 +1,4 @@
-"""One HTML page of all results: table, figures, claims, and what made them.
+"""Write one HTML page of all results: table, figures, claims, and what made them.
 
 The page is one file that fetches nothing (its content policy forbids it): figures are SVG inside it, script and style
 are a few lines each. It opens from disk, on a phone too.
@@ -36,7 +36,7 @@ LIBRARIES = ("numpy", "pandas", "matplotlib", "scipy")
 
 @dataclass(frozen=True)
 class Entry:
-    """One cell of the table: what is shown, and what it is sorted by (empty where there is nothing)."""
+    """Hold one cell of the table: what is shown, and what it is sorted by (empty where there is nothing)."""
 
     text: str
     key: str = ""
@@ -44,7 +44,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One method at one sparsity; `missing` if it has no runs."""
+    """Hold one method at one sparsity; `missing` if it has no runs."""
 
     entries: tuple[Entry, ...]
     missing: bool
@@ -66,7 +66,7 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in the page: its data URI, its words for who can not see it, its name."""
+    """Hold a figure in the page: its data URI, its words for who can not see it, its name."""
 
     name: str
     title: str
@@ -75,16 +75,16 @@ class Picture:
 
 
 def page(
-    frame: pd.DataFrame, plates: Sequence[Plate], incomplete: Incomplete, command: str, made: Sequence[str]
+    frame: pd.DataFrame, plates: Sequence[Plate], incomplete: Incomplete, command: str, made_with: Sequence[str]
 ) -> str:
-    """The whole page.
+    """Return the whole page.
 
     Args:
         frame: runs of one protocol.
         plates: the figures to show, where there are runs for them.
         incomplete: runs left out, with the reason.
         command: what was typed to make the page.
-        made: what made the runs, a line each (`origins`).
+        made_with: versions, device and commit of the runs, a line each (`origins`).
     """
     findings = verdicts.check(frame)
     told = [(finding, verdicts.told(finding.verdict)) for finding in findings]
@@ -107,13 +107,13 @@ def page(
         rules={finding.claim: finding.rule for finding in findings},
         command=command,
         sweep=sweep_command(frame),
-        made=made,
+        made_with=made_with,
         versions=drawn_with(),
     )
 
 
 def table_rows(frame: pd.DataFrame) -> list[TableRow]:
-    """Table 1 with a row for each method and sparsity, in the paper's order; what has no runs is there as missing."""
+    """Return a row of Table 1 for each method and sparsity, in the paper's order; those without runs as missing."""
     before, after = (table1.build(frame, accuracy) for accuracy in table1.ACCURACIES)
     compared = table1.compare(frame, table1.twins(frame))
     paired = {(c.dataset, c.model, c.method, c.sparsity): c.differences["before"] for c in compared}
@@ -170,7 +170,7 @@ def _difference(difference: Difference | None) -> Entry:
 
 
 def pictures(frame: pd.DataFrame, plates: Sequence[Plate]) -> list[Picture]:
-    """The plates that have runs, drawn for print, as SVG."""
+    """Draw the plates that have runs for print, as SVG."""
     style = STYLES["paper"]
     shown = []
     for plate in plates:
@@ -182,7 +182,7 @@ def pictures(frame: pd.DataFrame, plates: Sequence[Plate]) -> list[Picture]:
 
 
 def sweep_command(frame: pd.DataFrame) -> str:
-    """A sweep of train.py that has these runs, and any that are missing between them."""
+    """Return a sweep of train.py that has these runs, and any that are missing between them."""
     values = {
         "dataset": frame["dataset"],
         "model": frame["model"],
@@ -196,7 +196,7 @@ def sweep_command(frame: pd.DataFrame) -> str:
 
 
 def origins(source: str | Path, frame: pd.DataFrame) -> list[str]:
-    """Versions, device and commit that made the runs, and how many runs each made.
+    """Return the versions, device and commit that made the runs, and how many runs each made.
 
     Args:
         source: what the runs were read from; of other sources than run folders and archives nothing is known here.
@@ -213,6 +213,6 @@ def _origin(summary: dict[str, Any]) -> str:
 
 
 def drawn_with() -> str:
-    """Versions that made the page."""
+    """Return the versions that made the page."""
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return f"bayes_pruning {__version__}, Python {platform.python_version()}, {libraries}"

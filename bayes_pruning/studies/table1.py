@@ -109,24 +109,24 @@ def controls(frame: pd.DataFrame) -> list[Pair]:
 
 def against(frame: pd.DataFrame, reference: str) -> list[Pair]:
     """Return each other method that has runs with `reference`. Raise UserError if `reference` has none."""
-    found = set(frame["pruner"])
-    if reference not in found - {UNPRUNED}:
-        raise UserError(f"There are no runs of {reference} to compare with: there are {', '.join(sorted(found))}.")
-    return [(name, reference) for name in method_names(frame) if name in found - {reference}]
+    pruners = set(frame["pruner"])
+    if reference not in pruners - {UNPRUNED}:
+        raise UserError(f"There are no runs of {reference} to compare with: there are {', '.join(sorted(pruners))}.")
+    return [(name, reference) for name in method_names(frame) if name in pruners - {reference}]
 
 
 def compare(frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[PairedComparison]:
     """Compare the methods of each pair, wherever there are runs of any method."""
     runs = final_by_seed(frame)
-    found = []
+    comparisons = []
     for dataset, model, sparsity in grid(runs):
         if sparsity is None:
             continue
         for method, twin in pairs:
             one, other = (runs.get((dataset, model, name, sparsity)) for name in (method, twin))
             differences = {accuracy.when: _paired(one, other, accuracy) for accuracy in ACCURACIES}
-            found.append(PairedComparison(dataset, model, sparsity, method, twin, differences))
-    return found
+            comparisons.append(PairedComparison(dataset, model, sparsity, method, twin, differences))
+    return comparisons
 
 
 def _paired(one: pd.DataFrame | None, other: pd.DataFrame | None, accuracy: Accuracy) -> Difference | None:
@@ -158,8 +158,8 @@ def grid(keys: Iterable[Key]) -> list[tuple[str, str, float | None]]:
     """Return (dataset, model, sparsity) of the table's rows in order; with only a baseline, one of sparsity None."""
     sparsities: dict[tuple[str, str], set[float]] = {}
     for dataset, model, pruner, sparsity in keys:
-        found = sparsities.setdefault((dataset, model), set())
+        asked = sparsities.setdefault((dataset, model), set())
         if pruner != UNPRUNED:
-            found.add(sparsity)
+            asked.add(sparsity)
     pairs = sorted(sparsities, key=lambda pair: (rank(pair[0], DATASETS), rank(pair[1], MODELS)))
     return [(*pair, sparsity) for pair in pairs for sparsity in sorted(sparsities[pair]) or (None,)]

@@ -27,18 +27,18 @@ SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.99)
 
 def by_epoch(runs: Cells, cell: Cell, metric: str) -> pd.DataFrame:
     """Return a metric: a row an epoch, a column a seed."""
-    found = runs.by_epoch(cell, metric)
-    if found.empty:
+    values = runs.by_epoch(cell, metric)
+    if values.empty:
         raise Undecidable(f"no runs of {cell}")
-    return found
+    return values
 
 
 def long_enough(runs: Cells, cell: Cell, metric: str) -> pd.DataFrame:
     """Return the same of runs that have early and late epochs."""
-    found = by_epoch(runs, cell, metric)
-    if len(found) < FEWEST_EPOCHS:
-        raise Undecidable(f"the runs of {cell} have {len(found)} epochs, which is fewer than {FEWEST_EPOCHS}")
-    return found
+    values = by_epoch(runs, cell, metric)
+    if len(values) < FEWEST_EPOCHS:
+        raise Undecidable(f"the runs of {cell} have {len(values)} epochs, which is fewer than {FEWEST_EPOCHS}")
+    return values
 
 
 def last(runs: Cells, cell: Cell, metric: str) -> pd.Series:
@@ -64,8 +64,8 @@ def oscillation(runs: Cells, cell: Cell, metric: str) -> pd.Series:
 
 def sparsity_steps(runs: Cells, cell: Cell) -> pd.Series:
     """Return the mean absolute change of the sparsity from one epoch to the next, over the last third."""
-    found = long_enough(runs, cell, "sparsity")
-    return found.diff().abs().iloc[-(len(found) // 3) :].mean()
+    sparsities = long_enough(runs, cell, "sparsity")
+    return sparsities.diff().abs().iloc[-(len(sparsities) // 3) :].mean()
 
 
 def log_factors(runs: Cells, cell: Cell) -> pd.DataFrame:
@@ -75,10 +75,10 @@ def log_factors(runs: Cells, cell: Cell) -> pd.DataFrame:
     """
     names = ("log_likelihood", "log_prior", "log_likelihood_before", "log_prior_before")
     after, prior, before, prior_before = (by_epoch(runs, cell, name) for name in names)
-    own = np.vectorize(log_ratio, excluded=("ratio",), otypes=[float])(
+    ratios = np.vectorize(log_ratio, excluded=("ratio",), otypes=[float])(
         after + prior, before + prior_before, ratio=ratio_of(runs.rows[cell]["protocol"].iloc[0])
     )
-    factors = pd.DataFrame(own, after.index, after.columns).where(by_epoch(runs, cell, "pruned") == 1)
+    factors = pd.DataFrame(ratios, after.index, after.columns).where(by_epoch(runs, cell, "pruned") == 1)
     if factors.isna().all(axis=None):
         raise Undecidable(f"the Bayes factors of {cell} were not computed, or nothing was pruned")
     return factors
@@ -86,10 +86,10 @@ def log_factors(runs: Cells, cell: Cell) -> pd.DataFrame:
 
 def tolerance(runs: Cells, where: Where) -> float:
     """Return the difference below which accuracies are similar: 95 of 100 pairs of unpruned seeds differ by less."""
-    found = summarise(last(runs, where.cell(UNPRUNED), "test_accuracy"))
-    if found is None or found.n < FEWEST:
+    unpruned = summarise(last(runs, where.cell(UNPRUNED), "test_accuracy"))
+    if unpruned is None or unpruned.n < FEWEST:
         raise Undecidable(f"fewer than {FEWEST} unpruned seeds, whose deviation is the measure of what is similar")
-    return PAIR_OF_SEEDS * found.sd
+    return PAIR_OF_SEEDS * unpruned.sd
 
 
 def beyond_seeds(runs: Cells, where: Where, pruner: str, metric: str) -> pd.Series:
@@ -98,20 +98,20 @@ def beyond_seeds(runs: Cells, where: Where, pruner: str, metric: str) -> pd.Seri
     Both are relative differences without sign, means over the epochs from the second on.
     """
     unpruned = long_enough(runs, where.cell(UNPRUNED), metric).iloc[1:]
-    own = (long_enough(runs, where.cell(pruner), metric).iloc[1:] / unpruned - 1).abs().mean()
+    pruned = (long_enough(runs, where.cell(pruner), metric).iloc[1:] / unpruned - 1).abs().mean()
     between = [(unpruned[a] / unpruned[b] - 1).abs().mean() for a in unpruned for b in unpruned if a != b]
     if not between:
         raise Undecidable("a single unpruned seed")
-    return own - float(np.mean(between))
+    return pruned - float(np.mean(between))
 
 
 def factor_trend(runs: Cells, cell: Cell) -> pd.Series:
     """Return the least-squares slope of the log Bayes factor, in nats an epoch, if FEWEST_FACTORS epochs pruned."""
     slopes = {seed: _slope(values.dropna()) for seed, values in log_factors(runs, cell).items()}
-    found = pd.Series({seed: slope for seed, slope in slopes.items() if slope is not None}, dtype=float)
-    if found.empty:
+    trend = pd.Series({seed: slope for seed, slope in slopes.items() if slope is not None}, dtype=float)
+    if trend.empty:
         raise Undecidable(f"no run of {cell} pruned in {FEWEST_FACTORS} epochs")
-    return found
+    return trend
 
 
 def _slope(values: pd.Series) -> float | None:

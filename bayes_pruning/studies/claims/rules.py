@@ -140,17 +140,17 @@ def within(name: str, values: pd.Series, low: float, high: float, among: int = 1
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:
     """Return the verdict of all: it holds if all hold, fails if one fails, else is undecided; it has all numbers."""
     outcomes = {verdict.outcome for verdict in verdicts}
-    outcome = next((found for found in (FAILS, UNDECIDED) if found in outcomes), HOLDS)
+    outcome = next((worse for worse in (FAILS, UNDECIDED) if worse in outcomes), HOLDS)
     return Verdict(outcome, tuple(number for verdict in verdicts for number in verdict.numbers))
 
 
 def _judge(name: str, values: pd.Series, low: float, high: float, wanted: str, among: int) -> Verdict:
-    found = summarise(values.dropna())
-    if found is None:
+    summary = summarise(values.dropna())
+    if summary is None:
         raise Undecidable(f"no seed has a {name}")
-    if found.n < FEWEST:
-        return Verdict(UNDECIDED, (Number(name, found.mean, None, None, found.n, wanted, UNDECIDED),))
-    half = half_width(found, among)
-    start, end = found.mean - half, found.mean + half
+    if summary.n < FEWEST:
+        return Verdict(UNDECIDED, (Number(name, summary.mean, None, None, summary.n, wanted, UNDECIDED),))
+    half = half_width(summary, among)
+    start, end = summary.mean - half, summary.mean + half
     outcome = HOLDS if low < start and end < high else FAILS if end < low or high < start else UNDECIDED
-    return Verdict(outcome, (Number(name, found.mean, start, end, found.n, wanted, outcome),))
+    return Verdict(outcome, (Number(name, summary.mean, start, end, summary.n, wanted, outcome),))

@@ -53,8 +53,8 @@ def check(frame: pd.DataFrame) -> list[Finding]:
 
 def counts(findings: Sequence[Finding]) -> dict[str, int]:
     """Return how many claims hold, fail and are undecided."""
-    found = Counter(finding.verdict.outcome for finding in findings)
-    return {outcome: found[outcome] for outcome in OUTCOMES}
+    by_outcome = Counter(finding.verdict.outcome for finding in findings)
+    return {outcome: by_outcome[outcome] for outcome in OUTCOMES}
 
 
 def as_markdown(findings: Sequence[Finding], frame: pd.DataFrame) -> str:
@@ -88,10 +88,10 @@ def _rounded(value: Any) -> Any:
 
 def summary(findings: Sequence[Finding]) -> str:
     """Return '80 checks of 29 claims: 10 hold, 12 fail, 58 undecided.'"""
-    found = counts(findings)
+    by_outcome = counts(findings)
     return (
-        f"{len(findings)} checks of {len(CLAIMS)} claims: {found[HOLDS]} hold, {found[FAILS]} fail, "
-        f"{found[UNDECIDED]} undecided."
+        f"{len(findings)} checks of {len(CLAIMS)} claims: {by_outcome[HOLDS]} hold, {by_outcome[FAILS]} fail, "
+        f"{by_outcome[UNDECIDED]} undecided."
     )
 
 
@@ -100,8 +100,8 @@ def _finding(runs: Cells, claim: Claim, where: Where, arguments: tuple[Any, ...]
         verdict = claim.function(runs, where, *arguments)
     except Undecidable as missing:
         verdict = Verdict(UNDECIDED, reason=str(missing))
-    place = f"{where.label}: {NAMES[where.dataset]} {NAMES[where.model]}"
-    return Finding(claim.name, ", ".join([place, *map(str, arguments)]), claim.statement, claim.rule, verdict)
+    block = f"{where.label}: {NAMES[where.dataset]} {NAMES[where.model]}"
+    return Finding(claim.name, ", ".join([block, *map(str, arguments)]), claim.statement, claim.rule, verdict)
 
 
 def _in_order() -> Iterator[tuple[Claim, Where, tuple[Any, ...]]]:
