@@ -64,7 +64,7 @@ def why_not(kind: str) -> str | None:
 
 
 def required() -> set[str]:
-    """The kinds that REQUIRE names. Raises ValueError for one that does not exist."""
+    """Return the kinds that REQUIRE names. Raise ValueError for one that does not exist."""
     kinds = set(filter(None, os.environ.get("REQUIRE", "").split(",")))
     if unknown := kinds - KINDS.keys():
         raise ValueError(f"REQUIRE={','.join(sorted(unknown))} is not accepted: it takes {', '.join(KINDS)}")

@@ -101,7 +101,7 @@ def _output(command: list[str], environment: dict[str, str] | None = None) -> st
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
-    """Return once the condition holds. Raises TimeoutError if it does not in time."""
+    """Return once the condition holds. Raise TimeoutError if it does not in time."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

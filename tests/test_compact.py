@@ -24,16 +24,16 @@ from torch import Tensor, nn
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.registry import SELECTORS
 from bayes_pruning.data.datasets import Dataset
-from bayes_pruning.models import networks as models
+from bayes_pruning.models import networks
 from bayes_pruning.pruning.masks import keep_mask, pruned_count
 from bayes_pruning.pruning.selectors import Layer
 from bayes_pruning.studies.compact import Select, compact, load, multiply_adds, save, sparse_bytes
 
 SHAPE = (2, 8, 8)
 BUILDERS: dict[str, Callable[[], nn.Sequential]] = {
-    "fcn": lambda: models.fcn(SHAPE, 3, [9, 7, 5]),
-    "cnn": lambda: models.cnn(SHAPE, 3, [5, 6, 4], 3, 7),
-    "unpadded cnn": lambda: models.cnn(SHAPE, 3, [5, 6], 1, 7),
+    "fcn": lambda: networks.fcn(SHAPE, 3, [9, 7, 5]),
+    "cnn": lambda: networks.cnn(SHAPE, 3, [5, 6, 4], 3, 7),
+    "unpadded cnn": lambda: networks.cnn(SHAPE, 3, [5, 6], 1, 7),
     "no relu, padded pooling, stride": lambda: nn.Sequential(
         nn.Conv2d(2, 5, 3, stride=2, padding=1),
         nn.MaxPool2d(3, 1, padding=1),
@@ -72,7 +72,7 @@ def random_network(kind: str, seed: int, dead: float, sparsity: float) -> nn.Seq
     return model
 
 
-networks = st.builds(
+small_networks = st.builds(
     random_network,
     st.sampled_from(sorted(BUILDERS)),
     st.integers(0, 2**32),
@@ -108,7 +108,7 @@ def assert_same_outputs(model: nn.Sequential, small: nn.Sequential, images: Tens
     assert (apart <= bound).all()
 
 
-@given(networks, st.booleans())
+@given(small_networks, st.booleans())
 @settings(deadline=None, max_examples=80)
 def test_outputs_stay_to_rounding_and_parameters_never_grow(model: nn.Sequential, single: bool) -> None:
     model = model.float() if single else model
@@ -118,7 +118,7 @@ def test_outputs_stay_to_rounding_and_parameters_never_grow(model: nn.Sequential
     assert parameters(small) <= parameters(model)
 
 
-@given(networks)
+@given(small_networks)
 @settings(deadline=None, max_examples=50)
 def test_compacting_again_changes_nothing(model: nn.Sequential) -> None:
     once = compact(model)
@@ -128,7 +128,7 @@ def test_compacting_again_changes_nothing(model: nn.Sequential) -> None:
     assert all(torch.equal(a, b) for a, b in zip(once.state_dict().values(), twice.state_dict().values(), strict=True))
 
 
-@given(networks)
+@given(small_networks)
 @settings(deadline=None, max_examples=50)
 def test_nothing_dead_is_left(model: nn.Sequential) -> None:
     """Hidden units have inputs, but for one constant filter before a padded convolution; all inputs are used.
@@ -248,7 +248,7 @@ def test_a_constant_image_is_folded_where_nothing_is_padded() -> None:
 @pytest.mark.parametrize("selector", ["magnitude", "random"])
 @pytest.mark.parametrize("sparsity", [0.0, 0.9, 0.99, 1.0])
 def test_pruned_networks_keep_their_outputs(few_digits: Dataset, model: str, selector: str, sparsity: float) -> None:
-    network: Any = models.build(composed(f"model={model}").model, few_digits.shape, 10, 0)
+    network: Any = networks.build(composed(f"model={model}").model, few_digits.shape, 10, 0)
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if weight.ndim > 1:
@@ -353,7 +353,7 @@ def test_multiply_adds_of_the_papers_networks() -> None:
     """By hand: outputs x inputs, times 9 taps and the image's positions (28 x 28, then 14 x 14) for a convolution."""
     fcn, cnn = 784 * 256 + 256 * 128 + 128 * 10, 784 * 9 * 32 + 196 * 9 * 32 * 64 + 49 * 64 * 128 + 128 * 10
     for model, expected in (("fcn", fcn), ("cnn", cnn)):
-        network = models.build(composed(f"model={model}").model, (1, 28, 28), 10, 0)
+        network = networks.build(composed(f"model={model}").model, (1, 28, 28), 10, 0)
         assert multiply_adds(network, (1, 28, 28)) == (expected, expected)
 
 
@@ -407,7 +407,7 @@ def tanh_network(shape: tuple[int, ...], classes: int) -> nn.Module:
 
 def test_script_ends_bad_input_in_one_sentence(tmp_path: Path, script: Any) -> None:
     assert_one_sentence_each(script, "compact.py", tmp_path)
-    fine, other = models.fcn((1, 28, 28), 10, [256, 128]), models.fcn((1, 28, 28), 10, [3])
+    fine, other = networks.fcn((1, 28, 28), 10, [256, 128]), networks.fcn((1, 28, 28), 10, [3])
     unfinished, damaged = (hand_made_run(tmp_path / name, fine) for name in ("unfinished", "damaged"))
     (unfinished / "summary.json").unlink()
     (damaged / "weights.safetensors").write_bytes(b"no weights")

@@ -17,7 +17,7 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.pruning.posterior import log_ratio
 from bayes_pruning.results import archive
-from bayes_pruning.results import frame as results
+from bayes_pruning.results.frame import SORTED_BY, load, load_summaries, publish
 from bayes_pruning.studies import exact_sparsity
 from bayes_pruning.studies.publication import Publication, ScheduleStudy, filled, origin, studies_in
 
@@ -102,7 +102,7 @@ def packed(path: Path, folders: Iterable[Path], **renamed: str) -> None:
                 config[group].name = name
             OmegaConf.save(config, copy / ".hydra" / "config.yaml")
             rewrite_summary(copy, hash=copy.name, **renamed)
-    results.publish(path.with_suffix(""), path)
+    publish(path.with_suffix(""), path)
 
 
 def test_archives_are_told_apart_by_what_they_hold_and_a_run_in_several_counts_once(tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_archives_are_told_apart_by_what_they_hold_and_a_run_in_several_counts_o
     a, b, c, d, e = sorted(folder.glob("*.parquet"))
     assert (paper.archives, paper.schedules, paper.details) == ([a, d, e], [c], [b])
     assert schedules.archives == [c]
-    wanted = pd.concat(results.load(part).frame for part in [*unpruned, *magnitude, *random])
-    order = [*results.SORTED_BY]
+    wanted = pd.concat(load(part).frame for part in [*unpruned, *magnitude, *random])
+    order = [*SORTED_BY]
     pd.testing.assert_frame_equal(*(frame.sort_values(order, ignore_index=True) for frame in (paper.all_runs, wanted)))
     assert set(paper.summaries) >= set(paper.all_runs["run"])
 
@@ -127,7 +127,7 @@ def test_what_ran_on_several_machines_is_counted_by_machine_and_versions(tmp_pat
     runs = unpack(tmp_path / "runs")
     [on_gpu] = runs.glob("mnist_5k-fcn-none-seed1-*")
     rewrite_summary(on_gpu, device="cuda:0", versions={"torch": "9.9.9"})
-    text = origin(results.load(runs).frame, results.load_summaries(runs))
+    text = origin(load(runs).frame, load_summaries(runs))
     assert text.startswith("18 runs of 3 epochs (18 of MNIST (5,000) FCN), ")
     assert re.search(r"in all, on cpu, with python [\d.]+, torch .*, bayes_pruning .* \(17 runs\); ", text)
     assert text.endswith("; on cuda:0, with torch 9.9.9 (1 run).\n")

@@ -11,7 +11,7 @@ from needs import CHROMIUM
 from synthetic import PROTOCOL, assert_one_sentence_each, frame, runs
 
 from bayes_pruning.figures.catalogue import catalogue
-from bayes_pruning.results import frame as results
+from bayes_pruning.results.frame import publish
 from bayes_pruning.studies import report
 from bayes_pruning.studies.claims import verdicts
 
@@ -216,7 +216,7 @@ def test_sweep_command_names_what_the_runs_are():
 
 
 def test_origins_are_the_same_from_a_folder_and_its_archive(folder, real, tmp_path):
-    results.publish(folder, tmp_path / "runs.parquet")
+    publish(folder, tmp_path / "runs.parquet")
     said = summary(next(folder.glob("*none-seed0*")))
     [line] = report.origins(folder, real)
     assert line.startswith(f"{real['hash'].nunique()} runs: python {said['versions']['python']}, torch ")

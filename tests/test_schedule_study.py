@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from synthetic import frame, runs
 
 from bayes_pruning.figures.style import STYLES
-from bayes_pruning.results import frame as results
+from bayes_pruning.results.frame import publish
 from bayes_pruning.results.paper import display_name
 from bayes_pruning.studies import exact_sparsity
 from bayes_pruning.studies.exact_sparsity import METHODS, targets
@@ -118,7 +118,7 @@ def test_a_study_of_real_runs(command: Any, tmp_path: Path) -> None:
     ends = ("++pruner.schedule_options.start=1", "++pruner.schedule_options.end=2")
     assert not command(*sweep, "pruner=gradual,bayes_schedule", "sparsity=0.9", "seed=0,1", *ends)[0]
     archive = tmp_path / "schedules.parquet"
-    results.publish(tmp_path / "runs", archive)
+    publish(tmp_path / "runs", archive)
     study = ScheduleStudy([archive])
     [row] = study.blocks()["schedule-targets"]().splitlines()[2:]
     assert row.startswith("| MNIST (5,000) | FCN | 90% |")

@@ -13,7 +13,7 @@ import scipy.stats
 from fixtures import raw_rows, rewrite_summary, unpack
 from synthetic import script_path
 
-from bayes_pruning.results import frame as results
+from bayes_pruning.results.frame import load
 from bayes_pruning.results.paper import paper_values, percent
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.statistics import paired_difference, summarise
@@ -31,7 +31,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def frame(runs):
-    return choose(results.load(runs).frame)
+    return choose(load(runs).frame)
 
 
 @pytest.fixture(scope="module")
