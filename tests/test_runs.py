@@ -95,6 +95,9 @@ def test_a_run_leaves_the_files_and_columns_of_the_contract(command: Command, tm
     assert summary["prunable_weights"] == sum(weight.numel() for weight in prunable) == 784 * 256 + 256 * 128 + 1280
     zeros = sum(int((weight == 0).sum()) for weight in prunable)
     assert rows.sparsity.iloc[-1] == zeros / summary["prunable_weights"]
+    lines = (folder / "train.log").read_text().splitlines()
+    assert [line.split()[:2] for line in lines] == [["epoch", "1/2"], ["epoch", "2/2"]]
+    assert all(b"\r" not in path.read_bytes() for path in folder.glob("*.csv"))
     assert (folder / ".hydra" / "overrides.yaml").read_text().splitlines()[:2] == [
         "- dataset=mnist_5k",
         "- sparsity=0.9",
@@ -346,6 +349,26 @@ def test_a_folder_whose_config_does_not_match_its_hash_is_refused(command: Comma
     code, _ = command(*TINY, f"output_dir={output}")
     assert "does not match its folder" in code
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_config_that_can_not_be_read_is_said_to_be_so(command: Command, output: Path) -> None:
+    (only_folder(output) / ".hydra" / "config.yaml").write_text("[")
+    code, _ = command(*TINY, f"output_dir={output}")
+    assert "its hash is unreadable (" in str(code)
+    assert "NoneType" not in str(code)
+
+
+@pytest.mark.usefixtures("digits_only")
+def test_what_an_earlier_attempt_left_does_not_stay(command: Command, finished: Path, output: Path) -> None:
+    """The reason of a failure, and a folder of configs that was made and not filled."""
+    folder = only_folder(output)
+    (folder / "failure.json").write_text('{"epoch": 2, "reason": "a full disk"}')
+    for path in (folder / ".hydra").iterdir():
+        path.unlink()
+    code, _ = command(*TINY, f"output_dir={output}")
+    assert not code
+    assert contents(finished).items() <= contents(output).items()
+    assert not (folder / "failure.json").exists()
 
 
 def test_two_processes_can_not_write_one_folder(tmp_path: Path) -> None:
