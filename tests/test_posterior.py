@@ -11,7 +11,16 @@ from scipy import stats
 from sklearn.metrics import log_loss
 
 from bayes_pruning.config.schema import Prior
-from bayes_pruning.pruning.posterior import log_likelihood, log_prior, scaled
+from bayes_pruning.pruning.posterior import (
+    Terms,
+    log_bayes_factor,
+    log_likelihood,
+    log_prior,
+    log_priors,
+    log_priors_at_once,
+    log_ratio,
+    scaled,
+)
 
 
 @given(members=st.integers(1, 3), examples=st.integers(1, 50), seed=st.integers(0, 2**31), size=st.floats(0.1, 30))
@@ -76,3 +85,38 @@ def test_log_posterior_difference_of_a_linear_gaussian_model_equals_the_analytic
 def test_scales() -> None:
     assert scaled(-60.0, "sum", 30) == -60.0
     assert scaled(-60.0, "mean", 30) == -2.0
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "expected"),
+    [
+        (-6.0, -2.0, math.log(3)),
+        (-2.0, -2.0, 0.0),
+        (6.0, -2.0, -math.inf),
+        (0.0, -2.0, -math.inf),
+        (-2.0, 0.0, -math.inf),
+        (0.0, 0.0, -math.inf),
+    ],
+)
+def test_the_quotient_of_log_posteriors_has_a_logarithm_where_they_have_one_sign(
+    after: float, before: float, expected: float
+) -> None:
+    assert log_ratio(after, before, "of_logs") == pytest.approx(expected)
+
+
+def test_without_a_likelihood_there_is_no_bayes_factor() -> None:
+    whole, missing = Terms(-3.0, -5.0), Terms(None, -5.0)
+    assert log_bayes_factor(whole, missing) is log_bayes_factor(missing, whole) is None
+    assert log_bayes_factor(Terms(-3.0, -4.0), whole) == 1.0
+
+
+def test_the_priors_of_a_stack_are_those_of_its_members() -> None:
+    """Also by the way that a GPU goes, of one member as of several."""
+    priors = [Prior(0.5, 2.0), Prior(-1.0, 0.3), Prior(0.0, 1.0)]
+    layers = [torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0)), torch.ones(3, 6)]
+    for members in (3, 1):
+        weights = [layer[:members] for layer in layers]
+        single = [float(log_prior([layer[i] for layer in weights], priors[i])) for i in range(members)]
+        for way in (log_priors, log_priors_at_once):
+            assert way(weights, priors[:members]).tolist() == pytest.approx(single)
+        assert log_priors_at_once(weights[:1], priors[:members]).shape == (members,)
