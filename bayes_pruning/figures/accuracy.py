@@ -79,7 +79,7 @@ def _points(rows: pd.DataFrame, lines: list[Line]) -> pd.DataFrame:
         ]
     )
     return points.assign(
-        panel=points["dataset"].combine(points["model"], _title),
+        panel=[_title(*names) for names in zip(points["dataset"], points["model"], strict=True)],
         asked=points["target_sparsity"].map(percent).where(points["pruner"] != UNPRUNED, "unpruned"),
     )
 
