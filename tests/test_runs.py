@@ -360,8 +360,9 @@ def test_a_config_that_can_not_be_read_is_said_to_be_so(command: Command, output
 
 @pytest.mark.usefixtures("digits_only")
 def test_what_an_earlier_attempt_left_does_not_stay(command: Command, finished: Path, output: Path) -> None:
-    """The reason of a failure, and a folder of configs that was made and not filled."""
+    """The reason of a failure, a file that was half written, and a folder of configs that was made and not filled."""
     folder = only_folder(output)
+    (folder / "decisions.csv.part").write_bytes(b"half")
     (folder / "failure.json").write_text('{"epoch": 2, "reason": "a full disk"}')
     for path in (folder / ".hydra").iterdir():
         path.unlink()
@@ -369,6 +370,7 @@ def test_what_an_earlier_attempt_left_does_not_stay(command: Command, finished: 
     assert not code
     assert contents(finished).items() <= contents(output).items()
     assert not (folder / "failure.json").exists()
+    assert not list(folder.rglob("*.part"))
 
 
 def test_two_processes_can_not_write_one_folder(tmp_path: Path) -> None:
