@@ -94,22 +94,24 @@ def sentences(ranked: pd.DataFrame) -> list[str]:
     }
     return [
         f"at least {after['behind'].min():.0f} nats less likely on MNIST, with all 99% cells left out still "
-        f"{after['least'].min():.0f}. On CIFAR-10, with one seed, it is "
+        f"{after['least'].min():.0f}. On CIFAR-10, with two seeds, it is "
         f"{min(column(ranked, 'paper', 'behind', CIFAR, epoch, 'after') for epoch in (24, 25)):.0f} or more",
         f"beta_one: in {min(seldom)} to {max(seldom)} of the epochs) are {span(closed['behind'])} nats behind on MNIST",
         f"Bayes magnitude prunes in {gates()['inverse', 'MNIST FCN', 'bayes_magnitude'][1]} of the epochs) on MNIST",
         f"without them it is {span(closed['least'])}",
         f"is {paper[0]:.1f} nats behind a gate",
         f"on MNIST and {paper[1]:.1f} on Fashion-MNIST. Read at 24, it is {paper[2]:.1f} and {paper[3]:.1f} behind",
-        f"says the same: {at('paper', 'behind', CIFAR, 25):.1f} behind inverse at 25 and "
-        f"{at('paper', 'behind', CIFAR, 24):.1f} at 24. Over all 63 cells it is {at('paper', 'behind', 'all', 25):.1f} "
-        f"behind at 25 and {at('paper', 'behind', 'all', 24):.1f} at 24, there with an offset",
-        f"prefer inverse at 24 as well, by {at('paper', 'behind_in_contrasts', 'all', 24):.1f}, and that is mostly the "
-        f"one seed of CIFAR-10 ({at('paper', 'behind_in_contrasts', CIFAR, 24):.1f})",
+        f"says the same: {at('paper', 'behind', CIFAR, 25):.1f} behind inverse at 25, and at 24 "
+        f"{at('inverse', 'behind', CIFAR, 24):.1f} ahead of it. Over all 63 cells it is "
+        f"{at('paper', 'behind', 'all', 25):.1f} behind at 25 and level at 24",
+        f"inverse is {at('inverse', 'behind_with_offsets', 'all', 24):.1f} behind, though in no row alone by more than "
+        f"{max(at('inverse', 'behind_with_offsets', place, 24) for place in (MNIST, FASHION, CIFAR)):.1f}",
+        f"the printed formula is behind by {at('paper', 'behind_in_contrasts', 'all', 24):.1f}, which is CIFAR-10 with "
+        f"its few seeds ({at('paper', 'behind_in_contrasts', CIFAR, 24):.1f} there)",
         f"on MNIST it is {at('first_closed', 'behind', MNIST, 25):.1f} nats behind at 25, which can not be told apart, "
         f"and {at('first_closed', 'behind', MNIST, 24):.1f} at 24",
         f"under first_closed {contrast('first_closed', 'MNIST FCN', 0)} and {contrast('first_closed', 'MNIST FCN', 1)}",
-        f"CIFAR-10, one seed: {contrast('paper', 'CIFAR-10 FCN', 2)}; {contrast('paper', 'CIFAR-10 FCN', 0)}, "
+        f"CIFAR-10, two seeds: {contrast('paper', 'CIFAR-10 FCN', 2)}; {contrast('paper', 'CIFAR-10 FCN', 0)}, "
         f"{contrast('paper', 'CIFAR-10 FCN', 1)} and 0",
         f"are {span(last['behind'])} nats behind on MNIST at epoch 25, and {span(last['least'])} without the four",
         f"make {patterns[0]} patterns at epoch 25 and {patterns[1]} at 24, not {numbers[regrown['name'].nunique()]}",
@@ -226,9 +228,12 @@ def test_what_was_predicted_is_judged_by_the_tables(ranked: pd.DataFrame) -> Non
     }
     assert min(after.values()) > 20
     assert f"by {after['paper']:.0f} or more under the printed formula and by {after['inverse']:.0f} or more" in page
-    apart = [column(ranked, "paper", "behind", CIFAR, epoch) for epoch in (24, 25)]
+    apart = [
+        abs(column(ranked, "paper", "behind", CIFAR, epoch) - column(ranked, "inverse", "behind", CIFAR, epoch))
+        for epoch in (24, 25)
+    ]
     assert f"so it is, {apart[0]:.1f} nats apart at 24 and {apart[1]:.1f} at 25" in page
-    assert column(ranked, "paper", "behind_with_offsets", "all", 24) == 0
+    assert max(column(ranked, name, "behind", "all", 24) for name in ("paper", "inverse")) < 0.05
     cells = {"accuracy": "before", "dataset": "cifar10", "model": "fcn"}
     unpruned, light, heavy = (
         table_1(**cells, method=method, sparsity=sparsity)
