@@ -178,7 +178,7 @@ def test_what_is_saved_of_kept_masks_is_what_was_trained(
     digits_only: None, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[Any] = []
-    monkeypatch.setattr(tracking._HELPER, "send", sent.append)
+    monkeypatch.setattr(tracking._Helper, "send", lambda _, message: sent.append(message))
     quiet = ("progress=none", "pruner=gradual", "pruner.schedule_options.end=1")
     folder, summary = trained(command, tmp_path, *quiet)
     saved: Any = OmegaConf.load(folder / ".hydra" / "config.yaml")
