@@ -54,6 +54,20 @@ def test_magnitude_masks_equal_torchs_own(shape: tuple[int, ...], sparsity: floa
     assert torch.equal(keep_mask(magnitude(layer(weight)), count), module.weight_mask.bool())
 
 
+class OnGpu(torch.Tensor):
+    """A tensor that says it is on a GPU, so that a GPU's way is taken without one."""
+
+    is_cuda = True
+
+
+@given(shape=SHAPES, sparsity=SPARSITIES, seed=st.integers(0, 2**31))
+@settings(max_examples=30, deadline=None)
+def test_a_gpus_way_to_the_threshold_leaves_the_same_mask(shape: tuple[int, ...], sparsity: float, seed: int) -> None:
+    score = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).round(decimals=1)  # with ties
+    count = pruned_count(score.numel(), sparsity)
+    assert torch.equal(keep_mask(score.as_subclass(OnGpu), count), keep_mask(score, count))
+
+
 @given(shape=SHAPES, before=SPARSITIES, after=SPARSITIES, seed=st.integers(0, 2**31))
 @settings(max_examples=100, deadline=None)
 def test_random_pruning_counts_zeros_that_are_there_and_revives_none(

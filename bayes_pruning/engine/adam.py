@@ -31,10 +31,8 @@ class Adam:
     def __init__(self, parameters: Mapping[str, Tensor], learning_rate: float, one_by_one: bool) -> None:
         self.parameters, self.learning_rate = parameters, learning_rate
         self.moments: dict[str, Parameters] = {
-            moment: {name: torch.zeros_like(p, requires_grad=False) for name, p in parameters.items()}
-            for moment in MOMENTS
+            moment: {name: torch.zeros_like(p) for name, p in parameters.items()} for moment in MOMENTS
         }
-        self.on_cpu = all(p.device.type == "cpu" for p in parameters.values())
         tensors = [parameters, *(self.moments[moment] for moment in MOMENTS)]
         # A group has lists of parameters, of means and of squares; each of its parameters counts its steps.
         members = range(len(next(iter(parameters.values())))) if one_by_one else [slice(None)]
@@ -60,7 +58,6 @@ class Adam:
             self.steps[group],
             fused=True,
             foreach=False,
-            capturable=not self.on_cpu,  # so that steps can be recorded
             amsgrad=False,
             beta1=BETAS[0],
             beta2=BETAS[1],
