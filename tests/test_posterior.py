@@ -1,6 +1,7 @@
 """Log posterior against scikit-learn, scipy and a model whose posterior is known in closed form."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import log_loss
 
-from bayes_pruning.config.schema import Prior
+from bayes_pruning.config.schema import Prior, Protocol
 from bayes_pruning.pruning.posterior import (
     Terms,
     log_bayes_factor,
@@ -20,6 +21,7 @@ from bayes_pruning.pruning.posterior import (
     log_priors_at_once,
     log_ratio,
     scaled,
+    terms,
 )
 
 
@@ -85,6 +87,14 @@ def test_log_posterior_difference_of_a_linear_gaussian_model_equals_the_analytic
 def test_scales() -> None:
     assert scaled(-60.0, "sum", 30) == -60.0
     assert scaled(-60.0, "mean", 30) == -2.0
+
+
+@pytest.mark.parametrize(("likelihood", "prior"), [("sum", "sum"), ("sum", "mean"), ("mean", "sum"), ("mean", "mean")])
+def test_each_term_has_its_own_scale_and_a_missing_likelihood_stays_missing(likelihood: Any, prior: Any) -> None:
+    protocol = Protocol("", True, "previous", likelihood, prior, 0.5, Prior(0.0, 1.0), "pruned_over_unpruned", "open")
+    expected = {"sum": -60.0, "mean": -2.0}[likelihood], {"sum": -8.0, "mean": -0.5}[prior]
+    assert terms(protocol, -60.0, -8.0, images=30, weights=16) == expected
+    assert terms(protocol, None, -8.0, images=30, weights=16) == (None, expected[1])
 
 
 @pytest.mark.parametrize(
