@@ -91,6 +91,13 @@ def test_gradients_lie_in_memory_as_adam_walks_them(kind: str) -> None:
     assert names == ([] if kind == "fcn" else ["3.weight"])
 
 
+def test_losses_are_those_of_the_parameters_given() -> None:
+    own, other = (as_on_a_gpu(Stack([network("fcn", seed)], 0.001, CPU)) for seed in (0, 1))
+    x, labels = images(1, 8, 1, 8, 8), torch.arange(8).view(1, 8)
+    assert torch.equal(own.losses(x, labels, other.parameters), other.losses(x, labels, other.parameters))
+    assert not torch.equal(own.losses(x, labels, other.parameters), own.losses(x, labels, own.parameters))
+
+
 def test_a_member_that_diverged_is_seen_and_harms_no_other() -> None:
     sick, healthy = (as_on_a_gpu(Stack([network("cnn", seed) for seed in range(4)], 0.001, CPU)) for _ in range(2))
     sick.parameters["0.weight"].detach()[1] = float("nan")

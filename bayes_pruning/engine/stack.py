@@ -176,8 +176,8 @@ class Stack:
         """Hold the weights where `keep` is False at zero from now on: no gradient, and no memory of one in Adam."""
         for name, mask in keep.items():
             if name not in self.keep:
-                self.keep[name] = torch.ones_like(self.parameters[name], requires_grad=False)
-            self.keep[name][member] = mask.to(self.keep[name].dtype)
+                self.keep[name] = torch.ones_like(self.parameters[name])
+            self.keep[name][member] = mask
             for moment in MOMENTS:
                 self.optimizer.moments[moment][name][member] *= mask
 
