@@ -115,11 +115,18 @@ COMPILERS = ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)]  # w
 
 @pytest.mark.parametrize("backend", COMPILERS)
 def test_a_compiled_step_is_the_plain_one(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Losses and gradients, in one graph without a break, or torch.compile raises."""
+    """Losses and gradients, in one graph of fixed shapes and without a break, or torch.compile raises."""
     plain, compiled = (as_on_a_gpu(Stack([network("cnn", seed) for seed in range(4)], 0.001, CPU)) for _ in range(2))
     compile_it = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f, **options: compile_it(f, backend=backend, **options))
+    asked: list[dict[str, Any]] = []
+
+    def recorded(function: Any, **options: Any) -> Any:
+        asked.append(options)
+        return compile_it(function, backend=backend, **options)
+
+    monkeypatch.setattr(torch, "compile", recorded)
     compiled.compile()
+    assert asked == [{"fullgraph": True, "dynamic": False}]
     x, labels = images(2, 8, 1, 8, 8), torch.arange(16).view(2, 8).remainder(10)
     found = []
     for stack in (plain, compiled):
