@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bayes_pruning.engine import layers
-from bayes_pruning.engine.stack import Stack
+from bayes_pruning.engine.stack import Stack, joined
 from bayes_pruning.models import networks
 
 CPU = torch.device("cpu")
@@ -113,6 +113,18 @@ def test_a_member_has_the_same_bits_whatever_its_company(kind: str, shared: bool
             alone.step(images[own], labels[own])
         for name, parameter in alone.parameters.items():
             assert torch.equal(parameter[0], together.parameters[name][i]), name
+
+
+@pytest.mark.parametrize("shape", [(10,), (3, 5), (16,), (2, 1, 3, 3)])
+@pytest.mark.parametrize("members", [1, 3])
+def test_each_member_is_a_copy_that_begins_where_a_tensor_of_its_own_does(shape: tuple[int, ...], members: int) -> None:
+    """At a multiple of 64 bytes: the last bits of MKL's products depend on it, so that no product here may show it."""
+    each = [torch.randn(shape) for _ in range(members)]
+    together = joined(each)
+    assert torch.equal(together, torch.stack(each))
+    assert all(member.data_ptr() % 64 == 0 and member.is_contiguous() for member in together)
+    together.zero_()
+    assert all(member.all() for member in each)
 
 
 def test_a_member_that_diverges_changes_no_bit_of_the_others() -> None:
