@@ -11,8 +11,8 @@ demo: .venv/installed
 	@echo; echo "Each run has a folder with metrics.csv, summary.json and its weights:"; ls -d outputs/mnist_5k-fcn-bayes_magnitude-*
 
 # Some tests start Python many times: its compiled modules are kept, also where the environment says otherwise.
-# A few processes are enough: each imports torch, and each collects all tests.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist worksteal
+# A few processes are enough: each imports torch, and each collects all tests. The second thread of some waits asleep.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --dist worksteal
 
 test: .venv/installed
 	$(PYTEST) -m "not slow" --numprocesses auto --maxprocesses 4

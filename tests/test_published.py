@@ -42,7 +42,10 @@ def test_the_committed_tables_are_those_of_the_committed_runs(study: str, reques
 
 @pytest.mark.parametrize(
     ("study", "page", "block"),
-    [("publication", "reproduction.md", "ranking"), ("schedules", "bayesian_schedule.md", "schedule-targets")],
+    [
+        pytest.param("publication", "reproduction.md", "ranking", marks=pytest.mark.slow),
+        ("schedules", "bayesian_schedule.md", "schedule-targets"),
+    ],
 )
 def test_the_page_quotes_the_committed_runs(study: str, page: str, block: str, request: pytest.FixtureRequest) -> None:
     text = (ROOT / "docs" / page).read_text()

@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 SHAPE = (1, 8, 8)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _several_threads() -> Iterator[None]:
     """Bits must not depend on the company even where a tensor's work is split between threads."""
     threads = torch.get_num_threads()
@@ -98,6 +98,7 @@ def test_a_convolution_is_the_one_that_its_module_says(options: dict[str, object
     torch.testing.assert_close(layers.logits(layers.stages(modules[0]), parameters, images[0]), modules[0](images[0]))
 
 
+@pytest.mark.usefixtures("_several_threads")
 @pytest.mark.parametrize("kind", ["fcn", "cnn"])
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_member_has_the_same_bits_whatever_its_company(kind: str, shared: bool) -> None:
@@ -127,6 +128,7 @@ def test_each_member_is_a_copy_that_begins_where_a_tensor_of_its_own_does(shape:
     assert all(member.all() for member in each)
 
 
+@pytest.mark.usefixtures("_several_threads")
 def test_a_member_that_diverges_changes_no_bit_of_the_others() -> None:
     members = [network("fcn", seed) for seed in range(3)]
     images, labels = batch(1)

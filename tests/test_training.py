@@ -145,7 +145,8 @@ def test_what_nothing_asks_for_is_not_computed_and_changes_no_bit(decision: str,
     """Every pruner; weights, accuracies and decisions are the same bits as with all log-likelihoods computed."""
     own = {"matched_random": ["+pruner.gate_options.openings=2"]}
     fewer = Dataset(few_digits.train, Split(few_digits.test.images[:50], few_digits.test.labels[:50]))
-    runs = [run_of(f"pruner={name}", f"protocol.decision={decision}", *own.get(name, ())) for name in ALL_PRUNERS]
+    small = ("model.hidden=[64]", f"protocol.decision={decision}")
+    runs = [run_of(f"pruner={name}", *small, *own.get(name, ())) for name in ALL_PRUNERS]
     trainers = [Trainer(runs, fewer, CPU, log_evidence) for log_evidence in ("asked", "always")]
     for _ in range(3):
         asked, always = (trainer.run_epoch() for trainer in trainers)
