@@ -123,6 +123,7 @@ def test_each_member_is_a_copy_that_begins_where_a_tensor_of_its_own_does(shape:
     each = [torch.randn(shape) for _ in range(members)]
     together = joined(each)
     assert torch.equal(together, torch.stack(each))
+    assert joined([member.long() for member in each]).dtype == torch.int64  # BatchNorm counts its batches
     assert all(member.data_ptr() % 64 == 0 and member.is_contiguous() for member in together)
     together.zero_()
     assert all(member.all() for member in each)
