@@ -17,6 +17,7 @@ from bayes_pruning.config.random_streams import data_order
 from bayes_pruning.data.datasets import Dataset, Split
 from bayes_pruning.engine import device
 from bayes_pruning.engine.layers import WholeModel
+from bayes_pruning.engine.stack import Stack
 from bayes_pruning.models.networks import build, prunable
 from bayes_pruning.training.trainer import Trainer
 
@@ -66,6 +67,16 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     assert one.keys() == other.keys()
     for name, tensor in one.items():
         assert torch.equal(tensor, other[name]), name
+
+
+def test_where_a_stack_keeps_a_module() -> None:
+    """All on its device, buffers too; whoever takes turns has parameters of its own to step with."""
+    for where in ("meta", "cpu"):
+        stack = Stack([Normalised(10, [4]) for _ in range(2)], 0.001, torch.device(where))
+        assert {tensor.device.type for tensor in (stack.parameters | stack.buffers).values()} == {where}
+        assert len(stack.alone) == 2
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    assert not Stack([plain, plain], 0.001, torch.device("meta")).alone
 
 
 def test_batchnorm_trains_as_in_a_loop_of_pytorchs_own(data: Dataset) -> None:
