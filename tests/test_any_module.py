@@ -74,6 +74,7 @@ def test_where_a_stack_keeps_a_module() -> None:
     for where in ("meta", "cpu"):
         stack = Stack([Normalised(10, [4]) for _ in range(2)], 0.001, torch.device(where))
         assert {tensor.device.type for tensor in (stack.parameters | stack.buffers).values()} == {where}
+        assert {step.device.type for steps in stack.optimizer.steps for step in steps} == {where}
         assert len(stack.alone) == 2
     plain = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     assert not Stack([plain, plain], 0.001, torch.device("meta")).alone
