@@ -125,11 +125,22 @@ def test_two_runs_of_a_cell_that_share_a_seed_are_refused(two_readings: pd.DataF
 
 
 def test_blocks_are_compared_alone_and_together(two_readings: pd.DataFrame) -> None:
-    fashion = runs("fashion_mnist fcn bayes_random 0.75", test_accuracy=0.8)
-    found = ranking.rank(frame(two_readings, fashion))
-    assert list(found["block"].unique()) == [EVERYWHERE, "fashion_mnist fcn", "mnist fcn"]
+    """Together over the cells that the fullest reading has in the blocks where more than one protocol was run."""
+    third = PROTOCOL.replace("beta 0.5", "beta 0.4")
+    name = "fashion_mnist fcn bayes_random 0.75"
+    fashion = frame(*(runs(name, protocol=protocol, test_accuracy=0.8) for protocol in (PROTOCOL, third)))
+    alone = runs("cifar10 cnn bayes_random 0.75", test_accuracy=0.5)
+    found = ranking.rank(frame(two_readings, fashion, alone))
+    assert list(found["block"].unique()) == [EVERYWHERE, "cifar10 cnn", "fashion_mnist fcn", "mnist fcn"]
     assert line(found, PROTOCOL, "before", EVERYWHERE).cells == 4
-    assert MEAN not in set(found.loc[found["block"] == EVERYWHERE, "protocol"])
+    assert set(found.loc[found["block"] == EVERYWHERE, "protocol"]) == {PROTOCOL}
+    assert line(found, PROTOCOL, "before", "cifar10 cnn").cells == 1
+
+
+def test_blocks_with_one_protocol_each_are_compared_together() -> None:
+    names = ("mnist fcn bayes_random 0.75", "fashion_mnist fcn bayes_random 0.75")
+    found = ranking.rank(frame(*(runs(name, test_accuracy=0.8) for name in names)))
+    assert line(found, PROTOCOL, "before", EVERYWHERE).cells == 2
 
 
 def test_classic_runs_stand_in_every_reading_with_their_regrow() -> None:
@@ -235,7 +246,7 @@ def test_a_cell_with_one_seed_borrows_its_variance(two_readings: pd.DataFrame) -
     for some, expected in ((random, seeds), (alone, images)):
         row = line(ranking.rank(some), PROTOCOL, "before")
         assert row.seeds == 1
-        compared = ranking._compared(ranking._accuracies(some), "mnist fcn")
+        compared = ranking._compared(ranking._accuracies(some))
         cells = compared.cells["pruner"] == "random"
         of_paper = (compared.readings == [PROTOCOL, "before"]).all(axis=1)
         assert compared.variances[of_paper][:, cells].item() == pytest.approx(expected, rel=0.05)

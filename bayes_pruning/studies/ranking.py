@@ -2,9 +2,10 @@
 
 A reading is a protocol with the accuracy before or after pruning. Readings are compared at one epoch
 (selection.read_out), over the cells of Table 1 that the fullest of them has in a block (a data set and a network) or in
-all blocks together. A reading that lacks one of these cells is left out there. Beside the cells themselves stand the
-contrasts: each Bayes cell minus its classic twin's. An offset that both have, as from a detail of training that the
-paper leaves open, is not in them.
+all blocks together. A reading that lacks one of these cells is left out there; a block where one protocol alone was run
+tells no protocols apart, and does not count among all blocks. Beside the cells themselves stand the contrasts: each
+Bayes cell minus its classic twin's. An offset that both have, as from a detail of training that the paper leaves open,
+is not in them.
 """
 
 from collections.abc import Sequence
@@ -69,7 +70,7 @@ class Compared:
 def rank(frame: pd.DataFrame) -> pd.DataFrame:
     """Rank every reading in `frame`, best first in all blocks together and in each block.
 
-    Return a row for each block (EVERYWHERE first) and reading, with the columns
+    Return a row for each block (EVERYWHERE first, if it is of several) and reading, with the columns
 
         block, protocol, accuracy: what the row is of.
         cells, seeds: how many cells are compared, and the fewest seeds that one of them has.
@@ -91,8 +92,11 @@ def rank(frame: pd.DataFrame) -> pd.DataFrame:
         raise UserError("None of these runs is of a cell of Table 1 (results/paper_table1.csv): nothing to rank.")
     bayes = rows[rows["pruner"].isin(twins())]
     blocks = sorted((rows if bayes.empty else bayes)["block"].unique())
-    names = [EVERYWHERE, *blocks] if len(blocks) > 1 else blocks
-    return pd.concat([_ranked(_compared(rows, name), name) for name in names], ignore_index=True)
+    compared = {block: _compared(rows[rows["block"] == block]) for block in blocks}
+    together = [block for block in blocks if compared[block].readings["protocol"].nunique() > 1] or blocks
+    if len(together) > 1:
+        compared = {EVERYWHERE: _compared(rows[rows["block"].isin(together)]), **compared}
+    return pd.concat([_ranked(readings, name) for name, readings in compared.items()], ignore_index=True)
 
 
 def _runs_by_protocol(frame: pd.DataFrame) -> pd.DataFrame:
@@ -117,9 +121,7 @@ def _accuracies(frame: pd.DataFrame) -> pd.DataFrame:
     return long.assign(accuracy=pd.Categorical(long["accuracy"], list(columns.values()), ordered=True))
 
 
-def _compared(rows: pd.DataFrame, block: str) -> Compared:
-    if block != EVERYWHERE:
-        rows = rows[rows["block"] == block]
+def _compared(rows: pd.DataFrame) -> Compared:
     bayes = rows[rows["pruner"].isin(twins())]
     if not bayes.empty:
         rows = rows[rows["protocol"].isin(bayes["protocol"])]
@@ -262,7 +264,8 @@ def simulate(frame: pd.DataFrame, block: str) -> pd.DataFrame:
     for each scenario (`runs`, `excess`, `offset`) and right reading (`protocol`): how often it is the `best` and among
     those that are not told apart (`alike`), without and with offsets of the families.
     """
-    compared = _compared(_accuracies(frame), block)
+    accuracies = _accuracies(frame)
+    compared = _compared(accuracies[accuracies["block"] == block])
     compared = compared.pick(np.flatnonzero(compared.readings["accuracy"] == BEFORE.when))
     numbers = _patterns(compared, _behind(likelihood.log_likelihood(against_paper(compared))))
     compared = compared.pick([numbers.index(number) for number in sorted(set(numbers))])

@@ -255,7 +255,9 @@ def _epochs(ranking: Ranking) -> str:
 
 def block_name(block: str) -> str:
     """Return a block's name for people: 'mnist fcn' -> 'MNIST FCN'."""
-    return "All cells with runs" if block == EVERYWHERE else " ".join(NAMES.get(part, part) for part in block.split())
+    if block == EVERYWHERE:
+        return "All rows in which several readings were run"
+    return " ".join(NAMES.get(part, part) for part in block.split())
 
 
 def _signed(difference: Difference | None) -> str:
