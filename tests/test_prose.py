@@ -10,8 +10,9 @@ import pytest
 from conftest import ROOT
 
 from bayes_pruning.config import presets
+from bayes_pruning.figures.style import METHOD_LABELS
 from bayes_pruning.results import frame
-from bayes_pruning.results.paper import paper_values
+from bayes_pruning.results.paper import NAMES, paper_values
 from bayes_pruning.results.selection import choose, read_out
 from bayes_pruning.studies import exact_sparsity
 from bayes_pruning.studies.exact_sparsity import CLAIMED
@@ -58,10 +59,15 @@ def contrast(reading: str, place: str, at: int) -> str:
     return gates()[reading, place, "bayes_random"][5 + at].split()[0]
 
 
+def table_1_rows(**wanted: Any) -> list[dict[str, str]]:
+    """The lines of table1.csv that fit."""
+    with (PUBLISHED / "table1.csv").open(newline="") as file:
+        return [row for row in csv.DictReader(file) if all(row[key] == str(value) for key, value in wanted.items())]
+
+
 def table_1(**wanted: Any) -> float:
     """The mean accuracy in table1.csv of the one line that fits."""
-    with (PUBLISHED / "table1.csv").open(newline="") as file:
-        [row] = [row for row in csv.DictReader(file) if all(row[key] == str(value) for key, value in wanted.items())]
+    [row] = table_1_rows(**wanted)
     return float(row["mean"])
 
 
@@ -164,11 +170,7 @@ def lost(dataset: str, method: str) -> str:
 
 def better(method: str) -> list[str]:
     """The least and the most by which a method is better than the paper's before pruning, on Fashion-MNIST."""
-    wanted = ["before", "fashion_mnist", method]
-    with (PUBLISHED / "table1.csv").open(newline="") as file:
-        rows = [
-            row for row in csv.DictReader(file) if [row[key] for key in ("accuracy", "dataset", "method")] == wanted
-        ]
+    rows = table_1_rows(accuracy="before", dataset="fashion_mnist", model="fcn", method=method)
     values = [float(row["difference"]) for row in rows if row["difference"]]
     return [f"{min(values):.4f}", f"{max(values):.4f}"]
 
@@ -248,7 +250,7 @@ def test_schedules_relative_to_each_sides_unpruned_network() -> None:
 
 def test_the_first_part_of_the_page_says_what_the_tables_say(ranked: pd.DataFrame) -> None:
     page = words((ROOT / "docs" / "reproduction.md").read_text())
-    [cells] = set(ranked.loc[ranked["place"] == "all", "cells"])
+    cells = len([row for row in table_1_rows() if row["accuracy"] == "before" and row["paper"] and row["mean"]])
     assert f"Measured: {cells} of the 126 cells" in page
     assert f"Measured are {cells} of the 126 cells" in words((ROOT / "README.md").read_text())
     for sentence in sentences(ranked):
@@ -280,6 +282,59 @@ def test_what_was_predicted_is_judged_by_the_tables(ranked: pd.DataFrame) -> Non
     theirs = [paper_values()["cifar10", "fcn", *cell] for cell in (("none", 0.0), ("random", 0.25), ("random", 0.99))]
     assert f"The paper has {theirs[1] - theirs[0]:.4f} and {theirs[0] - theirs[2]:.4f}" in page
     assert f"On CIFAR-10 our unpruned network is better by {unpruned - theirs[0]:.4f}" in page
+
+
+def test_what_the_page_says_of_the_cnns_cells() -> None:
+    page = words((ROOT / "docs" / "reproduction.md").read_text())
+    measured = [row for row in table_1_rows(model="cnn", accuracy="before") if row["mean"] and row["paper"]]
+    assert measured
+    for row in measured:
+        assert row["n"] == "1"
+        cell = {key: row[key] for key in ("dataset", "model", "method", "sparsity")}
+        means = [table_1(accuracy=when, **cell) for when in ("before", "after")]
+        label = METHOD_LABELS[row["method"]] + (f" {float(row['sparsity']):.0%}" if float(row["sparsity"]) else "")
+        numbers = " | ".join(f"{value:.4f}" for value in (float(row["paper"]), *means))
+        assert f"| {NAMES[row['dataset']]}, {label} | {numbers} |" in page
+    runs = choose(load_first(sorted(PUBLISHED.glob("*_cnn.parquet"))), "paper")
+    lowest = runs[runs["pruner"].isin(["random", "bayes_random"])].groupby("dataset")["test_accuracy"].min()
+    assert f"in no epoch is it below {lowest['mnist']:.4f} on MNIST and {lowest['cifar10']:.4f} on CIFAR-10" in page
+
+
+def test_what_was_predicted_of_the_cnn_is_judged_by_the_tables(ranked: pd.DataFrame) -> None:
+    page = words((ROOT / "docs" / "reproduction.md").read_text())
+    cell = {"accuracy": "before", "model": "cnn", "sparsity": 0.99}
+    random, bayes = (
+        [table_1(dataset=dataset, method=method, **cell) for dataset in ("mnist", "cifar10")]
+        for method in ("random", "bayes_random")
+    )
+    assert min(random[0], bayes[0]) > 0.9
+    assert min(random[1], bayes[1]) > 0.3
+    said = (
+        f"so it is, {random[0]:.4f} and {random[1]:.4f}, with Bayes random {bayes[0]:.4f} and {bayes[1]:.4f} (one seed"
+    )
+    assert said in page
+    over = {
+        dataset: table_1(dataset=dataset, method="none", accuracy="before", model="cnn")
+        - paper_values()[dataset, "cnn", "none", 0.0]
+        for dataset in ("mnist", "fashion_mnist", "cifar10")
+    }
+    assert min(over["fashion_mnist"], over["cifar10"]) > 0.01
+    assert abs(over["mnist"]) <= 0.005
+    said = f"by {over['fashion_mnist']:.4f} and {over['cifar10']:.4f}, and {over['mnist']:.4f} on MNIST (one seed)"
+    assert f"so it is, {said}" in page
+
+    def behind(place: str, epoch: int) -> float:
+        """Accuracies before pruning behind those after it, in nats."""
+        return column(ranked, "paper", "behind", place, epoch) - column(
+            ranked, "paper", "behind", place, epoch, "after"
+        )
+
+    last, before = (
+        [behind(f"{name} cnn", epoch) for name in ("mnist", "cifar10", "fashion_mnist")] for epoch in (25, 24)
+    )
+    assert f"({last[0]:.1f} and {last[1]:.1f} nats behind those after it at epoch 25" in page
+    ahead = f"{-last[2]:.1f} and {-before[2]:.1f} ahead"
+    assert f"{before[0]:.1f} and {before[1]:.1f} at 24), and are on Fashion-MNIST ({ahead})" in page
 
 
 @pytest.mark.parametrize("epoch", [24, 25])
