@@ -300,6 +300,10 @@ def test_what_the_page_says_of_the_cnns_cells() -> None:
     said = f"{kept['mnist']:.4f} on MNIST, {kept['cifar10']:.4f} on CIFAR-10 and {kept['fashion_mnist']:.4f} on Fashion"
     assert f"random pruning has {said}" in page
     runs = choose(every, "paper")
+    at_24 = runs[(runs["pruner"] == "bayes_random") & (runs["epoch"] == 24)].set_index("dataset")
+    assert not at_24["pruned"].any()
+    then = at_24["pruned_test_accuracy"]
+    assert f"not prune in epoch 24 and then has {then['mnist']:.4f} and {then['cifar10']:.4f}" in page
     lowest = runs[runs["pruner"].isin(["random", "bayes_random"])].groupby("dataset")["test_accuracy"].min()
     assert f"in no epoch is it below {lowest['mnist']:.4f} on MNIST and {lowest['cifar10']:.4f} on CIFAR-10" in page
 
