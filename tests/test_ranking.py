@@ -115,7 +115,34 @@ def test_readings_with_the_same_accuracies_have_one_pattern(two_readings: pd.Dat
 
 def test_a_reading_that_lacks_a_cell_is_left_out_there(two_readings: pd.DataFrame) -> None:
     more = frame(two_readings, runs("mnist fcn bayes_random 0.9", protocol=MEAN, test_accuracy=0.5))
-    assert set(ranking.rank(more)["protocol"]) == {MEAN}
+    found = ranking.rank(more)
+    assert set(found.loc[found["block"] == "mnist fcn", "protocol"]) == {MEAN}
+    assert line(found, MEAN, "before").cells == 4
+
+
+def test_cells_that_several_readings_have_are_compared_where_the_fullest_stands_alone(
+    two_readings: pd.DataFrame,
+) -> None:
+    """It is the largest set that two have: a third shares the classic cells only. All blocks together take it too."""
+    third = PROTOCOL.replace("beta 0.5", "beta 0.4")
+    more = frame(
+        two_readings,
+        runs("mnist fcn bayes_random 0.9", test_accuracy=0.5),
+        runs("mnist fcn bayes_magnitude 0.9", protocol=third, test_accuracy=0.5),
+    )
+    part = "mnist fcn" + ranking.SHARED
+    found = ranking.rank(more)
+    assert list(found["block"].unique()) == ["mnist fcn", part]
+    assert set(found.loc[found["block"] == part, "protocol"]) == {PROTOCOL, MEAN}
+    alone = ranking.rank(two_readings).assign(block=part)
+    pd.testing.assert_frame_equal(found[found["block"] == part].reset_index(drop=True), alone, check_categorical=False)
+
+    fashion = "fashion_mnist fcn bayes_random 0.75"
+    fashion_too = [runs(fashion, protocol=protocol, test_accuracy=0.8) for protocol in (PROTOCOL, MEAN)]
+    found = ranking.rank(frame(more, *fashion_too))
+    assert line(found, MEAN, "before", EVERYWHERE).cells == line(found, MEAN, "before", part).cells + 1 == 4
+    assert ranking_formats.block_name(part) == "MNIST FCN, the cells that several readings have"
+    assert ranking_formats._fullest([EVERYWHERE, part, "mnist fcn"]) == "mnist fcn"
 
 
 def test_two_runs_of_a_cell_that_share_a_seed_are_refused(two_readings: pd.DataFrame) -> None:

@@ -2,14 +2,16 @@
 
 A reading is a protocol with the accuracy before or after pruning. Readings are compared at one epoch
 (selection.read_out), over the cells of Table 1 that the fullest of them has in a block (a data set and a network) or in
-all blocks together. A reading that lacks one of these cells is left out there; a block where one protocol alone was run
-tells no protocols apart, and does not count among all blocks. Beside the cells themselves stand the contrasts: each
-Bayes cell minus its classic twin's. An offset that both have, as from a detail of training that the paper leaves open,
-is not in them.
+all blocks together. A reading that lacks one of these cells is left out there. Where that leaves one protocol alone,
+the largest part of the block that two protocols share is compared too, and among all blocks this part counts; a block
+where one protocol alone was run tells no protocols apart, and does not count among them. Beside the cells themselves
+stand the contrasts: each Bayes cell minus its classic twin's. An offset that both have, as from a detail of training
+that the paper leaves open, is not in them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from bayes_pruning.studies.likelihood import Array, Cells
 from bayes_pruning.studies.table1 import ACCURACIES, BEFORE
 
 EVERYWHERE = "all"  # instead of a block
+SHARED = " shared"  # after a block's name: the part of its cells that more readings have than the fullest
 BORROWED = 4  # degrees of freedom that a cell's variance takes from its method's others: as many as five seeds have
 TEST_IMAGES = 10_000  # that an accuracy is a mean of, in all three data sets
 RESOLUTION = 1 / TEST_IMAGES  # seeds that agree are not known better than to one image
@@ -72,7 +75,7 @@ def rank(frame: pd.DataFrame) -> pd.DataFrame:
 
     Return a row for each block (EVERYWHERE first, if it is of several) and reading, with the columns
 
-        block, protocol, accuracy: what the row is of.
+        block, protocol, accuracy: what the row is of; `block` ends with SHARED where a part is compared.
         cells, seeds: how many cells are compared, and the fewest seeds that one of them has.
         rms: root mean square difference of our means to the paper's values.
         chi_square_N: if each of the paper's cells is the mean of N runs, without any excess.
@@ -91,11 +94,15 @@ def rank(frame: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         raise UserError("None of these runs is of a cell of Table 1 (results/paper_table1.csv): nothing to rank.")
     bayes = rows[rows["pruner"].isin(twins())]
-    blocks = sorted((rows if bayes.empty else bayes)["block"].unique())
-    compared = {block: _compared(rows[rows["block"] == block]) for block in blocks}
-    together = [block for block in blocks if compared[block].readings["protocol"].nunique() > 1] or blocks
+    blocks = {
+        block: rows[rows["block"] == block] for block in sorted((rows if bayes.empty else bayes)["block"].unique())
+    }
+    parts = {name + SHARED: part for name, block in blocks.items() if not (part := _shared(block)).empty}
+    compared = {name: _compared(part) for name, part in sorted((blocks | parts).items())}
+    several = [name for name, readings in compared.items() if readings.readings["protocol"].nunique() > 1]
+    together = [(blocks | parts)[name] for name in several or blocks]
     if len(together) > 1:
-        compared = {EVERYWHERE: _compared(rows[rows["block"].isin(together)]), **compared}
+        compared = {EVERYWHERE: _compared(pd.concat(together)), **compared}
     return pd.concat([_ranked(readings, name) for name, readings in compared.items()], ignore_index=True)
 
 
@@ -121,10 +128,23 @@ def _accuracies(frame: pd.DataFrame) -> pd.DataFrame:
     return long.assign(accuracy=pd.Categorical(long["accuracy"], list(columns.values()), ordered=True))
 
 
-def _compared(rows: pd.DataFrame) -> Compared:
+def _of_comparable_protocols(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of protocols that have runs of Bayes methods, or all rows if no protocol has any."""
     bayes = rows[rows["pruner"].isin(twins())]
-    if not bayes.empty:
-        rows = rows[rows["protocol"].isin(bayes["protocol"])]
+    return rows if bayes.empty else rows[rows["protocol"].isin(bayes["protocol"])]
+
+
+def _shared(block: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the largest set of cells that two protocols have; none if no protocol has more cells."""
+    rows = _of_comparable_protocols(block)
+    has = pd.crosstab([rows[name] for name in CELL], rows["protocol"]) > 0
+    both = max((has[one] & has[other] for one, other in combinations(has, 2)), key=sum, default=has.any(axis=1))
+    in_both = pd.MultiIndex.from_frame(rows[CELL]).isin(both.index[both])
+    return rows[in_both & bool(both.sum() < has.sum().max())]
+
+
+def _compared(rows: pd.DataFrame) -> Compared:
+    rows = _of_comparable_protocols(rows)
     of_each = rows[["protocol", *CELL, "paper"]].drop_duplicates()
     fullest = of_each.groupby("protocol").size().idxmax()
     cells = of_each[of_each["protocol"] == fullest].drop(columns="protocol").sort_values(CELL, ignore_index=True)

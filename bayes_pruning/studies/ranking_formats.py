@@ -15,7 +15,7 @@ from bayes_pruning.results.selection import read_out
 from bayes_pruning.results.statistics import Difference
 from bayes_pruning.results.tables import markdown as table_text
 from bayes_pruning.studies.claims.verdicts import OUTCOMES
-from bayes_pruning.studies.ranking import EVERYWHERE, READING, TABLES, claim_outcomes, gate_uses, rank, simulate
+from bayes_pruning.studies.ranking import EVERYWHERE, READING, SHARED, TABLES, claim_outcomes, gate_uses, rank, simulate
 from bayes_pruning.studies.table1 import BEFORE
 
 LEGEND = (
@@ -96,7 +96,7 @@ def ranking_of(frame: pd.DataFrame, epoch: int | None = None) -> Ranking:
 
 
 def _fullest(blocks: Sequence[str]) -> str:
-    return next(block for block in blocks if block != EVERYWHERE)
+    return next(block for block in blocks if block != EVERYWHERE and not block.endswith(SHARED))
 
 
 def markdown(ranking: Ranking) -> str:
@@ -257,7 +257,8 @@ def block_name(block: str) -> str:
     """Return a block's name for people: 'mnist fcn' -> 'MNIST FCN'."""
     if block == EVERYWHERE:
         return "All rows in which several readings were run"
-    return " ".join(NAMES.get(part, part) for part in block.split())
+    name = " ".join(NAMES.get(part, part) for part in block.removesuffix(SHARED).split())
+    return f"{name}, the cells that several readings have" if block.endswith(SHARED) else name
 
 
 def _signed(difference: Difference | None) -> str:
