@@ -12,7 +12,7 @@ from conftest import ROOT
 from bayes_pruning.config import presets
 from bayes_pruning.figures.style import METHOD_LABELS
 from bayes_pruning.results import frame
-from bayes_pruning.results.paper import NAMES, paper_values
+from bayes_pruning.results.paper import METHODS, NAMES, paper_values
 from bayes_pruning.results.selection import choose, read_out
 from bayes_pruning.studies import exact_sparsity
 from bayes_pruning.studies.exact_sparsity import CLAIMED
@@ -206,11 +206,12 @@ def test_what_the_prior_has_of_a_magnitude_pruning() -> None:
 
 
 def test_in_which_epochs_bayes_random_prunes() -> None:
-    runs = choose(load_first([PUBLISHED / "fcn.parquet", PUBLISHED / "cifar10_fcn.parquet"]), "paper")
+    names = ("fcn", "cifar10_fcn", "mnist_cnn", "fashion_mnist_cnn", "cifar10_cnn")
+    runs = choose(load_first([PUBLISHED / f"{name}.parquet" for name in names]), "paper")
     of_runs = runs[(runs["pruner"] == "bayes_random") & (runs["pruned"] == 1)].groupby("hash")["epoch"]
     by_the_parity = of_runs.agg(list).map(lambda epochs: epochs == list(range(1, 26, 2)))
     page = words((ROOT / "docs" / "reproduction.md").read_text())
-    assert f"opens in epochs 1, 3, ..., 25, in {by_the_parity.sum()} of {len(by_the_parity)} runs" in page
+    assert f"opens in epochs 1, 3, ..., 25, in {by_the_parity.sum()} of {len(by_the_parity)} runs (FCN and CNN)" in page
 
 
 def test_accuracies_by_the_epochs_since_the_last_pruning() -> None:
@@ -294,12 +295,38 @@ def test_what_was_predicted_is_judged_by_the_tables(ranked: pd.DataFrame) -> Non
     assert f"On CIFAR-10 our unpruned network is better by {unpruned - theirs[0]:.4f}" in page
 
 
+def whole_row(dataset: str, model: str) -> list[str]:
+    """The lines of a table of one row of Table 1: the paper, before pruning, after it, for each method."""
+    paper, lines = paper_values(), []
+    for sparsity in (0.25, 0.5, 0.75, 0.9, 0.99):
+        cells = []
+        for method in METHODS:
+            cell = {"dataset": dataset, "model": model, "method": method, "sparsity": sparsity}
+            ours = (table_1(accuracy=when, **cell) for when in ("before", "after"))
+            cells.append(", ".join(f"{value:.4f}" for value in (paper[dataset, model, method, sparsity], *ours)))
+        lines.append(f"| {sparsity:.0%} | {' | '.join(cells)} |")
+    return lines
+
+
+def test_tables_of_a_row_have_its_numbers() -> None:
+    readme, page = (words((ROOT / name).read_text()) for name in ("README.md", "docs/reproduction.md"))
+    for line in whole_row("mnist", "fcn"):
+        assert line in readme
+    unpruned = {"dataset": "mnist", "model": "fcn", "method": "none"}
+    both = paper_values()["mnist", "fcn", "none", 0.0], table_1(accuracy="before", **unpruned)
+    assert f"unpruned: {both[0]:.4f}, {both[1]:.4f})" in readme
+    for dataset in ("mnist",):
+        for line in whole_row(dataset, "cnn"):
+            assert line in page
+
+
 def test_what_the_page_says_of_the_cnns_cells() -> None:
     page = words((ROOT / "docs" / "reproduction.md").read_text())
     measured = [row for row in table_1_rows(model="cnn", accuracy="before") if row["mean"] and row["paper"]]
-    assert measured
+    assert {row["n"] for row in measured} == {"1"}
     for row in measured:
-        assert row["n"] == "1"
+        if row["sparsity"] not in ("0.0", "0.99"):
+            continue
         cell = {key: row[key] for key in ("dataset", "model", "method", "sparsity")}
         means = [table_1(accuracy=when, **cell) for when in ("before", "after")]
         label = METHOD_LABELS[row["method"]] + (f" {float(row['sparsity']):.0%}" if float(row["sparsity"]) else "")
@@ -309,7 +336,7 @@ def test_what_the_page_says_of_the_cnns_cells() -> None:
     kept = choose(every, "kept").query("epoch == 25 and pruner == 'random'").set_index("dataset")["test_accuracy"]
     said = f"{kept['mnist']:.4f} on MNIST, {kept['cifar10']:.4f} on CIFAR-10 and {kept['fashion_mnist']:.4f} on Fashion"
     assert f"random pruning has {said}" in page
-    runs = choose(every, "paper")
+    runs = choose(every, "paper").query("target_sparsity == 0.99")
     at_24 = runs[(runs["pruner"] == "bayes_random") & (runs["epoch"] == 24)].set_index("dataset")
     assert not at_24["pruned"].any()
     then = at_24["pruned_test_accuracy"]
@@ -350,9 +377,34 @@ def test_what_was_predicted_of_the_cnn_is_judged_by_the_tables(ranked: pd.DataFr
     last, before = (
         [behind(f"{name} cnn", epoch) for name in ("mnist", "cifar10", "fashion_mnist")] for epoch in (25, 24)
     )
-    assert f"({last[0]:.1f} and {last[1]:.1f} nats behind those after it at epoch 25" in page
+    assert f"are {-last[0]:.1f} nats more likely at epoch 25 and {-before[0]:.1f} at 24, not 20" in page
+    assert f"{-last[0]:.1f} nats ahead at epoch 25 and {-before[0]:.1f} at 24" in page
+    most = [int(column(ranked, "paper", "most", "mnist cnn", epoch, "after")) for epoch in (25, 24)]
+    assert set(ranked.query("place == 'mnist cnn' and accuracy == 'after'")["without_most"]) == {"all at 0.99"}
+    assert f"Without the 99% cells it is {most[0]} and {most[1]}" in page
     ahead = f"{-last[2]:.1f} and {-before[2]:.1f} ahead"
-    assert f"{before[0]:.1f} and {before[1]:.1f} at 24), and are on Fashion-MNIST ({ahead})" in page
+    after_them = f"({last[1]:.1f} nats behind those after it at epoch 25, {before[1]:.1f} at 24)"
+    assert f"on CIFAR-10 {after_them}, and are on Fashion-MNIST ({ahead})" in page
+
+
+def test_how_near_the_cnns_row_on_mnist_is_without_random_pruning_at_99() -> None:
+    runs = choose(load_first([PUBLISHED / "mnist_cnn.parquet"]), "paper")
+    at_99 = runs["pruner"].isin(["random", "bayes_random"]) & (runs["target_sparsity"] == 0.99)
+    runs, paper = runs[~at_99 & runs["epoch"].between(20, 25)], paper_values()
+    cells = zip(runs["dataset"], runs["model"], runs["pruner"], runs["target_sparsity"], strict=True)
+    values = pd.Series([paper[cell] for cell in cells], runs.index)
+    assert (runs.groupby("epoch").size() == 19).all()
+    before, after = (
+        runs[name].sub(values).abs().groupby(runs["epoch"]) for name in ("test_accuracy", "pruned_test_accuracy")
+    )
+
+    def mean_square(differences: pd.Series) -> float:
+        return float((differences**2).mean() ** 0.5)
+
+    page = words((ROOT / "docs" / "reproduction.md").read_text())
+    near = f"{before.max().max():.4f} of the paper's (root mean square {before.agg(mean_square).max():.4f} or less)"
+    far = f"{after.max().min():.4f} away or more ({after.agg(mean_square).min():.4f} or more)"
+    assert f"ours are then within {near}; after pruning the furthest is {far}" in page
 
 
 @pytest.mark.parametrize("epoch", [24, 25])
