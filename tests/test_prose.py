@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -409,6 +410,13 @@ def test_how_near_the_cnns_row_on_mnist_is_without_random_pruning_at_99() -> Non
     near = f"{before.max().max():.4f} of the paper's (root mean square {before.agg(mean_square).max():.4f} or less)"
     far = f"{after.max().min():.4f} away or more ({after.agg(mean_square).min():.4f} or more)"
     assert f"ours are then within {near}; after pruning the furthest is {far}" in page
+    last = runs[(runs["epoch"] == 25) & ((runs["test_accuracy"] - runs["pruned_test_accuracy"]).abs() > 0.1)]
+    assert set(last[["pruner", "target_sparsity"]].itertuples(index=False, name=None)) == {
+        *product(["random", "bayes_random"], [0.5, 0.75, 0.9]),
+        *product(["magnitude", "bayes_magnitude"], [0.99]),
+    }
+    before, after = (last[name].sub(values).abs() for name in ("test_accuracy", "pruned_test_accuracy"))
+    assert f"within {before.max():.4f} before pruning and {after.min():.4f} or more away after it" in page
 
 
 @pytest.mark.parametrize("epoch", [24, 25])

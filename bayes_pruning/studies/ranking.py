@@ -30,7 +30,7 @@ from bayes_pruning.studies.likelihood import Array, Cells
 from bayes_pruning.studies.table1 import ACCURACIES, BEFORE
 
 EVERYWHERE = "all"  # instead of a block
-SHARED = " shared"  # after a block's name: the part of its cells that more readings have than the fullest
+SHARED = " shared"  # after a block's name: the part of its cells that several readings have
 BORROWED = 4  # degrees of freedom that a cell's variance takes from its method's others: as many as five seeds have
 TEST_IMAGES = 10_000  # that an accuracy is a mean of, in all three data sets
 RESOLUTION = 1 / TEST_IMAGES  # seeds that agree are not known better than to one image
