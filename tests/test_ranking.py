@@ -157,7 +157,8 @@ def test_blocks_are_compared_alone_and_together(two_readings: pd.DataFrame) -> N
     name = "fashion_mnist fcn bayes_random 0.75"
     fashion = frame(*(runs(name, protocol=protocol, test_accuracy=0.8) for protocol in (PROTOCOL, third)))
     alone = [runs(f"cifar10 cnn {name} 0.75", test_accuracy=0.5) for name in ("random", "bayes_random")]
-    found = ranking.rank(frame(two_readings, fashion, *alone))
+    classic = runs("cifar10 fcn random 0.75", test_accuracy=0.5)  # tells no readings apart: its block is left out
+    found = ranking.rank(frame(two_readings, fashion, *alone, classic))
     assert list(found["block"].unique()) == [EVERYWHERE, "cifar10 cnn", "fashion_mnist fcn", "mnist fcn"]
     assert line(found, PROTOCOL, "before", EVERYWHERE).cells == 4
     assert set(found.loc[found["block"] == EVERYWHERE, "protocol"]) == {PROTOCOL}
