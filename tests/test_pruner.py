@@ -232,6 +232,18 @@ def test_only_the_parameters_that_are_named_are_pruned(data: Dataset) -> None:
     assert {name: int(mask.sum()) for name, mask in zeros(model).items()} == {"1.weight": 0, "3.weight": 60}
 
 
+def test_biases_are_pruned_if_the_reading_says_so(data: Dataset) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 12), nn.ReLU(), nn.Linear(12, 10))
+    pruner = BayesPruner(model, batches(data), 0.5, gate="always", protocol="with_biases")
+    assert pruner.step(torch.optim.SGD(model.parameters(), lr=0.1)).sparsity == 0.5
+    assert {name: int((p == 0).sum()) for name, p in model.named_parameters()} == {
+        "1.weight": 4704,
+        "1.bias": 6,
+        "3.weight": 60,
+        "3.bias": 5,
+    }
+
+
 def test_a_schedule_says_how_sparse_each_epoch_ends(data: Dataset) -> None:
     model, optimizer = linear()
     options = {"start": 1, "end": 3, "power": 1.0}

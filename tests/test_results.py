@@ -429,7 +429,7 @@ PROTOCOL = {
 
 def test_protocol_text_is_readable_and_leaves_the_name_out():
     assert protocol_text(PROTOCOL) == protocol_text(PROTOCOL | {"name": "mine"}) == FIXTURE_PROTOCOL
-    assert protocol_text(PROTOCOL | {"first_gate": "open"}) == FIXTURE_PROTOCOL
+    assert protocol_text(PROTOCOL | {"first_gate": "open", "prunes": "weights"}) == FIXTURE_PROTOCOL
     candidate = PROTOCOL | {"decision": "candidate"}
     assert protocol_text(candidate) == protocol_text(candidate | {"first_gate": "closed"})
 
@@ -440,6 +440,7 @@ def test_protocol_text_is_readable_and_leaves_the_name_out():
         {"regrow": False},
         {"decision": "candidate"},
         {"first_gate": "closed"},
+        {"prunes": "parameters"},
         {"log_likelihood": "mean"},
         {"log_prior": "mean"},
         {"beta": math.nextafter(0.5, 1)},
@@ -496,11 +497,13 @@ def test_runs_serve_every_protocol_that_they_can_not_tell_apart():
         ("bayes_random", {}, 0),
         ("bayes_random", {"decision": "candidate", "beta": 2.0}, 0),
         ("bayes_random", {"regrow": False, "prior": {"mean": 0.0, "std": 0.1}}, 0),
+        ("random", {"prunes": "parameters"}, 0),
     )
-    assert len(protocols(frame)) == 3  # the classic runs serve any with their `regrow`
+    assert len(protocols(frame)) == 4  # the classic runs serve any with their `regrow` that prunes the same
     assert list(choose(frame, FIXTURE_PROTOCOL)["run"]) == ["run0", "run1", "run3"]
     assert list(choose(frame, "candidate")["run"]) == ["run0", "run1", "run4"]
     assert list(choose(frame, "N(0, 0.1^2)")["run"]) == ["run0", "run2", "run5"]
+    assert list(choose(frame, "with_biases")["run"]) == ["run0", "run6"]
 
 
 def test_a_baseline_of_the_protocol_itself_comes_before_one_of_another():

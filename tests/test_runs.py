@@ -144,6 +144,9 @@ def test_runs_that_are_the_same_run_have_the_same_hash() -> None:
     closed = "protocol.first_gate=closed"
     assert run_of("pruner=magnitude", closed).hash() == run_of("pruner=magnitude").hash()
     assert run_of("pruner=bayes_magnitude", closed).hash() != run_of("pruner=bayes_magnitude").hash()
+    biases = "protocol.prunes=parameters"
+    assert run_of("pruner=none", biases).hash() == run_of("pruner=none").hash()
+    assert run_of("pruner=magnitude", biases).hash() != run_of("pruner=magnitude").hash()
     candidate = ("pruner=bayes_magnitude", "protocol.decision=candidate")
     assert run_of(*candidate, closed).hash() == run_of(*candidate).hash()
     assert run_of("pruner=gradual", *unread).hash() == run_of("pruner=gradual").hash()

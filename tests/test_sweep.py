@@ -175,7 +175,7 @@ def test_what_can_share_a_stack() -> None:
     base = planning.stack_key(job())
     for same in ("seed=4", "sparsity=0.1", "pruner=none", "protocol.beta=3", "protocol.regrow=false"):
         assert planning.stack_key(job(same)) == base, same
-    for other in ("model=cnn", "batch_size=32", "learning_rate=0.1", "epochs=3"):
+    for other in ("model=cnn", "batch_size=32", "learning_rate=0.1", "epochs=3", "protocol.prunes=parameters"):
         assert planning.stack_key(job(other)) != base, other
 
 

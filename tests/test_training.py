@@ -74,8 +74,12 @@ def test_a_run_has_the_same_bits_in_a_stack_where_sums_are_split_between_two_thr
         torch.set_num_threads(threads)
 
 
-def test_the_count_is_exact_in_every_layer_and_both_networks_are_scored(few_digits: Dataset) -> None:
-    trainer = Trainer([run_of("pruner=magnitude", "sparsity=0.9")], few_digits, CPU, "always")
+@pytest.mark.parametrize("protocol", ["paper", "with_biases"])
+def test_the_count_is_exact_in_every_layer_and_both_networks_are_scored(few_digits: Dataset, protocol: str) -> None:
+    run = run_of("pruner=magnitude", "sparsity=0.9", f"protocol={protocol}")
+    trainer = Trainer([run], few_digits, CPU, "always")
+    biases = {name for name in trainer.stack.parameters if name.endswith("bias")}
+    assert biases and biases & set(trainer.prunable) == (biases if protocol == "with_biases" else set())
     row = trainer.run_epoch()[0]
     assert row is not None
     zeros = total = 0

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from bayes_pruning.config.errors import ConfigError, one_of
 from bayes_pruning.config.paths import conf_dir
-from bayes_pruning.config.schema import OPEN, PRINTED
+from bayes_pruning.config.schema import OPEN, PRINTED, WEIGHTS
 
 BASE = "paper"  # the preset that all others start from
 
@@ -49,12 +49,14 @@ def protocol_text(protocol: Mapping[str, Any]) -> str:
     Equal readings have equal texts. In order: whether pruned weights may grow again, which Bayes factor decides, the
     scales of the log-likelihood and of the log-prior, the threshold, the prior. The protocol's name is left out: it can
     not change a number. So is the ratio if it is the printed one, which others follow after the scales, as in
-    "sum/sum of_logs"; so is the first gate if it is open or never asked: "previous first closed".
+    "sum/sum of_logs"; so is the first gate if it is open or never asked: "previous first closed". "regrow with biases":
+    they are pruned too.
     """
     prior, ratio = protocol["prior"], protocol.get("ratio", PRINTED)
+    weights_alone = protocol.get("prunes", WEIGHTS) == WEIGHTS
     return ", ".join(
         [
-            "regrow" if protocol["regrow"] else "stay zero",
+            ("regrow" if protocol["regrow"] else "stay zero") + ("" if weights_alone else " with biases"),
             decision_text(protocol),
             f"{protocol['log_likelihood']}/{protocol['log_prior']}" + ("" if ratio == PRINTED else f" {ratio}"),
             f"beta {number(protocol['beta'])}",

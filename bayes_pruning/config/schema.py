@@ -38,6 +38,7 @@ Precision = Literal["fp32", "tf32"]
 RATIOS: tuple[str, ...] = get_args(Ratio)
 PRINTED = RATIOS[0]  # the formula of section 1.1
 OPEN, CLOSED = "open", "closed"  # of a gate before there is a Bayes factor
+WEIGHTS, PARAMETERS = "weights", "parameters"  # what is pruned: no bias, or biases too
 PRECISIONS = FULL, TF32 = get_args(Precision)
 ASKED, ALWAYS = "asked", "always"  # values of log_evidence, which changes no number and is not part of a run
 HASH_DIGITS = 10
@@ -47,7 +48,7 @@ UNPRUNED = "never"  # the gate of an unpruned run: it never opens
 # they are not part of an identity, so that a field that a later version adds changes no earlier run's hash.
 LATER: Mapping[str, Mapping[str, Any]] = {
     "pruner": {"schedule": "constant", "schedule_options": {}, "scope": "layer", "masks": "protocol"},
-    "protocol": {"ratio": PRINTED, "first_gate": OPEN},
+    "protocol": {"ratio": PRINTED, "first_gate": OPEN, "prunes": WEIGHTS},
 }
 # Fields of a pruner that a saved config may lack too.
 OPTIONAL: Mapping[str, Any] = {"selector_options": {}, "gate_options": {}, "twin": None, "control_of": None}
@@ -130,6 +131,7 @@ class Protocol:
     prior: Prior
     ratio: Ratio
     first_gate: Literal["open", "closed"]
+    prunes: Literal["weights", "parameters"]
 
 
 @dataclass(frozen=True)
@@ -238,15 +240,19 @@ NAMES = tuple(field.name for field in dataclasses.fields(RunConfig))
 def run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:
     """Check a composed or a saved config and return its scientific part.
 
-    Two values follow from others: `regrow` is false where the pruner keeps its masks, and no sparsity is asked of an
-    unpruned run.
+    Some values follow from others: `regrow` is false where the pruner keeps its masks, and neither a sparsity nor a
+    pruning of biases is asked of an unpruned run.
 
     Raise ConfigError for the first value that is not accepted, UserError if a field is missing or there is no such.
     """
     values: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
     fields = {"precision": FULL} | {name: values[name] for name in NAMES if name in values}
     run: RunConfig = checked(RunConfig, _completed(fields))
-    protocol = dataclasses.replace(run.protocol, regrow=run.protocol.regrow and run.pruner.masks != "kept")
+    protocol = dataclasses.replace(
+        run.protocol,
+        regrow=run.protocol.regrow and run.pruner.masks != "kept",
+        prunes=WEIGHTS if run.unpruned else run.protocol.prunes,
+    )
     return dataclasses.replace(run, protocol=protocol, sparsity=0.0 if run.unpruned else run.sparsity)
 
 
@@ -272,7 +278,8 @@ def check_settings(values: Mapping[str, Any]) -> None:
 
 def as_trained(config: DictConfig, run: RunConfig) -> DictConfig:
     """Return the config with the values of `run` that follow from others, so that what is saved is what was trained."""
-    trained = {"protocol": {"regrow": run.protocol.regrow}, "sparsity": run.sparsity}
+    follow = {"regrow": run.protocol.regrow, "prunes": run.protocol.prunes}
+    trained = {"protocol": follow, "sparsity": run.sparsity}
     merged = OmegaConf.merge(config, trained)
     assert isinstance(merged, DictConfig)
     return merged

@@ -17,6 +17,7 @@ from torch import nn
 from bayes_pruning.config.errors import ConfigError, one_of
 from bayes_pruning.config.random_streams import generator
 from bayes_pruning.config.registry import Registry
+from bayes_pruning.config.schema import PARAMETERS, WEIGHTS
 
 BUILDERS = Registry("model.builder", __name__)
 ACTIVATIONS: Mapping[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
@@ -130,6 +131,12 @@ def _check_images(config: Mapping[str, Any], network: nn.Module, shape: tuple[in
         raise ConfigError("model", dict(config), f"a network with {classes} logits an image (this gives {logits[1:]})")
 
 
-def prunable(model: nn.Module) -> list[str]:
-    """Return the names of the parameters that are pruned: every weight with two or more dimensions, no bias."""
-    return [name for name, parameter in model.named_parameters() if parameter.ndim >= 2]
+def prunable(model: nn.Module, prunes: str = WEIGHTS) -> list[str]:
+    """Return the names of the parameters that are pruned.
+
+    Args:
+        model: any.
+        prunes: "weights" of two or more dimensions, thus no bias, or all "parameters" (`w_i in w` of Algorithms 2 and
+            3, line 5), each of which then counts as a layer with a sparsity of its own.
+    """
+    return [name for name, parameter in model.named_parameters() if parameter.ndim >= 2 or prunes == PARAMETERS]

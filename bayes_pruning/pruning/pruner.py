@@ -21,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from bayes_pruning.config import presets
 from bayes_pruning.config.errors import ConfigError, UserError, one_of
 from bayes_pruning.config.schema import ALWAYS, ASKED, PruningConfig, pruning_config
+from bayes_pruning.models import networks
 from bayes_pruning.pruning import decision, masks, posterior
 from bayes_pruning.pruning.gates import Candidate
 from bayes_pruning.pruning.network import Network
@@ -74,13 +75,13 @@ class BayesPruner:
         schedule: how many: "constant" (the paper's), "gradual", "evidence".
         epochs: that the training has in all, for gates and schedules that plan ahead.
         seed: of random pruning and of all else that is drawn.
-        prunable: names of the parameters to prune, by default all of two or more dimensions.
+        prunable: names of the parameters to prune, by default those that `prunes` of the reading says.
         scope: whether each "layer" has the sparsity, or all together, "global".
         selector_options, gate_options, schedule_options: of these functions, by name.
         protocol: a file of conf/protocol, a reading of the paper; its fields can be given beside it.
         log_evidence: "asked" computes log posteriors where the gate or schedule reads them, "always" in every epoch.
-        reading: fields of the protocol that differ from it: beta, regrow, decision, ratio, first_gate, log_likelihood,
-            log_prior, and prior={"mean": 0.0, "std": 1.0}.
+        reading: fields of the protocol that differ from it: beta, regrow, decision, ratio, first_gate, prunes,
+            log_likelihood, log_prior, and prior={"mean": 0.0, "std": 1.0}.
 
     Raise ConfigError or UserError for a value that is not accepted.
 
@@ -135,7 +136,7 @@ class BayesPruner:
         if getattr(train_loader, "drop_last", False):
             raise UserError("train_loader.drop_last=True is not accepted: the log-likelihood is that of all images.")
         named = dict(model.named_parameters())
-        self.prunable = tuple(n for n, p in named.items() if p.ndim >= 2) if prunable is None else tuple(prunable)
+        self.prunable = tuple(networks.prunable(model, self.run.protocol.prunes) if prunable is None else prunable)
         if unknown := [name for name in self.prunable if name not in named]:
             raise UserError(f"prunable={', '.join(unknown)} is not accepted: the model has no such parameters.")
         self.weights = sum(named[name].numel() for name in self.prunable)

@@ -32,7 +32,7 @@ class Trainer:
     """A stack of runs, epoch by epoch.
 
     Args:
-        runs: what each member is; they share dataset, model, batch size and learning rate.
+        runs: what each member is; they share dataset, model, batch size, learning rate and which parameters are pruned.
         data: on `device`.
         device: where to train.
         log_evidence: "asked": the log-likelihood of the training images is computed only where a gate or a schedule
@@ -53,7 +53,7 @@ class Trainer:
         self.device = device
         networks = [build(run.model, data.shape, CLASSES, run.seed) for run in runs]
         self.stack = Stack(networks, runs[0].learning_rate, device)
-        self.evaluator = Evaluator(self.stack, networks[0], data)
+        self.evaluator = Evaluator(self.stack, networks[0], data, runs[0].protocol.prunes)
         self.prunable = self.evaluator.prunable
         self.weights = sum(self.stack.parameters[name][0].numel() for name in self.prunable)
         self.before: dict[int, Score] = {}  # of this epoch's networks before pruning, by member
