@@ -35,11 +35,12 @@ from bayes_pruning.config.validation import (
 Scale = Literal["sum", "mean"]
 Ratio = Literal["pruned_over_unpruned", "unpruned_over_pruned", "of_logs"]  # what "the Bayes factor" may be a ratio of
 Precision = Literal["fp32", "tf32"]
+Prunes = Literal["weights", "parameters"]  # no bias, or biases too
 RATIOS: tuple[str, ...] = get_args(Ratio)
 PRINTED = RATIOS[0]  # the formula of section 1.1
 OPEN, CLOSED = "open", "closed"  # of a gate before there is a Bayes factor
-WEIGHTS, PARAMETERS = "weights", "parameters"  # what is pruned: no bias, or biases too
 PRECISIONS = FULL, TF32 = get_args(Precision)
+WEIGHTS, PARAMETERS = get_args(Prunes)
 ASKED, ALWAYS = "asked", "always"  # values of log_evidence, which changes no number and is not part of a run
 HASH_DIGITS = 10
 UNPRUNED = "never"  # the gate of an unpruned run: it never opens
@@ -131,7 +132,7 @@ class Protocol:
     prior: Prior
     ratio: Ratio
     first_gate: Literal["open", "closed"]
-    prunes: Literal["weights", "parameters"]
+    prunes: Prunes
 
 
 @dataclass(frozen=True)
