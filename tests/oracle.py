@@ -43,6 +43,7 @@ class Case:
     beta: float = 0.5
     mean: float = 0.0
     std: float = 1.0
+    prunes: str = "weights"
     opens: list[int] = field(default_factory=list)  # what the gate is expected to do, so that both ways are met
 
     @property
@@ -54,6 +55,7 @@ class Case:
             f"protocol.regrow={self.regrow}",
             f"protocol.decision={self.decision}",
             f"protocol.beta={self.beta}",
+            f"protocol.prunes={self.prunes}",
         ]
         run = [f"{name}={getattr(self, name)}" for name in ("model", "pruner", "sparsity", "seed", "epochs")]
         return ["dataset=mnist_5k", *run, *readings, *scales, *prior]
@@ -69,6 +71,10 @@ CASES = {
         pruner="bayes_magnitude", sparsity=0.5, decision="candidate", scale="mean", mean=0.01, std=0.2, opens=[1, 1, 1]
     ),
     "fcn Bayes random by the candidate": Case(pruner="bayes_random", decision="candidate", opens=[0, 0, 0]),
+    "fcn Bayes magnitude with biases, kept": Case(
+        pruner="bayes_magnitude", sparsity=0.5, regrow=False, prunes="parameters", opens=[1, 0, 1]
+    ),
+    "fcn random with biases, regrown": Case(pruner="random", sparsity=0.99, prunes="parameters", opens=[1, 1, 1]),
     "cnn magnitude, kept": Case("cnn", "magnitude", epochs=2, regrow=False, opens=[1, 1]),
     "cnn random, regrown": Case("cnn", "random", 0.75, seed=1, epochs=2, opens=[1, 1]),
     "cnn Bayes magnitude": Case("cnn", "bayes_magnitude", epochs=2, opens=[1, 0]),
@@ -119,7 +125,9 @@ class Run:
         self.test = images[4000 : 4000 + TEST], labels[4000 : 4000 + TEST]
         self.net = network(case.model, case.seed)
         self.adam = torch.optim.Adam(self.net.parameters(), lr=RATE)
-        self.weights = {name: p for name, p in self.net.named_parameters() if name.endswith("weight")}
+        self.weights = dict(self.net.named_parameters())  # those that are pruned
+        if case.prunes == "weights":
+            self.weights = {name: p for name, p in self.weights.items() if name.endswith("weight")}
         self.size = sum(weight.numel() for weight in self.weights.values())
         self.kept: dict[str, Tensor] = {}
         self.factor: float | None = None  # log Bayes factor of the epoch before

@@ -82,10 +82,10 @@ def small(digits: Dataset) -> Dataset:
     )
 
 
-@pytest.mark.parametrize("model", ["fcn", "cnn"])
-def test_the_engine_gives_the_numbers_of_plain_pytorch(model: str, small: Dataset) -> None:
-    """Both networks, Bayes and classic, kept and regrown, Adam, and a last batch that is not whole."""
-    cases = {name: case for name, case in oracle.CASES.items() if case.model == model}
+@pytest.mark.parametrize(("model", "prunes"), [("fcn", "weights"), ("fcn", "parameters"), ("cnn", "weights")])
+def test_the_engine_gives_the_numbers_of_plain_pytorch(model: str, prunes: str, small: Dataset) -> None:
+    """Both networks, Bayes and classic, kept and regrown, with biases, Adam, and a last batch that is not whole."""
+    cases = {name: case for name, case in oracle.CASES.items() if (case.model, case.prunes) == (model, prunes)}
     runs = [run_of(*case.overrides) for case in cases.values()]
     found = train(runs, small, runs[0].epochs)
     weights = 784 * 256 + 256 * 128 + 128 * 10 if model == "fcn" else 9 * 32 + 9 * 32 * 64 + 3136 * 128 + 128 * 10
