@@ -91,7 +91,8 @@ def test_scales() -> None:
 
 @pytest.mark.parametrize(("likelihood", "prior"), [("sum", "sum"), ("sum", "mean"), ("mean", "sum"), ("mean", "mean")])
 def test_each_term_has_its_own_scale_and_a_missing_likelihood_stays_missing(likelihood: Any, prior: Any) -> None:
-    protocol = Protocol("", True, "previous", likelihood, prior, 0.5, Prior(0.0, 1.0), "pruned_over_unpruned", "open")
+    left_open = ("pruned_over_unpruned", "open", "weights")
+    protocol = Protocol("", True, "previous", likelihood, prior, 0.5, Prior(0.0, 1.0), *left_open)
     expected = {"sum": -60.0, "mean": -2.0}[likelihood], {"sum": -8.0, "mean": -0.5}[prior]
     assert terms(protocol, -60.0, -8.0, images=30, weights=16) == expected
     assert terms(protocol, None, -8.0, images=30, weights=16) == (None, expected[1])
