@@ -189,6 +189,16 @@ def test_what_is_saved_of_kept_masks_is_what_was_trained(
     assert ["open" in message for message in sent] == [True, False, False]
 
 
+def test_what_is_saved_of_an_unpruned_run_names_no_pruning_of_biases(
+    digits_only: None, command: Command, tmp_path: Path
+) -> None:
+    quiet = ("progress=none", "pruner=none", "protocol=with_biases", "wandb.mode=disabled")
+    folder, summary = trained(command, tmp_path, *quiet)
+    saved: Any = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    assert saved.protocol.prunes == summary["protocol"]["prunes"] == "weights"
+    assert summary["prunable_weights"] == summary["parameters"] - 4 - 10
+
+
 def test_a_pruner_file_names_the_bayes_method_that_it_is_a_control_of() -> None:
     assert declared.controls() == [("matched_random", "bayes_random")]
     runs = [synthetic.runs(f"mnist fcn {pruner} 0.5") for pruner in ("bayes_random", "matched_random", "random")]
