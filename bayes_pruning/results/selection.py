@@ -2,7 +2,7 @@
 
 A pruner need not read all of a protocol. An unpruned run is the baseline of every protocol; a pruner whose gate asks
 for no evidence trains the same network whatever the Bayes factor is made of, so its runs serve every reading with the
-same `regrow` (their columns of log-posteriors stay those of the protocol that they were run with).
+same `regrow` and `prunes` (their columns of log-posteriors stay those of the protocol that they were run with).
 """
 
 import pandas as pd
