@@ -106,7 +106,7 @@ def sentences(ranked: pd.DataFrame) -> list[str]:
     )
     regrown = mnist[(mnist["accuracy"] == "before") & ~mnist["name"].isin(KEPT)]
     seldom = [gates()[name, "MNIST FCN", "bayes_random"][1] for name in CLOSED_MOSTLY]
-    numbers = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    numbers = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"]
     patterns = [numbers[regrown.loc[regrown["epoch"] == epoch, "pattern"].nunique()] for epoch in (25, 24)]
     paper = [at("paper", "behind", place, epoch) for epoch in (25, 24) for place in (MNIST, FASHION)]
     chi = {
@@ -425,16 +425,34 @@ def test_what_was_predicted_of_the_cnn_is_judged_by_the_tables(ranked: pd.DataFr
     assert f"{cells} of its 21 cells on CIFAR-10 are measured" in page
 
 
-def test_what_pruned_biases_change_in_the_fcns_row_on_mnist(ranked: pd.DataFrame) -> None:
+def test_what_pruned_biases_change_in_the_fcns_rows(ranked: pd.DataFrame) -> None:
     page = words((ROOT / "docs" / "reproduction.md").read_text())
-    biases, default = (
-        [f"{column(ranked, name, 'behind', MNIST, epoch):.1f}" for epoch in (24, 25)]
-        for name in ("with_biases", "paper")
-    )
-    assert (
-        f"is {biases[0]} nats behind the best at 24 and {biases[1]} at 25, where the default is {default[0]} and "
-        f"{default[1]}" in page
-    )
+
+    def behind(name: str, place: str) -> list[str]:
+        return [f"{column(ranked, name, 'behind', place, epoch):.1f}" for epoch in (24, 25)]
+
+    biases, default = behind("with_biases", MNIST), behind("paper", MNIST)
+    assert f"is {biases[0]} nats behind the best at 24 and {biases[1]} at 25" in page
+    assert f"at 25, where the default is {' and '.join(default)} (one seed);" in page
+    biases, default = behind("with_biases", FASHION), behind("paper", FASHION)
+    assert f"on Fashion-MNIST it is {' and '.join(biases)}, where the default is {' and '.join(default)}." in page
+
+
+def test_random_pruning_of_the_cnn_on_cifar_10() -> None:
+    page, triples, over = words((ROOT / "docs" / "reproduction.md").read_text()), [], []
+    for sparsity in (0.5, 0.75, 0.9):
+        cell = {"dataset": "cifar10", "model": "cnn", "method": "random", "sparsity": sparsity}
+        paper = paper_values()["cifar10", "cnn", "random", sparsity]
+        before, after = (table_1(accuracy=when, **cell) for when in ("before", "after"))
+        triples.append(f"{paper:.4f}, {before:.4f}, {after:.4f}")
+        over.append(before - paper)
+    assert f"CIFAR-10, random pruning at 50, 75 and 90%: {'; '.join(triples)}." in page
+    assert over == sorted(over)
+    for dataset in ("mnist", "fashion_mnist"):
+        other = {"dataset": dataset, "model": "cnn", "method": "random", "accuracy": "before"}
+        values = {sparsity: paper_values()[dataset, "cnn", "random", sparsity] for sparsity in (0.5, 0.75, 0.9)}
+        assert over[0] > max(table_1(sparsity=sparsity, **other) - value for sparsity, value in values.items())
+    assert f"by {over[0]:.4f}, {over[1]:.4f} and {over[2]:.4f}, which is more than" in page
 
 
 TELLS = {  # of the CNN's row on a data set: the cells whose accuracies before and after pruning are more than 0.1 apart
