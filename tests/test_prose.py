@@ -419,6 +419,13 @@ def test_what_was_predicted_of_the_cnn_is_judged_by_the_tables(ranked: pd.DataFr
     least = min(column(ranked, "paper", "least", "fashion_mnist cnn", epoch, "after") for epoch in (25, 24))
     assert f"still {int(least)} or more" in page
     assert min(-last[2], -before[2], least) > 20
+
+    def fashion(what: str) -> list[float]:
+        return [column(ranked, "paper", what, "fashion_mnist cnn", epoch, "after") for epoch in (25, 24)]
+
+    contrasts = " and ".join(f"{value:.1f}" for value in fashion("behind_in_contrasts"))
+    offsets = int(min(fashion("behind_with_offsets")))
+    assert f"each family of cells {offsets} or more, and in the contrasts alone {contrasts}." in page
     which = [f"{abs(value):.1f} nats {'behind' if value > 0 else 'ahead of'}" for value in (last[1], before[1])]
     assert f"are {which[0]} those after it at epoch 25 and {which[1]} them at 24" in page
     cells = len([row for row in table_1_rows(dataset="cifar10", model="cnn", accuracy="before") if row["mean"]])

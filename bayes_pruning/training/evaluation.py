@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bayes_pruning.config.schema import WEIGHTS, Prior
+from bayes_pruning.config.schema import Prior
 from bayes_pruning.data.datasets import Dataset, Split
 from bayes_pruning.engine import capacity, device
 from bayes_pruning.engine.adam import Parameters
@@ -36,7 +36,7 @@ class Evaluator:
         prunes: of the members' protocol, which their prior and zeros are over.
     """
 
-    def __init__(self, stack: Stack, network: nn.Module, data: Dataset, prunes: str = WEIGHTS) -> None:
+    def __init__(self, stack: Stack, network: nn.Module, data: Dataset, prunes: str) -> None:
         self.stack, self.data = stack, data
         self.prunable = prunable(network, prunes)
         self.rows = capacity.evaluation_rows(capacity.footprint(network, data.shape), stack.device, stack.size)
