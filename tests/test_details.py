@@ -64,6 +64,12 @@ def test_masks_that_are_kept_are_a_detail_of_their_own(found: pd.DataFrame) -> N
     assert {"wide", "wide kept"} < set(compared["detail"])
 
 
+def test_details_of_another_network_are_left_out(found: pd.DataFrame) -> None:
+    """Their cells are not those of the fully connected network, so its default says nothing of them."""
+    both = details.compare(frame(found, cell("cnn_tanh", "none", 0.003), cell("cnn", "none", 0.01)), BASE)
+    pd.testing.assert_frame_equal(both, details.compare(found, BASE))
+
+
 def test_the_table_has_a_line_for_each(found: pd.DataFrame) -> None:
     text = details.markdown(details.compare(found, BASE))
     assert "Fashion-MNIST:" in text

@@ -2,7 +2,8 @@
 
 A detail is the name of a network (conf/experiment/details.yaml), with "kept" after it where masks are kept. It is
 compared to the default, `fcn`, over the cells and seeds that both have, by the likelihood of likelihood.py with the
-variances of the default's runs: details are run with one or two seeds, which have next to none of their own.
+variances of the default's runs: details are run with one or two seeds, which have next to none of their own. Runs of
+other networks than the fully connected one (cnn_pixels_0_to_1) are left out.
 """
 
 import numpy as np
@@ -80,7 +81,8 @@ def _nearer(both: Cells) -> float:
 
 def _accuracies(runs: pd.DataFrame, before: int) -> pd.DataFrame:
     """Return the accuracy before pruning, so many epochs before the last one of each run, and the run's detail."""
-    last = runs[runs["epoch"] == runs["epochs"] - before].rename(columns={BEFORE.column: "accuracy"})
+    own = (runs["model"] + "_").str.startswith(f"{DEFAULT}_")
+    last = runs[own & (runs["epoch"] == runs["epochs"] - before)].rename(columns={BEFORE.column: "accuracy"})
     kept = last["protocol"].str.startswith("stay zero") & (last["pruner"] != UNPRUNED)
     detail: pd.Series = last["model"].str.removeprefix(f"{DEFAULT}_").str.replace("_", " ") + np.where(
         kept, " kept", ""
