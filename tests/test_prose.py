@@ -409,7 +409,17 @@ def test_what_the_page_says_of_the_cnn_with_pixels_from_0_to_1() -> None:
     assert f"so it is, {mnist[25]:.4f}, {cifar[25]:.4f} and {fashion[25]:.4f} (one seed)" in page
     assert f"it fails, {bayes['mnist'][25]:.4f} and {bayes['cifar10'][25]:.4f}. By the printed" in page
     readme = words((ROOT / "README.md").read_text())
-    assert f"ours has {mnist[25]:.4f}, {cifar[25]:.4f} and {fashion[25]:.2f} before pruning (one seed)" in readme
+    assert f"ours has {mnist[25]:.4f}, {cifar[25]:.4f} and {fashion[25]:.2f} before pruning (one seed" in readme
+    other = by_run["mnist", "random", 0.99, 1]
+    assert f"(one seed; another has {other[25]:.2f} on MNIST)" in readme
+    assert [epoch for epoch, value in other.items() if value == mnist[25]] == list(range(3, 15))
+    assert f"seed 1 is at {mnist[25]:.4f} in epochs 3 to 14, then learns again and has {other[25]:.4f} at" in page
+    assert f"seed 0 has them, seed 1 has {other[25]:.4f} on MNIST" in page
+    assert f"it fails, seed 1 has {other[25]:.4f}." in page
+    standardized = choose(load_first(sorted(PUBLISHED.glob("*_cnn.parquet"))), "paper")
+    standardized = standardized.query("pruner == 'random' and target_sparsity == 0.99")
+    assert standardized["hash"].nunique() == 3
+    assert standardized["test_accuracy"].min() > 0.3
     lines = [line.strip("| ").split(" | ") for line in (PUBLISHED / "details.md").read_text().splitlines()]
     pixels, wide = ([cells for cells in lines if cells[0] == name][:3] for name in ("pixels 0 to 1", "1024 1024"))
     nats = [[float(number) for number in cells[9].split(" / ")] for cells in pixels]
