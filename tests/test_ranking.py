@@ -279,3 +279,18 @@ def test_a_cell_with_one_seed_borrows_its_variance(two_readings: pd.DataFrame) -
         of_paper = (compared.readings == [PROTOCOL, "before"]).all(axis=1)
         assert compared.variances[of_paper][:, cells].item() == pytest.approx(expected, rel=0.05)
         assert np.isfinite([row.behind, row.behind_in_contrasts, row.excess]).all()
+
+
+def test_a_cell_whose_network_dies_in_one_seed_does_not_lend_its_variance(two_readings: pd.DataFrame) -> None:
+    """The lower variance of two counts: of a method's two cells with two seeds, and of all such cells."""
+    dies = runs("mnist fcn random 0.99", protocol=PROTOCOL, test_accuracy=lambda _, seed: 0.9 - 0.7 * seed)
+    alone = runs("mnist fcn random 0.9", protocol=PROTOCOL, test_accuracy=0.95)
+    alone = alone[alone["seed"] == 0]
+    random = two_readings[two_readings["pruner"] == "random"]
+    unpruned = two_readings[(two_readings["pruner"] == "none") & (two_readings["seed"] == 0)]
+    found = ranking._compared(ranking._accuracies(pd.concat([unpruned, random, dies, alone])))
+    before = (found.readings["accuracy"] == "before").to_numpy()
+    of_cell = dict(zip(found.cells["target_sparsity"], found.variances[before][0], strict=True))
+    median = 0.454936423
+    assert of_cell[0.0] == of_cell[0.9] == pytest.approx(2e-6 / median)
+    assert of_cell[0.99] == pytest.approx((0.7**2 / 2 + 4 * 2e-6 / median) / 5)

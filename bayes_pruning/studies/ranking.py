@@ -239,8 +239,9 @@ def _variances(values: Array, cells: pd.DataFrame, otherwise: Array) -> Array:
 
     It is from the cell's seeds and, as if by BORROWED more degrees of freedom, from the median of its method's cells: a
     few seeds may agree by luck, and their cell would then outweigh all others. The median of all cells stands for the
-    unpruned cell's, and for a method of which no cell has two seeds. If no cell at all has two, it is `otherwise`, of
-    the same shape.
+    unpruned cell's, and for a method of which no cell has two seeds. Of an even number it is the lower of the two in
+    the middle: of two cells, one whose network dies in some seeds then does not lend its variance to the others. If no
+    cell at all has two seeds, it is `otherwise`, of the same shape.
     """
     freedom = _count(values) - 1
     squares = np.nansum((values - np.nanmean(values, -1, keepdims=True)) ** 2, -1)
@@ -248,8 +249,9 @@ def _variances(values: Array, cells: pd.DataFrame, otherwise: Array) -> Array:
         freedom > 0, squares / chdtri(np.maximum(1, freedom), 0.5), np.nan
     )  # a variance's median is lower
     known = pd.DataFrame(single.T)  # rows are cells
-    methods = known.groupby(cells["method"].to_numpy()).transform("median")
-    pooled = methods[(cells["pruner"] != UNPRUNED).to_numpy()].reindex(known.index).fillna(known.median())
+    methods = known.groupby(cells["method"].to_numpy()).quantile(0.5, interpolation="lower")
+    of_pruned = methods.reindex(cells["method"].where(cells["pruner"] != UNPRUNED)).set_axis(known.index)
+    pooled = of_pruned.fillna(known.quantile(0.5, interpolation="lower"))
     borrowed = np.where(pooled.isna(), otherwise.T, pooled).T
     return np.maximum(RESOLUTION**2, (squares + BORROWED * borrowed) / (freedom + BORROWED))  # type: ignore[no-any-return]
 
