@@ -43,7 +43,7 @@ PRECISIONS = FULL, TF32 = get_args(Precision)
 WEIGHTS, PARAMETERS = get_args(Prunes)
 ASKED, ALWAYS = "asked", "always"  # values of log_evidence, which changes no number and is not part of a run
 HASH_DIGITS = 10
-UNPRUNED = "never"  # the gate of an unpruned run: it never opens
+UNPRUNED_GATE = "never"  # the gate of an unpruned run: it never opens
 
 # Fields that came after the first published runs, and what those did. A saved config may lack them, and at these values
 # they are not part of an identity, so that a field that a later version adds changes no earlier run's hash.
@@ -172,7 +172,7 @@ class PruningConfig:
     @property
     def unpruned(self) -> bool:
         """Return whether this is an unpruned baseline: its gate never opens."""
-        return self.pruner.gate == UNPRUNED
+        return self.pruner.gate == UNPRUNED_GATE
 
     @property
     def gate_reads_bayes_factor(self) -> bool:

@@ -70,7 +70,7 @@ def gate(
 
 @gate(reads_bayes_factor=False)
 def never(seen: GateInput) -> bool:
-    """Never prune: the unpruned baseline (schema.UNPRUNED)."""
+    """Never prune: the unpruned baseline (schema.UNPRUNED_GATE)."""
     return False
 
 

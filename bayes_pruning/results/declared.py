@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.config.registry import GATES, SCHEDULES
-from bayes_pruning.config.schema import UNPRUNED
+from bayes_pruning.config.schema import UNPRUNED_GATE
 
 NOTHING, MASKS, ALL = "nothing", "masks", "all"  # of a protocol: MASKS is whether pruned weights may grow again
 
@@ -41,7 +41,7 @@ def of_summary(summary: Mapping[str, Any]) -> Declared | None:
 def of_config(pruner: Mapping[str, Any]) -> Declared:
     """Return what the group `pruner` of a run's config says."""
     twin = pruner["twin"] if "twin" in pruner else _by_name().get(str(pruner["name"]), Declared()).twin
-    if pruner["gate"] == UNPRUNED:
+    if pruner["gate"] == UNPRUNED_GATE:
         return Declared(True, twin or "", NOTHING)
     try:
         gate, schedule = GATES.declared(pruner["gate"]), SCHEDULES.declared(pruner.get("schedule") or "constant")
