@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
@@ -11,9 +12,9 @@ import pytest
 from conftest import ROOT
 
 from bayes_pruning.config import presets
-from bayes_pruning.figures.style import METHOD_LABELS
 from bayes_pruning.results import frame
-from bayes_pruning.results.paper import METHODS, NAMES, paper_values
+from bayes_pruning.results.cells import CELL
+from bayes_pruning.results.paper import DATASETS, METHODS, NAMES, paper_values
 from bayes_pruning.results.selection import choose, read_out
 from bayes_pruning.studies import exact_sparsity
 from bayes_pruning.studies.exact_sparsity import CLAIMED
@@ -120,7 +121,7 @@ def sentences(ranked: pd.DataFrame) -> list[str]:
         f"never closes ({over_all[0]:.1f} nats over the 63 cells); read at 24, the printed formula fits as well "
         f"({over_all[1]:.1f})",
         f"at least {int(after['behind'].min())} nats less likely on MNIST, with all 99% cells left out still "
-        f"{int(after['least'].min())}. On CIFAR-10, with three seeds, it is "
+        f"{int(after['least'].min())}. On CIFAR-10, with five seeds, it is "
         f"{int(min(column(ranked, 'paper', 'behind', CIFAR, epoch, 'after') for epoch in (24, 25)))} or more",
         f"beta_one: in {min(seldom)} to {max(seldom)} of the epochs) are {span(closed['behind'])} nats behind on MNIST",
         f"Bayes magnitude prunes in {gates()['inverse', 'MNIST FCN', 'bayes_magnitude'][1]} of the epochs) on MNIST",
@@ -128,14 +129,15 @@ def sentences(ranked: pd.DataFrame) -> list[str]:
         f"is {paper[0]:.1f} nats behind a gate",
         f"on MNIST and {paper[1]:.1f} on Fashion-MNIST. Read at 24, it is {paper[2]:.1f} and {paper[3]:.1f} behind",
         f"says the same: {at('paper', 'behind', CIFAR, 25):.1f} behind inverse at 25, and at 24 "
-        f"{at('inverse', 'behind', CIFAR, 24):.1f} ahead of it. Over all 63 cells it is "
+        f"{abs(at('paper', 'behind', CIFAR, 24) - at('inverse', 'behind', CIFAR, 24)):.1f} apart. "
+        f"Over all 63 cells it is "
         f"{at('paper', 'behind', 'all', 25):.1f} behind at 25",
         f"inverse is {at('inverse', 'behind_with_offsets', 'all', 24):.1f} behind",
         f"the printed formula is {at('paper', 'behind_in_contrasts', 'all', 24):.1f} behind",
         f"on MNIST it is {at('first_closed', 'behind', MNIST, 25):.1f} nats behind at 25, which can not be told apart, "
         f"and {at('first_closed', 'behind', MNIST, 24):.1f} at 24",
         f"under first_closed {contrast('first_closed', 'MNIST FCN', 0)} and {contrast('first_closed', 'MNIST FCN', 1)}",
-        f"CIFAR-10, three seeds: {contrast('paper', 'CIFAR-10 FCN', 2)}; {contrast('paper', 'CIFAR-10 FCN', 0)}, "
+        f"CIFAR-10, five seeds: {contrast('paper', 'CIFAR-10 FCN', 2)}; {contrast('paper', 'CIFAR-10 FCN', 0)}, "
         f"{contrast('paper', 'CIFAR-10 FCN', 1)} and 0",
         f"are {span(last['behind'])} nats behind on MNIST at epoch 25, and {span(last['least'])} without the four",
         f"make {patterns[0]} patterns at epoch 25 and {patterns[1]} at 24, not {numbers[regrown['name'].nunique()]}",
@@ -296,54 +298,122 @@ def test_what_was_predicted_is_judged_by_the_tables(ranked: pd.DataFrame) -> Non
     assert f"On CIFAR-10 our unpruned network is better by {unpruned - theirs[0]:.4f}" in page
 
 
-def whole_row(dataset: str, model: str) -> list[str]:
-    """The lines of a table of one row of Table 1: the paper, before pruning, after it, for each method."""
+def whole_row(dataset: str, model: str, counted: bool) -> list[str]:
+    """The lines of a table of one row of Table 1: the paper, before pruning, after it, for each method.
+
+    If `counted`, a cell of several seeds has their number too.
+    """
     paper, lines = paper_values(), []
     for sparsity in (0.25, 0.5, 0.75, 0.9, 0.99):
         cells = []
         for method in METHODS:
             cell = {"dataset": dataset, "model": model, "method": method, "sparsity": sparsity}
             ours = (table_1(accuracy=when, **cell) for when in ("before", "after"))
-            cells.append(", ".join(f"{value:.4f}" for value in (paper[dataset, model, method, sparsity], *ours)))
+            [row] = table_1_rows(accuracy="before", **cell)
+            number = f" ({row['n']})" if counted and row["n"] != "1" else ""
+            cells.append(
+                ", ".join(f"{value:.4f}" for value in (paper[dataset, model, method, sparsity], *ours)) + number
+            )
         lines.append(f"| {sparsity:.0%} | {' | '.join(cells)} |")
     return lines
 
 
 def test_tables_of_a_row_have_its_numbers() -> None:
     readme, page = (words((ROOT / name).read_text()) for name in ("README.md", "docs/reproduction.md"))
-    for line in whole_row("mnist", "fcn"):
+    for line in whole_row("mnist", "fcn", counted=False):
         assert line in readme
     unpruned = {"dataset": "mnist", "model": "fcn", "method": "none"}
     both = paper_values()["mnist", "fcn", "none", 0.0], table_1(accuracy="before", **unpruned)
     assert f"unpruned: {both[0]:.4f}, {both[1]:.4f})" in readme
     for dataset in ("mnist", "fashion_mnist", "cifar10"):
-        for line in whole_row(dataset, "cnn"):
+        for line in whole_row(dataset, "cnn", counted=True):
             assert line in page
 
 
-def test_what_the_page_says_of_the_cnns_cells() -> None:
-    page = words((ROOT / "docs" / "reproduction.md").read_text())
+DECIDING = [("none", 0.0), *product(["random", "bayes_random"], [0.9, 0.99]), ("magnitude", 0.99)]  # with a second seed
+
+
+@pytest.fixture(scope="module")
+def cnn() -> pd.DataFrame:
+    """The CNN's runs by the printed formula."""
+    return choose(load_first(sorted(PUBLISHED.glob("*_cnn.parquet"))), "paper")
+
+
+def listed(values: Iterable[float]) -> str:
+    """Accuracies as the pages list them: 'a, b and c'."""
+    *first, last = (f"{value:.4f}" for value in values)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def test_which_cells_of_the_cnn_have_a_second_seed() -> None:
     measured = [row for row in table_1_rows(model="cnn", accuracy="before") if row["mean"] and row["paper"]]
-    assert {row["n"] for row in measured} == {"1"}
-    for row in measured:
-        if row["sparsity"] not in ("0.0", "0.99"):
-            continue
-        cell = {key: row[key] for key in ("dataset", "model", "method", "sparsity")}
-        means = [table_1(accuracy=when, **cell) for when in ("before", "after")]
-        label = METHOD_LABELS[row["method"]] + (f" {float(row['sparsity']):.0%}" if float(row["sparsity"]) else "")
-        numbers = " | ".join(f"{value:.4f}" for value in (float(row["paper"]), *means))
-        assert "magnitude" not in cell["method"] or abs(means[0] - float(row["paper"])) < abs(
-            means[1] - float(row["paper"])
-        )
-        assert f"| {NAMES[row['dataset']]}, {label} | {numbers} |" in page
-    every = load_first(sorted(PUBLISHED.glob("*_cnn.parquet")))
-    runs = choose(every, "paper").query("target_sparsity == 0.99")
-    at_24 = runs[(runs["pruner"] == "bayes_random") & (runs["epoch"] == 24)].set_index("dataset")
+    two = {(row["dataset"], row["method"], float(row["sparsity"])) for row in measured if row["n"] == "2"}
+    assert {row["n"] for row in measured} == {"1", "2"}
+    assert two == {("mnist", *cell) for cell in DECIDING} | {
+        (dataset, *cell) for dataset in DATASETS for cell in DECIDING if 0.9 not in cell
+    }
+    page, readme = (words((ROOT / name).read_text()) for name in ("docs/reproduction.md", "README.md"))
+    cells = "the unpruned network, both random methods at 90 and 99% and magnitude pruning at 99%"
+    assert f"a second one of the cells that decide: {cells}" in page
+    assert "the CNN with one (two in six cells of each data set)" in readme
+
+
+def test_what_the_page_says_of_the_cnns_cells(cnn: pd.DataFrame) -> None:
+    page, paper = words((ROOT / "docs" / "reproduction.md").read_text()), paper_values()
+    at_99 = cnn[cnn["target_sparsity"] == 0.99]
+    for cell, rows in at_99[at_99["epoch"] == 25].groupby(["dataset", "model", "pruner", "target_sparsity"]):
+        if "magnitude" in cell[2]:
+            off = [(rows[name] - paper[cell]).abs() for name in ("test_accuracy", "pruned_test_accuracy")]
+            assert (off[0] < off[1]).all()
+    at_24 = at_99[(at_99["pruner"] == "bayes_random") & (at_99["epoch"] == 24)].sort_values("seed")
     assert not at_24["pruned"].any()
-    then = at_24["pruned_test_accuracy"]
-    assert f"not prune in epoch 24 and then has {then['mnist']:.4f} and {then['cifar10']:.4f}" in page
-    lowest = runs[runs["pruner"].isin(["random", "bayes_random"])].groupby("dataset")["test_accuracy"].min()
-    assert f"in no epoch is it below {lowest['mnist']:.4f} on MNIST and {lowest['cifar10']:.4f} on CIFAR-10" in page
+    then = at_24.groupby("dataset")["pruned_test_accuracy"].agg(listed)
+    assert f"not prune in epoch 24 and then has {then['mnist']} on MNIST, {then['cifar10']} on CIFAR-10" in page
+    random = at_99[at_99["pruner"].isin(["random", "bayes_random"])]
+    alive = random[(random["dataset"] != "mnist") | (random["pruner"] != "random") | (random["seed"] != 1)]
+    lowest = alive.groupby("dataset")["test_accuracy"].min()
+    assert (
+        f"of the others in no epoch is one below {lowest['mnist']:.4f} on MNIST and {lowest['cifar10']:.4f} on CIFAR-10"
+        in page
+    )
+
+
+def test_what_a_second_seed_of_the_cnn_shows(cnn: pd.DataFrame) -> None:
+    """Predictions 14 to 16."""
+    page = words((ROOT / "docs" / "reproduction.md").read_text())
+    keys = ["dataset", "pruner", "target_sparsity", "seed"]
+    before, after = (
+        cnn[cnn["epoch"] == 25].set_index(keys)[name] for name in ("test_accuracy", "pruned_test_accuracy")
+    )
+    bayes, random = (
+        [before[dataset, method, 0.99, 1] for dataset in DATASETS] for method in ("bayes_random", "random")
+    )
+    assert f"above 0.7 on Fashion-MNIST*: so it is, {listed([bayes[0], bayes[2], bayes[1]])}." in page
+    assert bayes[0] > 0.9
+    assert bayes[1] > 0.7
+    assert bayes[2] > 0.3
+    assert f"above 0.6 on Fashion-MNIST*: so it is, {random[1]:.4f}; on CIFAR-10 it has {random[2]:.4f}" in page
+    assert random[1] > 0.6
+    others = [cell for cell in DECIDING if cell not in [("random", 0.99), ("bayes_random", 0.99)]]
+    moved = {
+        dataset: max(
+            abs(before[dataset, *cell, 1] - before[dataset, *cell, 0])
+            for cell in others
+            if dataset == "mnist" or 0.9 not in cell
+        )
+        for dataset in DATASETS
+    }
+    assert moved["mnist"] < 0.02
+    assert moved["fashion_mnist"] < 0.03
+    assert moved["cifar10"] < 0.06
+    assert f"and 0.06 on CIFAR-10*: so they are, within {listed(moved.values())}" in page
+    for dataset in moved:
+        for cell in TELLS[dataset].intersection(others):
+            if (dataset, *cell, 1) not in before.index:
+                continue
+            theirs, one = paper_values()[dataset, "cnn", *cell], (dataset, *cell, 1)
+            assert abs(before[one] - after[one]) > 0.1
+            assert abs(before[one] - theirs) < abs(after[one] - theirs)
 
 
 def test_what_the_page_says_of_kept_masks_and_of_biases_in_the_cnn() -> None:
@@ -377,15 +447,15 @@ def test_what_the_page_says_of_kept_masks_and_of_biases_in_the_cnn() -> None:
     assert apart["cifar10"] < -0.02 < apart["fashion_mnist"]
 
 
-def test_what_the_page_says_of_the_cnn_with_pixels_from_0_to_1() -> None:
+def test_what_the_page_says_of_the_cnn_with_pixels_from_0_to_1(cnn: pd.DataFrame) -> None:
     """Accuracies before pruning of cnn_details.parquet: where they are at chance, and where they come back."""
     page, paper = words((ROOT / "docs" / "reproduction.md").read_text()), paper_values()
     runs = load_first([PUBLISHED / "cnn_details.parquet"])
-    assert set(runs["model"]) == {"cnn", "cnn_pixels_0_to_1"}
-    by_default = runs["model"] == "cnn"
-    standardized = runs[by_default].set_index("epoch")["test_accuracy"].round(4)
-    assert len(standardized) == 25
-    runs = runs[~by_default]
+    assert set(runs["model"]) == {"cnn_pixels_0_to_1"}
+    default = cnn[(cnn["pruner"] == "random") & (cnn["target_sparsity"] == 0.99) & (cnn["dataset"] == "mnist")]
+    zero, standardized = (
+        default[default["seed"] == seed].set_index("epoch")["test_accuracy"].round(4) for seed in (0, 1)
+    )
     by_run = runs.set_index(["dataset", "pruner", "target_sparsity", "seed", "epoch"])["test_accuracy"].round(4)
     mnist, cifar, fashion = (by_run[name, "random", 0.99, 0] for name in ("mnist", "cifar10", "fashion_mnist"))
     ends = {"mnist": mnist, "cifar10": cifar}
@@ -424,9 +494,7 @@ def test_what_the_page_says_of_the_cnn_with_pixels_from_0_to_1() -> None:
     at_chance = [epoch for epoch, value in standardized.items() if value == mnist[25]]
     assert at_chance == list(range(3, 26))
     assert f"with standardized pixels seed 1 is at {mnist[25]:.4f} in each epoch from 3 on, where" in page
-    default = choose(load_first(sorted(PUBLISHED.glob("*_cnn.parquet"))), "paper")
-    default = default.query("pruner == 'random' and target_sparsity == 0.99").groupby("dataset")["test_accuracy"].min()
-    assert f"seed 0 is never below {default['mnist']:.4f}" in page
+    assert f"seed 0 is never below {zero.min():.4f}" in page
     lines = [line.strip("| ").split(" | ") for line in (PUBLISHED / "details.md").read_text().splitlines()]
     pixels, wide = ([cells for cells in lines if cells[0] == name][:3] for name in ("pixels 0 to 1", "1024 1024"))
     nats = [[float(number) for number in cells[9].split(" / ")] for cells in pixels]
@@ -439,27 +507,28 @@ def test_what_the_page_says_of_the_cnn_with_pixels_from_0_to_1() -> None:
     assert {cells[5][0] for cells in wide} == {"+"}
 
 
-def test_what_was_predicted_of_the_cnn_is_judged_by_the_tables(ranked: pd.DataFrame) -> None:
+def test_what_was_predicted_of_the_cnn_is_judged_by_the_tables(ranked: pd.DataFrame, cnn: pd.DataFrame) -> None:
     page = words((ROOT / "docs" / "reproduction.md").read_text())
-    cell = {"accuracy": "before", "model": "cnn", "sparsity": 0.99}
-    random, bayes = (
-        [table_1(dataset=dataset, method=method, **cell) for dataset in ("mnist", "cifar10")]
-        for method in ("random", "bayes_random")
+    last = cnn[(cnn["epoch"] == 25) & (cnn["target_sparsity"] == 0.99)]
+    at = last.set_index(["pruner", "seed", "dataset"])["test_accuracy"]
+    zero, one = (
+        [[at[method, seed, dataset] for dataset in ("mnist", "cifar10")] for method in ("random", "bayes_random")]
+        for seed in (0, 1)
     )
-    assert min(random[0], bayes[0]) > 0.9
-    assert min(random[1], bayes[1]) > 0.3
-    said = (
-        f"so it is, {random[0]:.4f} and {random[1]:.4f}, with Bayes random {bayes[0]:.4f} and {bayes[1]:.4f} (one seed"
-    )
-    assert said in page
+    assert min(zero[0][0], zero[1][0], one[1][0]) > 0.9 > one[0][0]
+    assert min(zero[0][1], zero[1][1], one[0][1], one[1][1]) > 0.3
+    assert f"with seed 0, {listed(zero[0])}, with Bayes random {listed(zero[1])}. It fails with seed 1" in page
+    assert f"on MNIST: {listed(one[0])}, with Bayes random {listed(one[1])}." in page
+    both = [", ".join(f"{each[which][0]:.4f}" for each in (zero, one)) for which in (0, 1)]
+    assert f"the two seeds of ours {both[0].replace(',', ' and')}, and {both[1].replace(',', ' and')}." in page
     over = {
         dataset: table_1(dataset=dataset, method="none", accuracy="before", model="cnn")
         - paper_values()[dataset, "cnn", "none", 0.0]
-        for dataset in ("mnist", "fashion_mnist", "cifar10")
+        for dataset in DATASETS
     }
     assert min(over["fashion_mnist"], over["cifar10"]) > 0.01
     assert abs(over["mnist"]) <= 0.005
-    said = f"by {over['fashion_mnist']:.4f} and {over['cifar10']:.4f}, and {over['mnist']:.4f} on MNIST (one seed)"
+    said = f"by {over['fashion_mnist']:.4f} and {over['cifar10']:.4f}, and {over['mnist']:.4f} on MNIST (two seeds)"
     assert f"so it is, {said}" in page
 
     def behind(place: str, epoch: int) -> float:
@@ -472,11 +541,14 @@ def test_what_was_predicted_of_the_cnn_is_judged_by_the_tables(ranked: pd.DataFr
         [behind(f"{name} cnn", epoch) for name in ("mnist", "cifar10", "fashion_mnist")] for epoch in (25, 24)
     )
     assert f"are {-last[0]:.1f} nats more likely at epoch 25 and {-before[0]:.1f} at 24, not 20" in page
-    assert f"{-last[0]:.1f} nats ahead at epoch 25 and {-before[0]:.1f} at 24" in page
+    assert f"are {-last[0]:.1f} nats ahead at epoch 25 and {-before[0]:.1f} at 24" in page
+    least = min(column(ranked, "paper", "least", "mnist cnn", epoch, "after") for epoch in (25, 24))
+    assert f"any one cell or all cells of any one sparsity left out still {least:.1f} or more. The likelihood" in page
     most = [int(column(ranked, "paper", "most", "mnist cnn", epoch, "after")) for epoch in (25, 24)]
-    assert set(ranked.query("place == 'mnist cnn' and accuracy == 'after'")["without_most"]) == {"all at 0.99"}
-    assert f"Without the 99% cells it is {most[0]} and {most[1]}" in page
-    assert f"holds for the CNN on Fashion-MNIST (one seed), by {-last[2]:.1f} and {-before[2]:.1f}" in page
+    without = ranked.query("place == 'mnist cnn' and accuracy == 'after'")["without_most"]
+    assert set(without) == {"mnist cnn bayes_random 0.99"}
+    assert f"without Bayes random at 99% it is {most[0]} and {most[1]}" in page
+    assert f"holds for the CNN on Fashion-MNIST, by {-last[2]:.1f} and {-before[2]:.1f}" in page
     assert f"by {-last[2]:.1f} nats at epoch 25 and {-before[2]:.1f} at 24, with any one cell" in page
     least = min(column(ranked, "paper", "least", "fashion_mnist cnn", epoch, "after") for epoch in (25, 24))
     assert f"still {int(least)} or more" in page
@@ -489,7 +561,7 @@ def test_what_was_predicted_of_the_cnn_is_judged_by_the_tables(ranked: pd.DataFr
     offsets = int(min(row("fashion_mnist", "behind_with_offsets")))
     assert f"each family of cells {offsets} or more, and in the contrasts alone {contrasts}." in page
     assert f"On CIFAR-10 it is {-last[1]:.1f} nats at epoch 25 and {-before[1]:.1f} at 24" in page
-    assert f"It fails on CIFAR-10: there (one seed) it is {-last[1]:.1f} and {-before[1]:.1f}" in page
+    assert f"It fails on CIFAR-10: there it is {-last[1]:.1f} and {-before[1]:.1f}" in page
     least, most = row("cifar10", "least"), row("cifar10", "most")
     assert f"from {min(least):.1f} to {max(most):.1f} with any one cell or all cells of any one sparsity left" in page
     offsets, contrasts = (
@@ -497,6 +569,19 @@ def test_what_was_predicted_of_the_cnn_is_judged_by_the_tables(ranked: pd.DataFr
         for what in ("behind_with_offsets", "behind_in_contrasts")
     )
     assert f"{offsets} with offsets and {contrasts} in the contrasts" in page
+
+
+def test_what_the_second_seed_of_the_cnn_changed(cnn: pd.DataFrame) -> None:
+    """By how many nats before pruning is ahead with seed 0 alone, at epochs 25 and 24."""
+    alone = {}
+    for dataset in DATASETS:
+        runs = cnn[(cnn["seed"] == 0) & (cnn["dataset"] == dataset)]
+        ranked = [rank(read_out(runs, epoch)).set_index("accuracy")["behind"] for epoch in (25, 24)]
+        alone[dataset] = " and ".join(f"{behind['after'] - behind['before']:.1f}" for behind in ranked)
+    first, second, third = alone.values()
+    page = words((ROOT / "docs" / "reproduction.md").read_text())
+    said = f"{first} nats ahead on MNIST, {second} on Fashion-MNIST, {third} on CIFAR-10"
+    assert f"with seed 0 alone before pruning is {said}" in page
 
 
 def test_what_pruned_biases_change_in_the_fcns_rows(ranked: pd.DataFrame) -> None:
@@ -560,6 +645,8 @@ def test_how_near_the_cnns_row_is_without_what_fits_nothing(dataset: str, exclud
     runs = choose(load_first([PUBLISHED / f"{dataset}_cnn.parquet"]), "paper")
     left_out = runs["pruner"].isin(excluded) & (runs["target_sparsity"] == 0.99)
     runs, paper = runs[~left_out & runs["epoch"].between(20, 25)], paper_values()
+    both = ["test_accuracy", "pruned_test_accuracy"]
+    runs = runs.groupby([*CELL, "epoch"], as_index=False)[both].mean()  # over the cell's seeds
     cells = zip(runs["dataset"], runs["model"], runs["pruner"], runs["target_sparsity"], strict=True)
     values = pd.Series([paper[cell] for cell in cells], runs.index)
     assert (runs.groupby("epoch").size() == 21 - len(excluded)).all()
@@ -581,8 +668,8 @@ def test_how_near_the_cnns_row_is_without_what_fits_nothing(dataset: str, exclud
     assert (before < after).all()
     if dataset == "cifar10":
         over = runs["test_accuracy"].sub(values)[runs["epoch"] == 25]
-        assert over.min() == over[runs["pruner"] == "none"].item() > 0
-        assert f"better than the paper's in all 19, by {over.min():.4f} (unpruned) to {over.max():.4f}" in page
+        assert over.min() > 0
+        assert f"better than the paper's in all 19, by {over.min():.4f} to {over.max():.4f}" in page
         off = [
             table_1(dataset=dataset, model="cnn", method=name, sparsity=0.99, accuracy="before")
             - paper["cifar10", "cnn", name, 0.99]
@@ -606,7 +693,7 @@ def test_what_can_not_be_told_apart_is_marked_so(ranked: pd.DataFrame, place: st
     """The printed formula is among the readings that are not told apart at epoch 24, and is not at 25."""
     assert bool(column(ranked, "paper", "alike", place, epoch)) is (epoch == 24)
     same = column(ranked, "paper", "pattern", place, epoch) == column(ranked, "inverse", "pattern", place, epoch)
-    assert same is (epoch == 24)
+    assert same is (epoch == 24 and place != "all")  # over all cells they differ, and fit alike
     assert all(contrast("of_logs", where, which).strip("+") == "0.0000" for where in ("MNIST FCN",) for which in (0, 1))
 
 

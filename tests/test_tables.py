@@ -18,7 +18,7 @@ from bayes_pruning.results.paper import paper_values, percent
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.statistics import paired_difference, summarise
 from bayes_pruning.studies import table1
-from bayes_pruning.studies.formats import FORMATS, csv_text, latex, markdown
+from bayes_pruning.studies.formats import FORMATS, csv_text, latex, markdown, row_markdown, seeds_markdown
 
 METHODS = ("random", "bayes_random", "magnitude", "bayes_magnitude")
 
@@ -193,6 +193,47 @@ def test_markdown_shows_the_cells(runs, as_mnist):
         assert "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)" in text
     widths = {line.count("|") for line in markdown(as_mnist).splitlines() if line.startswith("|")}
     assert widths == {9}
+
+
+def test_one_row_shows_the_papers_value_and_both_of_ours(as_mnist):
+    """Means of the fixture's two seeds; a cell without runs is missing, one seed alone has no number in brackets."""
+
+    def values(runs, pruner, sparsity):
+        last = runs[
+            (runs["pruner"] == pruner) & (runs["target_sparsity"] == sparsity) & (runs["epoch"] == runs["epochs"])
+        ]
+        paper = paper_values()["mnist", "fcn", pruner, sparsity]
+        return f"{paper:.4f}, {last['test_accuracy'].mean():.4f}, {last['pruned_test_accuracy'].mean():.4f}"
+
+    text = row_markdown(as_mnist, "mnist", "fcn")
+    assert f"Unpruned: {values(as_mnist, 'none', 0.0)} (2)." in text
+    [line] = [line for line in text.splitlines() if line.startswith("| 90% |")]
+    asked = [f"{values(as_mnist, pruner, 0.9)} (2)" for pruner in METHODS]
+    assert line == f"| 90% | {' | '.join(asked)} |"
+    assert "| 99% | 0.9433, missing, missing |" in text
+    first = as_mnist[as_mnist["seed"] == 0]
+    assert f"Unpruned: {values(first, 'none', 0.0)}." in row_markdown(first, "mnist", "fcn")
+
+
+def test_cells_of_several_seeds_show_each_in_the_order_of_the_paper(as_mnist):
+    cnn = as_mnist.assign(model="cnn")
+    alone = (cnn["pruner"] == "bayes_random") & (cnn["seed"] == 1)
+    cifar = cnn[cnn["pruner"] == "none"].assign(dataset="cifar10", hash="other", run="other")
+    frame = pd.concat([cifar, as_mnist, cnn[~alone]]).iloc[::-1]
+    rows = [line.strip("| ").split(" | ") for line in seeds_markdown(frame, "cnn").splitlines()[2:]]
+    assert [row[:2] for row in rows] == [
+        ["MNIST", "Unpruned"],
+        ["MNIST", "Random 50%"],
+        ["MNIST", "Magnitude 50%"],
+        ["MNIST", "Bayes Magnitude 50%"],
+        ["MNIST", "Random 90%"],
+        ["MNIST", "Magnitude 90%"],
+        ["MNIST", "Bayes Magnitude 90%"],
+        ["CIFAR-10", "Unpruned"],
+    ]
+    last = table1.final_by_seed(cnn)["mnist", "cnn", "random", 0.9].sort_index()
+    numbers = [", ".join(f"{value:.4f}" for value in last[name]) for name in ("test_accuracy", "pruned_test_accuracy")]
+    assert rows[4][2:] == ["0.9806", "0, 1", *numbers]
 
 
 def test_a_mean_above_the_papers_value_shows_its_sign(runs, frame):

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_pruning.results import tables
-from bayes_pruning.results.paper import UNPRUNED, display_name, percent
+from bayes_pruning.results.paper import DATASETS, METHODS, UNPRUNED, display_name, paper_values, percent, rank
 from bayes_pruning.results.selection import protocols
 from bayes_pruning.results.statistics import Difference
 from bayes_pruning.studies import table1
@@ -120,6 +120,47 @@ FORMATS: Mapping[
     "latex": (".tex", latex),
     "csv": (".csv", csv_text),
 }
+
+
+def row_markdown(frame: pd.DataFrame, dataset: str, model: str) -> str:
+    """Return one row of the paper's table as GitHub's Markdown: the paper's value, ours before pruning, ours after it.
+
+    A cell of which several seeds were run has their mean and, in brackets, their number.
+    """
+    before, after = (
+        [row for row in table1.build(frame, accuracy) if (row.dataset, row.model) == (dataset, model)]
+        for accuracy in ACCURACIES
+    )
+    rows = [
+        [percent(one.sparsity), *(_three(one.methods[method], other.methods[method]) for method in METHODS)]
+        for one, other in zip(before, after, strict=True)
+        if one.sparsity is not None
+    ]
+    unpruned = _three(before[0].unpruned, after[0].unpruned)
+    return f"Unpruned: {unpruned}.\n\n{tables.markdown(['Sparsity', *map(display_name, METHODS)], rows)}"
+
+
+def _three(before: Cell, after: Cell) -> str:
+    values = (before.paper, before.ours and before.ours.mean, after.ours and after.ours.mean)
+    runs = f" ({before.ours.n})" if before.ours and before.ours.n > 1 else ""
+    return ", ".join(MISSING if value is None else f"{value:.4f}" for value in values) + runs
+
+
+def seeds_markdown(frame: pd.DataFrame, model: str) -> str:
+    """Return the cells of a network of which several seeds were run, each seed on its own, as GitHub's Markdown."""
+    paper, order = paper_values(), (UNPRUNED, *METHODS)
+    several = [(key, runs.sort_index()) for key, runs in table1.final_by_seed(frame).items() if len(runs) > 1]
+    rows = []
+    for (dataset, of, method, sparsity), runs in sorted(
+        several, key=lambda found: (rank(found[0][0], DATASETS), found[0][3], rank(found[0][2], order))
+    ):
+        if of == model:
+            name = f"{display_name(method)} {percent(sparsity)}" if sparsity else "Unpruned"
+            theirs = paper.get((dataset, of, method, sparsity))
+            seeds = ", ".join(map(str, runs.index))
+            numbers = (", ".join(f"{value:.4f}" for value in runs[accuracy.column]) for accuracy in ACCURACIES)
+            rows.append([display_name(dataset), name, "" if theirs is None else f"{theirs:.4f}", seeds, *numbers])
+    return tables.markdown(["Dataset", "Cell", "Paper", "Seeds", "Before pruning", "After pruning"], rows)
 
 
 def _accuracy_sheet(rows: Sequence[Row], accuracy: Accuracy, setting: str) -> Sheet:

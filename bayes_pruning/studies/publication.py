@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from bayes_pruning.figures import catalogue
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results import archive, frame
-from bayes_pruning.results.paper import METHODS, MODELS
+from bayes_pruning.results.paper import DATASETS, METHODS, MODELS
 from bayes_pruning.results.run_records import counted
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.tables import markdown
@@ -141,6 +141,10 @@ class Publication:
             key: lambda sheet=sheet: formats.sheet_markdown(sheet, only_with_runs=True)  # type: ignore[misc]
             for key, sheet in tables.items()
         }
+        for model in MODELS:
+            quoted[f"seeds-{model}"] = partial(formats.seeds_markdown, self.runs, model)
+            for dataset in DATASETS:
+                quoted[f"row-{dataset}-{model}"] = partial(formats.row_markdown, self.runs, dataset, model)
         return quoted | {
             "origin": lambda: origin(self.all_runs, self.summaries),
             "ranking": lambda: ranking_formats.ranked_tables(self.ranking),
