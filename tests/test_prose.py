@@ -351,6 +351,11 @@ def test_which_cells_of_the_cnn_have_a_second_seed() -> None:
     assert {row["n"] for row in measured} == {"1", "2"}
     assert two == {(dataset, *cell) for dataset in DATASETS for cell in DECIDING}
     page, readme = (words((ROOT / name).read_text()) for name in ("docs/reproduction.md", "README.md"))
+    fcn = [row for row in table_1_rows(model="fcn", accuracy="before") if row["mean"] and row["paper"]]
+    assert {row["n"] for row in fcn} == {"5"}
+    assert (
+        f"all {len(fcn)} of the FCN with five seeds, all {len(measured)} of the CNN with one or, in {len(two)}" in page
+    )
     cells = "the unpruned network, both random methods at 90 and 99% and magnitude pruning at 99%"
     assert f"a second one of the cells that decide: {cells}" in page
     assert "the CNN with one (two in six cells of each data set)" in readme
