@@ -12,7 +12,7 @@ that the paper leaves open, is not in them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ from bayes_pruning.studies.table1 import ACCURACIES, BEFORE
 EVERYWHERE = "all"  # instead of a block
 SHARED = " shared"  # after a block's name: the part of its cells that several readings have
 BORROWED = 4  # degrees of freedom that a cell's variance takes from its method's others: as many as five seeds have
+MIDDLE: Literal["lower", "linear"] = "lower"  # of the two middle variances of an even number; linear is their mean
 TEST_IMAGES = 10_000  # that an accuracy is a mean of, in all three data sets
 RESOLUTION = 1 / TEST_IMAGES  # seeds that agree are not known better than to one image
 SURPRISE = 0.05  # probability of a larger difference between two readings that are the same
@@ -249,9 +250,9 @@ def _variances(values: Array, cells: pd.DataFrame, otherwise: Array) -> Array:
         freedom > 0, squares / chdtri(np.maximum(1, freedom), 0.5), np.nan
     )  # a variance's median is lower
     known = pd.DataFrame(single.T)  # rows are cells
-    methods = known.groupby(cells["method"].to_numpy()).quantile(0.5, interpolation="lower")
+    methods = known.groupby(cells["method"].to_numpy()).quantile(0.5, interpolation=MIDDLE)
     of_pruned = methods.reindex(cells["method"].where(cells["pruner"] != UNPRUNED)).set_axis(known.index)
-    pooled = of_pruned.fillna(known.quantile(0.5, interpolation="lower"))
+    pooled = of_pruned.fillna(known.quantile(0.5, interpolation=MIDDLE))
     borrowed = np.where(pooled.isna(), otherwise.T, pooled).T
     return np.maximum(RESOLUTION**2, (squares + BORROWED * borrowed) / (freedom + BORROWED))  # type: ignore[no-any-return]
 
