@@ -181,6 +181,20 @@ def test_what_is_over_all_cells_with_one_row_left_out() -> None:
     assert f"behind; without CIFAR-10 it is {contrasts:.1f}. So neither counts" in page
 
 
+def test_what_was_predicted_of_further_seeds_on_cifar10(ranked: pd.DataFrame) -> None:
+    page = words((ROOT / "docs" / "reproduction.md").read_text())
+    offsets = column(ranked, "inverse", "behind_with_offsets", EVERYWHERE, 24)
+    contrasts = column(ranked, "paper", "behind_in_contrasts", EVERYWHERE, 24)
+    assert contrasts < 6 < offsets
+    assert f"each tell less than 6*: it fails for the one with offsets, {offsets:.1f}." in page
+    closed, inverse = (
+        [column(ranked, name, "behind", CIFAR, epoch) for epoch in (25, 24)] for name in ("first_closed", "inverse")
+    )
+    apart = [theirs - ours for theirs, ours in zip(closed, inverse, strict=True)]
+    assert apart[0] < 3 < apart[1]
+    assert f"more than 3 at 24*: so it is, {apart[0]:.1f} and {apart[1]:.1f} (one seed)" in page
+
+
 def test_which_runs_of_inverse_on_cifar10_are_their_classic_twins() -> None:
     runs = load_first([PUBLISHED / "cifar10_fcn.parquet"])
     inverse, classic = (
@@ -436,6 +450,9 @@ def test_which_cells_of_the_cnn_have_a_second_seed() -> None:
     cells = "the unpruned network, both random methods at 90 and 99% and magnitude pruning at 99%"
     assert f"a second one of the cells that decide: {cells}" in page
     assert "the CNN with one (two or three in six or seven cells of each data set)" in readme
+    telling = [len([cell for cell in more if cell[0] == name and cell[1] in TELLS[name]]) for name in DATASETS]
+    names = {3: "three", 4: "four"}
+    assert f"{names[telling[0]]}, {names[telling[1]]} and {names[telling[2]]} of these have two or three seeds" in page
     third = "the unpruned network and Bayes random at 90% have a third one on Fashion-MNIST and CIFAR-10"
     assert f"{third}, and so has Bayes magnitude at 90% on Fashion-MNIST; on CIFAR-10 it has two." in page
 
@@ -517,6 +534,14 @@ def test_what_the_page_says_of_kept_masks_and_of_biases_in_the_cnn() -> None:
         told[cell].append(f"{seeds[own]}{where} ({the_paper}{theirs:.4f})")
     for cell in told.values():
         assert f"has {cell[0]}, {cell[1]} and {cell[2]}" in page
+    heavy, light = (
+        " and ".join(seeds[dataset, *cell] for dataset in where)
+        for cell, where in (
+            (("magnitude", 0.99), ("cifar10", "fashion_mnist")),
+            (("random", 0.9), ("cifar10", "fashion_mnist")),
+        )
+    )
+    assert f"of what it is with regrowth*: so it is, {heavy}, and {light}." in page
     biases = choose(every, "with_biases").query("pruner == 'random' and target_sparsity == 0.99")
     last = biases[biases["epoch"] == 25].set_index(["model", "dataset"])["test_accuracy"]
     cnn, fcn = last["cnn"], last["fcn"]
@@ -834,6 +859,8 @@ def test_what_is_said_of_the_details_of_training_is_in_their_table() -> None:
     mnist, fashion, cifar, together = nats.values()
     assert list(nats) == ["MNIST", "Fashion-MNIST", "CIFAR-10", "All data sets together"]
     assert {len(rows) for rows in nats.values()} == {13}
+    pages = (words((ROOT / name).read_text()) for name in ("README.md", "docs/reproduction.md"))
+    assert all("of thirteen details of training" in text.replace("Of", "of") for text in pages)
     assert {row[1] for row in cells["All data sets together"].values()} == {"CIFAR-10, Fashion-MNIST, MNIST"}
     assert not any(min(*mnist[name], *fashion[name], *cifar[name]) > 0 for name in together)
     page = words((ROOT / "docs" / "reproduction.md").read_text())
