@@ -564,7 +564,12 @@ def test_what_the_page_says_of_the_cnn_with_pixels_from_0_to_1(cnn: pd.DataFrame
     """Accuracies before pruning of cnn_details.parquet: where they are at chance, and where they come back."""
     page, paper = words((ROOT / "docs" / "reproduction.md").read_text()), paper_values()
     runs = load_first([PUBLISHED / "cnn_details.parquet"])
-    assert set(runs["model"]) == {"cnn_pixels_0_to_1", "cnn_global"}
+    assert set(runs["model"]) == {"cnn_pixels_0_to_1", "cnn_global", "cnn"}
+    accuracies = ["test_accuracy", "pruned_test_accuracy"]
+    inverse = choose(runs[runs["model"] == "cnn"], "inverse").query("dataset == 'mnist'").sort_values("epoch")
+    twin = cnn.query("dataset == 'mnist' and pruner == 'random' and target_sparsity == 0.99 and seed == 0")
+    assert inverse[accuracies].to_numpy().tolist() == twin.sort_values("epoch")[accuracies].to_numpy().tolist()
+    assert "is its classic twin*: so it is on MNIST, to the bit in each epoch" in page
     everywhere = runs[(runs["model"] == "cnn_global") & (runs["epoch"] == 25)].set_index("dataset")
     kept = everywhere["test_accuracy"]["mnist"]
     assert everywhere["protocol"].str.startswith("stay zero").all()
