@@ -198,6 +198,7 @@ def test_what_was_predicted_of_further_seeds_on_cifar10(ranked: pd.DataFrame) ->
     assert apart[0] < 3 < apart[1]
     assert f"more than 3 at 24*: so it is, {apart[0]:.1f} and {apart[1]:.1f} (two seeds)" in page
     assert column(ranked, "first_closed", "seeds", CIFAR, 25) == 2
+    assert "and two under first_closed. The CNN" in page
 
 
 def test_which_runs_of_inverse_on_cifar10_are_their_classic_twins() -> None:
@@ -250,6 +251,10 @@ def test_what_kept_masks_of_the_fcn_say_without_the_cells_at_99() -> None:
     assert min(costs) > 0.028 > 0.008 > max(float(cost) for cost in ours("kept").split(" and "))
     assert "costs 0.028 or more on CIFAR-10 and Fashion-MNIST, in the paper and with regrowth; with kept" in page
     assert "with kept masks it costs less than 0.008 (one seed)" in page
+    others = runs[(runs["dataset"] != "mnist") & (runs["pruner"] == "random")]
+    seeds = [set(choose(others, name).groupby(["dataset", "target_sparsity"])["seed"].nunique()) for name in mean]
+    assert seeds == [{5}, {1}]
+    assert "other cells tell (one seed of kept masks, five of regrowth; in each" in page
     for where in ("cifar10", "fashion_mnist"):
         both = [[f"{off(name, where, 'random', epoch):.4f}" for name in ("paper", "kept")] for epoch in (25, 24)]
         assert f"{both[0][0]} and {both[0][1]} on {NAMES[where]} ({both[1][0]} and {both[1][1]} at epoch 24)" in page
@@ -323,6 +328,8 @@ def test_kept_masks_in_the_ranking_of_the_fcn(ranked: pd.DataFrame) -> None:
         f"They are {cifar[0]} and {fashion[0]} nats behind there at epoch 25, {cifar[1]} and {fashion[1]} at 24" in page
     )
     assert f"99% still {cifar_99[0]} and {fashion_99[0]}, {cifar_99[1]} and {fashion_99[1]}." in page
+    assert "(one seed on two rows)" in page
+    assert "FCN, one seed on two data sets: kept masks do not fit" in words((ROOT / "README.md").read_text())
     least = [int(min(map(float, both))) for both in (rows, rows_99)]
     assert f"three rows they are {least[0]} nats behind or more, without the cells at 99% still {least[1]} (" in page
     assert f"Over all three rows it is {' and '.join(rows)}, without those cells {' and '.join(rows_99)}." in page
