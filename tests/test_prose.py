@@ -137,8 +137,10 @@ def sentences(ranked: pd.DataFrame) -> list[str]:
         f"without them it is {span(closed['least'])}",
         f"is {paper[0]:.1f} nats behind a gate",
         f"on MNIST and {paper[1]:.1f} on Fashion-MNIST. Read at 24, it is {paper[2]:.1f} and {paper[3]:.1f} behind",
-        f"says the same: {at('paper', 'behind', CIFAR, 25):.1f} behind inverse at 25, and at 24 "
-        f"{abs(at('paper', 'behind', CIFAR, 24) - at('inverse', 'behind', CIFAR, 24)):.1f} apart. "
+        f"says the same: {at('paper', 'behind', CIFAR, 25):.1f} behind of_logs and "
+        f"{at('paper', 'behind', CIFAR, 25) - at('inverse', 'behind', CIFAR, 25):.1f} behind inverse at 25, at 24 "
+        f"{at('paper', 'behind', CIFAR, 24):.1f} and "
+        f"{at('paper', 'behind', CIFAR, 24) - at('inverse', 'behind', CIFAR, 24):.1f}. "
         f"Over all 63 cells it is "
         f"{at('paper', 'behind', 'all', 25):.1f} behind at 25",
         f"inverse is {at('inverse', 'behind_with_offsets', 'all', 24):.1f} behind",
@@ -198,7 +200,7 @@ def test_what_was_predicted_of_further_seeds_on_cifar10(ranked: pd.DataFrame) ->
     assert apart[0] < 3 < apart[1]
     assert f"more than 3 at 24*: so it is, {apart[0]:.1f} and {apart[1]:.1f} (two seeds)" in page
     assert column(ranked, "first_closed", "seeds", CIFAR, 25) == 2
-    assert "and two under first_closed. The CNN" in page
+    assert "two under first_closed and two under of_logs, whose runs are their classic twins to the bit." in page
 
 
 def test_which_runs_of_inverse_on_cifar10_are_their_classic_twins() -> None:
@@ -218,7 +220,15 @@ def test_which_runs_of_inverse_on_cifar10_are_their_classic_twins() -> None:
     seeds = inverse.groupby(["pruner", "target_sparsity"])["seed"].nunique()
     assert set(seeds.index[seeds == 5]) == {("bayes_magnitude", 0.25), ("bayes_magnitude", 0.5)}
     assert sorted(set(seeds)) == [3, 5]
+    of_logs = choose(runs[runs["pruner"].str.startswith("bayes_")], "of_logs")
+    assert set(of_logs.groupby(["pruner", "target_sparsity"])["seed"].nunique()) == {2}
+    pairs = of_logs.assign(pruner=of_logs["pruner"].str.removeprefix("bayes_")).merge(
+        classic, on=keys, suffixes=("", "_classic")
+    )
+    assert len(pairs) == len(of_logs)
+    assert all((pairs[name] == pairs[f"{name}_classic"]).all() for name in accuracies)
     page = words((ROOT / "docs" / "reproduction.md").read_text())
+    assert "Every run under of_logs is its classic twin to the bit (two seeds)." in page
     assert "under inverse three (Bayes magnitude at 25 and 50% five; the other cells are their classic twins" in page
 
 
@@ -559,7 +569,7 @@ def test_which_cells_of_the_cnn_have_a_second_seed() -> None:
     assert f"one seed of each cell under the printed formula, and {decide}" in page
     assert "the CNN with one (the cells that decide with two or three)" in readme
     telling = [len([cell for cell in more if cell[0] == name and cell[1] in TELLS[name]]) for name in DATASETS]
-    names = {3: "three", 4: "four"}
+    names = {3: "three", 4: "four", 5: "five"}
     assert f"{names[telling[0]]}, {names[telling[1]]} and {names[telling[2]]} of these have two or three seeds" in page
 
 
@@ -810,6 +820,22 @@ def test_what_was_predicted_of_the_cnn_is_judged_by_the_tables(ranked: pd.DataFr
         for what in ("behind_with_offsets", "behind_in_contrasts")
     )
     assert f"{offsets} with offsets and {contrasts} in the contrasts" in page
+
+
+def test_what_third_seeds_say_of_figures_7_and_9() -> None:
+    page = words((ROOT / "docs" / "reproduction.md").read_text())
+    fits, less, unharmed = (
+        finding(name, where)
+        for name, where in (
+            ("random_fits_better", "Figure 7"),
+            ("cnn_overfits_less", "Figure 7"),
+            ("magnitude_unharmed_at_99", "Figure 9"),
+        )
+    )
+    assert [each["outcome"] for each in (fits, less, unharmed)] == ["fails", "undecided", "undecided"]
+    [over] = unharmed["numbers"]
+    between = f"{over['mean']:.4f} [{over['low']:.4f}, {over['high']:.4f}]"
+    assert f"the first, by {-round(fits['numbers'][0]['mean'], -2):,.0f} nats, and the third, {between}." in page
 
 
 def test_what_third_seeds_of_the_cnn_say_of_pruning_to_90() -> None:
