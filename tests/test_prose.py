@@ -689,6 +689,7 @@ def test_what_the_two_other_ratios_give_in_the_cnn(cnn: pd.DataFrame) -> None:
         assert set(ours["seed"]) == {0}
         assert ours["pruned"].all()
         pd.testing.assert_frame_equal(ours.set_index(keys)[measures].sort_index(), twins.sort_index(), check_exact=True)
+    assert "Bayes random at 90 and 99% was run under inverse and of_logs (seed 0). On all three data sets" in page
     assert "its gate opens in all 25 epochs, and each of the twelve runs is its classic twin to the bit" in page
     assert (
         "29. *At 90% too, and the two ratios agree to the bit*: so it is; each of these runs is its classic twin"
@@ -710,6 +711,8 @@ def test_what_the_two_other_ratios_give_in_the_cnn(cnn: pd.DataFrame) -> None:
     assert min(ahead[25]) > 0 > max(ahead[24])
     assert [gap > 3 for gap in ahead[25]] == [False, True, False, False]
     assert min(ahead[24]) > -3
+    assert "Over the 13 cells that a row then has under both, inverse is ahead" in page
+    assert "the directions of the FCN, but only Fashion-MNIST at 25 can be told apart, and with one cell" in page
     assert "has 13 cells: there it is not refuted, but only Fashion-MNIST speaks for it." in page
     last, before = ([f"{abs(gap):.1f}" for gap in ahead[at]] for at in (25, 24))
     assert f"at epoch 25, by {last[0]} nats on MNIST, {last[1]} on Fashion-MNIST and {last[2]} on CIFAR-10" in page
