@@ -1,6 +1,5 @@
 """What is published is what the published runs give: tables, claims and ranking beside the archive, and the pages."""
 
-import math
 import re
 import shutil
 from collections.abc import Iterable
@@ -15,7 +14,6 @@ from omegaconf import OmegaConf
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
-from bayes_pruning.pruning.posterior import log_ratio
 from bayes_pruning.results import archive
 from bayes_pruning.results.frame import SORTED_BY, load, load_summaries, publish
 from bayes_pruning.studies import exact_sparsity
@@ -71,18 +69,6 @@ def test_every_published_schedule_ends_exactly_as_sparse_as_asked(schedules: Sch
     assert gap.max() <= exact_sparsity.ROUNDING
     for _, run in pruned.groupby("run"):
         assert (run["sparsity_before"].to_numpy()[1:] >= run["sparsity"].to_numpy()[:-1]).all()
-
-
-def test_by_the_quotient_of_the_logs_no_gate_would_have_closed_in_any_classic_run(publication: Publication) -> None:
-    """So the runs of `of_logs` that were not trained are these: up to the first closing the two are one program."""
-    runs = publication.runs[publication.runs["dataset"].isin(["mnist", "fashion_mnist"])]
-    runs = runs[runs["model"] == "fcn"]  # trained with all evidence
-    classic = runs[runs["pruner"].isin(["random", "magnitude"])]
-    assert len(classic.drop_duplicates("hash")) == 2 * 2 * 5 * 5  # data sets, selectors, sparsities, seeds
-    after = classic["log_likelihood"] + classic["log_prior"]
-    before = classic["log_likelihood_before"] + classic["log_prior_before"]
-    tested = [log_ratio(*pair, "of_logs") for pair in zip(after, before, strict=True)]
-    assert min(tested) > math.log(0.98)  # beta is 0.5
 
 
 @pytest.mark.parametrize(
