@@ -279,6 +279,8 @@ def test_what_the_missing_seeds_of_of_logs_give(ranked: pd.DataFrame) -> None:
     assert len(runs) == 2 * 5 * 3 * 25
     assert set(runs["seed"]) == {2, 3, 4}
     assert runs["pruned"].all()
+    assert "in any of 30 runs" in page
+    assert "The 70 runs of of_logs in fcn.parquet are their classic twins to the bit. Its seeds 2 to 4 on" in page
     assert "25 epochs too" in page
     keys = ["dataset", "pruner", "target_sparsity", "seed", "epoch"]
     classic = choose(earlier, "paper").query("pruner in ['random', 'magnitude']")
@@ -647,6 +649,12 @@ def test_which_cells_of_the_cnn_have_a_second_seed() -> None:
     decide = f"two or three of the cells that decide ({cells})"
     assert f"one seed of each cell under the printed formula, and {decide}" in page
     assert "the CNN with one (the cells that decide with two or three)" in readme
+    eight, nine, eleven = ({8: "eight", 9: "nine", 11: "eleven"}[len(TELLS[name])] for name in DATASETS)
+    assert f"in {eight} cells of the CNN on MNIST, in {nine} on Fashion-MNIST and in {eleven} on CIFAR-10" in page
+    readme = words((ROOT / "README.md").read_text())
+    assert f"the same in {eight} cells of MNIST, {nine} of Fashion-MNIST and {eleven} of CIFAR-10" in readme
+    of_fashion = "random pruning at 50 to 99%, Bayes random at 50 to 90%, both magnitude methods at 99%"
+    assert f"{nine.capitalize()} of the 20 tell: {of_fashion}" in page
     telling = [len([cell for cell in more if cell[0] == name and cell[1] in TELLS[name]]) for name in DATASETS]
     names = {3: "three", 4: "four", 5: "five", 6: "six"}
     assert f"{names[telling[0]]}, {names[telling[1]]} and {names[telling[2]]} of these have two or three seeds" in page
