@@ -301,10 +301,10 @@ def replay(parser: argparse.ArgumentParser) -> None:
     }
     if not any(choices.values()):
         raise UserError("Say what to replay: --beta, --prior-std, --log-likelihood, --log-prior or --ratio.")
-    ledgers = load_ledgers(args.source)
-    if not ledgers:
-        raise UserError(f"{args.source} has no run whose gate asks for evidence: there is nothing to replay.")
-    print(replay.as_markdown(replay.replay(ledgers, load_summaries(args.source), choices)), end="")
+    replayed = replay.replay(load_ledgers(args.source), load_summaries(args.source), choices)
+    if not replayed:
+        raise UserError(f"{args.source} has no run whose gate asks for the paper's ratio: there is nothing to replay.")
+    print(replay.as_markdown(replayed), end="")
 
 
 @command

@@ -36,8 +36,8 @@ def row(epoch: int, likelihood: float, prior: float, opened: int, beta: float = 
     )
 
 
-def trained(run: Any, data: Dataset, epochs: int) -> tuple[list[Decision], list[int]]:
-    trainer = Trainer([run], data, torch.device("cpu"), "always")
+def trained(run: Any, data: Dataset, epochs: int, evidence: str = "always") -> tuple[list[Decision], list[int]]:
+    trainer = Trainer([run], data, torch.device("cpu"), evidence)
     ledger, pruned = [], []
     for _ in range(epochs):
         [metrics] = trainer.run_epoch()
@@ -161,6 +161,32 @@ def test_a_replay_that_finds_no_difference_is_the_run_itself(few_digits: Dataset
         assert (first is None) == (std == 10.0)
 
 
+@pytest.mark.parametrize("evidence", ["asked", "always"])
+def test_an_epoch_that_did_not_prune_is_replayed_as_a_bayes_factor_of_1(evidence: str, few_digits: Dataset) -> None:
+    """Its likelihoods are not in the ledger unless they are always computed; with beta 1 the gate stays closed."""
+    ledger, pruned = trained(run_of("pruner=bayes_magnitude", "sparsity=0.9"), few_digits, 4, evidence)
+    assert pruned == [1, 0, 1, 0]
+    assert (ledger[2].log_likelihood is None) is (evidence == "asked")
+    _, with_beta_1 = trained(run_of("pruner=bayes_magnitude", "sparsity=0.9", "protocol.beta=1"), few_digits, 4)
+    assert with_beta_1 == [1, 0, 0, 0]
+    for ratio in RATIOS:
+        assert replay.tested(ledger[2], PAPER, Reading("mean", "sum", 1.0, 3.0, ratio), 500, 10) == 0
+    assert replay.first_difference(ledger, PAPER, Reading("sum", "sum", 1.0, 1.0), 500, 10) == 3
+    assert replay.first_difference(ledger, PAPER, Reading("sum", "sum", 0.9, 1.0), 500, 10) is None
+
+
+def test_a_run_whose_gate_estimates_otherwise_is_not_replayed(few_digits: Dataset) -> None:
+    ledgers, summaries = {}, {}
+    for pruner in ("laplace_magnitude", "bayes_magnitude"):
+        run = run_of(f"pruner={pruner}", "sparsity=0.9")
+        ledgers[pruner], _ = trained(run, few_digits, 3)
+        protocol = {"regrow": True, "decision": "previous", "log_likelihood": "sum", "log_prior": "sum", "beta": 0.5}
+        about = {"protocol": protocol | {"prior": {"std": 1.0}}, "dataset": "mnist", "model": "fcn", "sparsity": 0.9}
+        summaries[pruner] = about | {"pruner": pruner, "prunable_weights": 10}
+    found = replay.replay(ledgers, summaries, {"beta": [0.5]})
+    assert [(row.pruner, row.same) for row in found] == [("bayes_magnitude", 1)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -169,7 +195,7 @@ def test_a_replay_that_finds_no_difference_is_the_run_itself(few_digits: Dataset
         (("--prior-std", "x"), "--prior-std=x"),
         (("--log-prior", "median"), "--log-prior=median"),
         (("--ratio", "golden"), "--ratio=golden"),
-        (("--beta", "1"), "has no run whose gate asks for evidence"),
+        (("--beta", "1"), "has no run whose gate asks for the paper's ratio"),
     ],
 )
 def test_bad_arguments_end_in_a_sentence(

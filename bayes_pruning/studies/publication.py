@@ -21,7 +21,7 @@ from bayes_pruning.figures import catalogue
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results import archive, frame
-from bayes_pruning.results.paper import DATASETS, METHODS, MODELS
+from bayes_pruning.results.paper import DATASETS, MODELS
 from bayes_pruning.results.run_records import counted
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.tables import markdown
@@ -94,9 +94,8 @@ class Publication:
 
     @cached_property
     def ledgers(self) -> Mapping[str, list[Decision]]:
-        """Return the decisions of the runs whose gate is the paper's, by run name."""
-        ledgers = {run: rows for path in reversed(self.sources) for run, rows in frame.load_ledgers(path).items()}
-        return {run: rows for run, rows in ledgers.items() if self.summaries[run]["pruner"] in METHODS}
+        """Return the decisions of the runs whose gate asks for a Bayes factor, by run name."""
+        return {run: rows for path in reversed(self.sources) for run, rows in frame.load_ledgers(path).items()}
 
     @cached_property
     def compared_details(self) -> pd.DataFrame:
