@@ -1,0 +1,165 @@
+"""What the pages say of their findings with the cells at 99%, a family of cells or a training detail left out."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from test_prose import CIFAR, CLOSED_MOSTLY, EXCLUDED_DETAILS, MNIST, PUBLISHED, words
+
+from bayes_pruning.config import presets
+from bayes_pruning.results.cells import CELL
+from bayes_pruning.results.paper import paper_values
+from bayes_pruning.results.selection import choose, read_out
+from bayes_pruning.studies import details, exact_sparsity
+from bayes_pruning.studies.likelihood import Cells, log_likelihood
+from bayes_pruning.studies.publication import load_first
+from bayes_pruning.studies.ranking import rank
+from bayes_pruning.studies.ranking_formats import EVERYWHERE
+
+Told = dict[tuple[str, str, str], float]
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return words((ROOT / "docs" / "reproduction.md").read_text())
+
+
+@pytest.fixture(scope="module")
+def runs() -> pd.DataFrame:
+    """Those that are ranked, and the schedules."""
+    return load_first([path for path in sorted(PUBLISHED.glob("*.parquet")) if "details" not in path.stem])
+
+
+@pytest.fixture(scope="module")
+def up_to_90(runs: pd.DataFrame) -> pd.DataFrame:
+    """The FCN's ranked runs without those at 99%."""
+    scheduled = runs["pruner"].isin(exact_sparsity.METHODS)
+    return runs[~scheduled & (runs["model"] == "fcn") & (runs["target_sparsity"] != 0.99)]
+
+
+def behind(runs: pd.DataFrame, epoch: int, what: str = "behind") -> Told:
+    """By how many nats a reading is behind before pruning: by place and name."""
+    ranked = rank(read_out(runs, epoch))
+    ranked = ranked[ranked["accuracy"] == "before"]
+    names = ranked["protocol"].map(presets.name_of)
+    return {(place, name): float(nats) for place, name, nats in zip(ranked["block"], names, ranked[what], strict=True)}  # type: ignore[misc]
+
+
+def test_what_the_last_epoch_says_of_bayes_random_without_the_cells_at_99(page: str, up_to_90: pd.DataFrame) -> None:
+    last, offsets, contrasts = (
+        behind(up_to_90, 25, what) for what in ("behind", "behind_with_offsets", "behind_in_contrasts")
+    )
+    whole = last[EVERYWHERE, "paper"]
+    assert f"(22.7 nats over the 63 cells, {whole:.1f} without those at 99%)" in page
+    ahead = [
+        min(told[MNIST, name] for name in ("of_logs", "inverse")) - told[MNIST, "paper"]
+        for told in (offsets, contrasts)
+    ]
+    assert (
+        f"without them it is {last[MNIST, 'paper']:.1f} behind, and with offsets and in the contrasts ahead of both, "
+        f"by {ahead[0]:.1f} and {ahead[1]:.1f}. The two other rows carry it: over all 63 cells it is {whole:.1f} "
+        f"behind without those at 99%, with offsets too {offsets[EVERYWHERE, 'paper']:.1f}." in page
+    )
+
+
+def test_gates_that_seldom_open_without_the_cells_at_99(page: str, up_to_90: pd.DataFrame) -> None:
+    most = max(
+        told[MNIST, name]
+        for epoch in (24, 25)
+        for told in [behind(up_to_90, epoch, "behind_with_offsets")]
+        for name in CLOSED_MOSTLY
+    )
+    assert f"without them it is 3 to 8, and with offsets {most:.1f} or less." in page
+
+
+def test_kept_masks_where_no_run_counts_twice(page: str, up_to_90: pd.DataFrame) -> None:
+    classic = up_to_90[up_to_90["pruner"].isin(["none", "random", "magnitude"])]
+    last, before = (behind(classic, epoch) for epoch in (25, 24))
+    rows, cifar = (
+        " and ".join(f"{told[place, 'kept']:.1f}" for told in (last, before)) for place in (EVERYWHERE, CIFAR)
+    )
+    assert f"alone, without those at 99%, it is {rows}, on CIFAR-10 {cifar}, which can not be told apart." in page
+    assert max(told[CIFAR, "kept"] for told in (last, before)) < 3
+    of_all = behind(up_to_90, 25)[EVERYWHERE, "kept"]
+    assert 0.4 < last[EVERYWHERE, "kept"] / of_all < 0.6
+    assert "of which half counts one run twice" in page
+
+
+def test_what_random_pruning_costs_in_each_late_epoch(page: str, runs: pd.DataFrame) -> None:
+    costs = {}
+    for name in ("paper", "kept"):
+        rows = choose(runs[runs["model"] == "fcn"], name)
+        rows = rows[(rows["pruner"] == "random") & rows["epoch"].between(20, 25)]
+        mean = rows.groupby(["dataset", "target_sparsity", "epoch"])["test_accuracy"].mean()
+        costs[name] = pd.concat(mean[where, 0.25] - mean[where, 0.9] for where in ("cifar10", "fashion_mnist"))
+        assert len(costs[name]) == 12
+    assert costs["paper"].min() > 0.026
+    assert "in the paper, and 0.026 or more with regrowth in each of the epochs 20 to 25;" in page
+    assert f"with kept masks it costs {costs['kept'].max():.4f} or less (one seed)." in page
+
+
+def test_the_magnitude_columns_do_not_exclude_networks_that_are_sparse_otherwise(page: str, runs: pd.DataFrame) -> None:
+    """Of the accuracies after pruning by a global schedule, and with our runs' variances."""
+    ours = choose(runs[runs["model"] == "fcn"], "paper")
+    ours = ours[ours["pruner"].isin(["magnitude", "bayes_magnitude"])]
+    schedule = runs[(runs["pruner"] == "gradual_global") & (runs["model"] == "fcn")]
+    paper, ahead = paper_values(), []
+    for epoch in (25, 24):
+        cells = ours[ours["epoch"] == epoch].groupby(CELL)["test_accuracy"].agg(["mean", "var"])
+        assert len(cells) == 30
+        exact = (
+            schedule[schedule["epoch"] == epoch].groupby(["dataset", "target_sparsity"])["pruned_test_accuracy"].mean()
+        )
+        table = np.array([paper[cell] for cell in cells.index])
+        means = np.stack([cells["mean"], [exact[dataset, sparsity] for dataset, _, _, sparsity in cells.index]])
+        variance = np.stack([cells["var"]] * 2)
+        before, other = log_likelihood(Cells(table - means, variance, variance / 5))
+        ahead.append(other - before)
+    assert (
+        f"measured after pruning, are {ahead[0]:.1f} nats ahead of our accuracies before pruning at epoch 25 and "
+        f"{-ahead[1]:.1f} behind at 24." in page
+    )
+    assert max(map(abs, ahead)) < 3
+
+
+def test_every_bayes_factor_of_bayes_random_under_inverse_opens_the_gate(page: str, runs: pd.DataFrame) -> None:
+    rows = choose(runs, "inverse").query("pruner == 'bayes_random'")
+    assert rows["hash"].nunique() > 60
+    assert (rows["log_bayes_factor"] < np.log(0.5)).all()  # of pruned over unpruned
+    assert "each of its Bayes factors opens the gate, so both rules prune in every epoch" in page
+
+
+def test_what_the_details_say_without_some_cells(page: str, runs: pd.DataFrame) -> None:
+    trained, default = load_first([PUBLISHED / "details.parquet"]), choose(runs, "paper")
+
+    def nats(left_out: "pd.Series[bool]") -> pd.DataFrame:
+        """Nearer than the default by: [details, (epoch, data set)]."""
+        compared = details.compare(trained[~left_out], default)
+        both = compared.rename(columns={"nearer_before": 24, "nearer": 25})
+        return both.pivot(index="detail", columns="dataset", values=[24, 25])
+
+    whole, light = nats(trained["target_sparsity"] < 0), nats(trained["target_sparsity"] == 0.99)
+    gains = [whole.loc["global", (24, name)] for name in ("cifar10", "fashion_mnist", "mnist")]
+    assert f"the global scope is at epoch 24, by {gains[0]:.1f}, {gains[1]:.1f} and {gains[2]:.1f})" in page
+    assert (whole.loc["global", 24] > 0).all()
+    assert (light.loc["128 64"] > 0).all()
+    sums = [light[epoch].sum(axis=1) for epoch in (24, 25)]
+    said = f"{sums[0]['128 64']:.1f} nats over the three at 24 and {sums[1]['128 64']:.1f} at 25"
+    assert f"Without them 128-64 is nearer on all three data sets at both epochs, by {said}" in page
+    readme = words((ROOT / "README.md").read_text())
+    assert f"(128-64) is, by {sums[1]['128 64']:.1f} nats over the three at epoch 25; with them" in readme
+    still = {name for name in EXCLUDED_DETAILS & set(light.index) if max(sums[0][name], sums[1][name]) < -3}
+    assert still == {"softmax", "128 64 kept", "64 32 kept", "weights x10"}
+    assert len(EXCLUDED_DETAILS) == 10
+    assert "of the ten excluded details only a softmax, kept masks in narrow layers and ten times larger" in page
+    pruned = nats(trained["pruner"] == "none")[25].sum(axis=1)
+    assert f"without which it is {-pruned['weights x10']:.1f} behind at 25." in page
+
+
+def test_what_the_narrow_prior_does_over_training(runs: pd.DataFrame) -> None:
+    rows = choose(runs, "narrow_prior").query("pruner == 'bayes_random' and pruned == 1")
+    assert set(rows["dataset"]) == {"mnist"}
+    assert rows["seed"].nunique() == 2
+    against = (rows["log_bayes_factor"] < 0).mean()
+    evidence = words((ROOT / "docs" / "laplace_evidence.md").read_text())
+    assert f"it is against {against:.2f} of Bayes random's prunings (narrow_prior, two seeds)." in evidence
