@@ -163,3 +163,31 @@ def test_what_the_narrow_prior_does_over_training(runs: pd.DataFrame) -> None:
     against = (rows["log_bayes_factor"] < 0).mean()
     evidence = words((ROOT / "docs" / "laplace_evidence.md").read_text())
     assert f"it is against {against:.2f} of Bayes random's prunings (narrow_prior, two seeds)." in evidence
+
+
+def test_what_the_cnns_cells_say_an_epoch_earlier(page: str) -> None:
+    """In which cells the accuracies before and after pruning are 0.1 apart, and which of the two the paper's is near."""
+    rows, paper = choose(load_first(sorted(PUBLISHED.glob("*_cnn.parquet"))), "paper"), paper_values()
+    cells = rows[rows["epoch"] == 24].groupby(CELL)[["test_accuracy", "pruned_test_accuracy"]].mean()
+    fits_nothing = {
+        ("mnist", "cnn", "random", 0.99), ("mnist", "cnn", "bayes_random", 0.99),
+        ("cifar10", "cnn", "random", 0.99), ("cifar10", "cnn", "bayes_random", 0.99),
+        ("fashion_mnist", "cnn", "bayes_random", 0.99),
+    }  # fmt: skip
+    same, opposite = dict.fromkeys(("mnist", "fashion_mnist", "cifar10"), 0), []
+    for cell, (before, after) in zip(cells.index, cells.to_numpy(), strict=True):
+        if cell not in fits_nothing and abs(before - after) > 0.1:
+            if abs(before - paper[cell]) < abs(after - paper[cell]):
+                same[cell[0]] += 1
+            else:
+                opposite.append((cell, paper[cell], before, after))
+    names = {3: "three", 5: "five"}
+    counts = [names[count] for count in same.values()]
+    said = f"then {counts[0]} cells of MNIST, {counts[1]} of Fashion-MNIST and {counts[2]} of CIFAR-10 say the same"
+    assert f"{said}, and one says the opposite" in page
+    [(cell, *numbers)] = opposite
+    assert cell == ("cifar10", "cnn", "magnitude", 0.9)
+    of_paper, before, after = (f"{value:.4f}" for value in numbers)
+    assert f"at 90% has {of_paper} in the paper, {before} before pruning and {after} after it." in page
+    readme = words((ROOT / "README.md").read_text())
+    assert f"(at 24 in {counts[0]}, {counts[1]} and {counts[2]}; one says the opposite)" in readme
