@@ -16,6 +16,7 @@ from bayes_pruning.config.errors import ConfigError
 from bayes_pruning.config.random_streams import data_order
 from bayes_pruning.data.datasets import Dataset, Split
 from bayes_pruning.engine import device
+from bayes_pruning.engine.capacity import footprint
 from bayes_pruning.engine.layers import WholeModel
 from bayes_pruning.engine.stack import Stack
 from bayes_pruning.models.networks import build, prunable
@@ -220,6 +221,23 @@ def test_resnet18_trains_prunes_and_resumes_to_the_same_bits(command: Command, t
             assert int((tensor == 0).sum()) == round(0.9 * tensor.numel()), name
         elif "bn" in name and name.endswith("weight"):
             assert (tensor != 0).all()
+
+
+def half_frozen(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A network whose norm stays in evaluation mode, as in fine-tuning."""
+    network = Normalised(classes, [4])
+    network.norm.eval()
+    return network
+
+
+def test_a_look_at_a_network_leaves_each_module_in_its_mode() -> None:
+    network = build({"name": "half", "builder": f"{__name__}.half_frozen"}, (1, 28, 28), 10, seed=0)
+    assert {name for name, module in network.named_modules() if not module.training} == {"norm"}
+    footprint(network, (1, 28, 28))
+    assert {name for name, module in network.named_modules() if not module.training} == {"norm"}
+    with pytest.raises(RuntimeError):
+        footprint(network, (1, 9, 9))
+    assert {name for name, module in network.named_modules() if not module.training} == {"norm"}
 
 
 def test_torchvisions_own_builder_works_by_its_dotted_path() -> None:

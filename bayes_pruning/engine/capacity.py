@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from bayes_pruning.engine.device import LARGEST_REUSED_BLOCK
+from bayes_pruning.models.networks import evaluating
 
 FLOAT_BYTES = 4
 MOST_MEMBERS_ON_CPU = 16  # more brought nothing in measurement
@@ -52,10 +53,8 @@ def footprint(model: nn.Module, shape: tuple[int, ...]) -> Footprint:
 
     leaves = [module for module in model.modules() if next(module.children(), None) is None]
     handles = [leaf.register_forward_hook(measure) for leaf in leaves]
-    trains = model.training
-    with torch.no_grad():
-        model.eval()(torch.zeros(1, *shape))  # BatchNorm would take this example into its running mean
-    model.train(trains)
+    with torch.no_grad(), evaluating(model):  # BatchNorm would take this example into its running mean
+        model(torch.zeros(1, *shape))
     for handle in handles:
         handle.remove()
     parameters = [parameter.numel() for parameter in model.parameters()]
