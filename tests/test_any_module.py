@@ -20,6 +20,7 @@ from bayes_pruning.engine.capacity import footprint
 from bayes_pruning.engine.layers import WholeModel
 from bayes_pruning.engine.stack import Stack
 from bayes_pruning.models.networks import build, prunable
+from bayes_pruning.pruning import laplace
 from bayes_pruning.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -190,6 +191,27 @@ def test_a_networks_snip_saliency_passes_batchnorm(data: Dataset) -> None:
     F.cross_entropy(model.eval()(data.train.images), data.train.labels).backward()
     for name in prunable(model):
         torch.testing.assert_close(found[name], model.get_parameter(name).grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("pruner", ["pruner=laplace_magnitude", "pruner.selector=evidence"])
+def test_the_fisher_information_is_of_the_network_that_is_evaluated(pruner: str, data: Dataset) -> None:
+    """BatchNorm by its running means, dropout draws nothing: the squared gradients of one image, by autograd."""
+    trainer = Trainer([normalised(pruner, "sparsity=0.5", rate=0.3)], data, CPU)
+    [row] = trainer.run_epoch()
+    assert row is not None
+    assert row.sparsity == pytest.approx(0.5, abs=1e-3)
+    network, training = trainer.network(0), [module.training for module in trainer.stack.model.modules()]
+    found = laplace.fisher_diagonal(network.model, network.parameters, data.train.images[:1], network.prunable)
+    assert training == [module.training for module in trainer.stack.model.modules()]
+    model = copy.deepcopy(network.model).eval()
+    model.load_state_dict(network.parameters)
+    logits = model(data.train.images[:1])
+    for name in network.prunable:
+        expected = torch.zeros_like(found[name])
+        for probability, score in zip(logits.softmax(1)[0], logits.log_softmax(1)[0], strict=True):
+            [gradient] = torch.autograd.grad(score, model.get_parameter(name), retain_graph=True)
+            expected += probability.double() * gradient.double().square()
+        torch.testing.assert_close(found[name], expected, rtol=1e-3, atol=1e-8)
 
 
 @pytest.fixture
