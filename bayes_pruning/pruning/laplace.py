@@ -168,6 +168,7 @@ def linear_signals(
     return {name: (a, b) for name, a, b in zip(outputs, inputs, signals, strict=True)}
 
 
+@torch.enable_grad()  # where a caller has turned it off, nn.LSTM keeps nothing of its forward pass to go back by
 def _squared_gradients(
     model: nn.Module, parameters: Mapping[str, Tensor], images: Tensor, signs: Tensor, names: list[str]
 ) -> dict[str, Tensor]:
