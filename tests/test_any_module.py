@@ -50,6 +50,46 @@ def data(digits: Dataset) -> Dataset:
     return Dataset(Split(train.images[:150], train.labels[:150]), Split(test.images[:50], test.labels[:50]))
 
 
+class Tied(nn.Module):
+    """A network that goes through one matrix twice, by two names."""
+
+    def __init__(self, num_classes: int, hidden: list[int]) -> None:
+        super().__init__()
+        [width] = hidden
+        self.first, self.inner, self.again = nn.Linear(784, width), nn.Linear(width, width), nn.Linear(width, width)
+        self.again.weight = self.inner.weight
+        self.out = nn.Linear(width, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = self.inner(self.first(images.flatten(1)).relu()).relu()
+        return self.out(self.again(hidden).relu())  # type: ignore[no-any-return]
+
+
+def of_module(kind: type[nn.Module], *overrides: str) -> Any:
+    return run_of("model.name=own", f"model.builder={__name__}.{kind.__name__}", "model.hidden=[16]", *overrides)
+
+
+def assert_trains_as_pytorchs_own_loop(run: Any, data: Dataset) -> Trainer:
+    """Hold the weights after one epoch, and the gradient that SNIP takes of them, against the module by itself."""
+    trainer = Trainer([run], data, CPU)
+    model = build(run.model, data.shape, 10, run.seed)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=run.learning_rate)
+    trainer.run_epoch()
+    for batch in data_order(run.seed, 1, len(data.train)).split(run.batch_size):
+        optimizer.zero_grad()
+        F.cross_entropy(model(data.train.images[batch]), data.train.labels[batch]).backward()
+        optimizer.step()
+    found = state(trainer)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.detach(), rtol=1e-4, atol=1e-6)
+    model.load_state_dict(found, strict=False)
+    optimizer.zero_grad()
+    F.cross_entropy(model(data.train.images), data.train.labels).backward()
+    for name, gradient in trainer.network(0).gradient().items():
+        torch.testing.assert_close(gradient, model.get_parameter(name).grad, rtol=1e-4, atol=1e-6)
+    return trainer
+
+
 def normalised(*overrides: str, rate: float = 0.0) -> Any:
     model = (
         "model.name=normalised",
@@ -105,6 +145,11 @@ def test_batchnorm_trains_as_in_a_loop_of_pytorchs_own(data: Dataset) -> None:
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6)
     assert found["norm.num_batches_tracked"] == 6
+
+
+def test_a_parameter_with_two_names_is_one(data: Dataset) -> None:
+    trainer = assert_trains_as_pytorchs_own_loop(of_module(Tied, "pruner=none"), data)
+    assert trainer.prunable == ["first.weight", "inner.weight", "out.weight"]
 
 
 def test_members_of_a_stack_are_what_they_are_alone(data: Dataset) -> None:

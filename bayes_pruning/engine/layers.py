@@ -162,7 +162,7 @@ class WholeModel:
     puts the tensors into the module for its time, so that each thread calls a copy of its own.
 
     Args:
-        model: copied without its numbers.
+        model: copied without its numbers; a parameter under two names, as of tied layers, is one in the copy too.
 
     Attributes:
         names: of its parameters, then its buffers: the order in which a call takes them.
@@ -170,9 +170,11 @@ class WholeModel:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.names = tuple(name for name, _ in [*model.named_parameters(), *model.named_buffers()])
+        tensors = [*model.named_parameters(), *model.named_buffers()]
+        self.names = tuple(name for name, _ in tensors)
         self.training = False
-        self._model = copy.deepcopy(model).to("meta")
+        # Module.to would make tensors of their own of a tied parameter's names: all but one stayed empty in a call.
+        self._model = copy.deepcopy(model, {id(tensor): tensor.detach().to("meta") for _, tensor in tensors})
         self._threads = threading.local()
 
     def __call__(self, x: Tensor, *tensors: Tensor) -> Tensor:
