@@ -200,6 +200,9 @@ class Wrapped(nn.Module):
 
 def network(kind: str) -> nn.Module:
     torch.manual_seed(0)
+    if kind == "relu twice":
+        relu = nn.ReLU()
+        return nn.Sequential(nn.Flatten(), nn.Linear(36, 9), relu, nn.Linear(9, 8), relu, nn.Linear(8, 4))
     inner = networks.cnn(SHAPE, 4, [3, 5], 3, 7) if "cnn" in kind else networks.fcn(SHAPE, 4, [9, 8])
     return Wrapped(inner) if "wrapped" in kind else inner
 
@@ -208,7 +211,7 @@ def pixels(count: int) -> Tensor:
     return 3 * torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("kind", ["fcn", "cnn", "wrapped fcn", "wrapped cnn"])
+@pytest.mark.parametrize("kind", ["fcn", "relu twice", "cnn", "wrapped fcn", "wrapped cnn"])
 def test_fisher_diagonal_is_the_expected_squared_gradient(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By definition: sum over images and classes of p_c (d log p_c / d w)^2, one gradient after the other."""
     monkeypatch.setattr(capacity, "MOST_EVALUATION_ROWS", 3)  # several passes, by layers and by gradients

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -190,7 +190,7 @@ def stages(model: nn.Module, operations: Operations = ONE_NETWORK) -> list[Stage
     if not is_stackable(model):
         whole = WholeModel(model)
         return [Stage(whole, whole.names)]
-    left = list(enumerate(model.children()))
+    left = list(enumerate(model))
     sequence: list[Stage] = []
     while left:
         (index, layer), *left = left
@@ -224,14 +224,16 @@ def logits(network: Sequence[Stage], parameters: Mapping[str, Tensor], images: T
     return x
 
 
-def is_stackable(model: nn.Module) -> bool:
+def is_stackable(model: nn.Module) -> TypeGuard[nn.Sequential]:
     """Return whether `model` is a sequence of layers that this module and gpu_layers.py know."""
     if type(model) is not nn.Sequential:
         return False
-    return all(
+    weighted = [index for index, layer in enumerate(model) if isinstance(layer, (nn.Linear, nn.Conv2d))]
+    # `stages` finds parameters by their place in the sequence, so that each layer has to have its own, and both.
+    own = [f"{index}.{part}" for index in weighted for part in ("weight", "bias")]
+    return [name for name, _ in model.named_parameters()] == own and all(
         type(layer) in KNOWN
         and (type(layer) is not nn.Flatten or (layer.start_dim, layer.end_dim) == (1, -1))
-        and (not isinstance(layer, (nn.Linear, nn.Conv2d)) or layer.bias is not None)
         and (type(layer) is not nn.Conv2d or layer.padding_mode == "zeros")
         and (type(layer) is not nn.MaxPool2d or not layer.return_indices)
         and (type(layer) is not nn.Softmax or layer.dim == -1)

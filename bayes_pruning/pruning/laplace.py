@@ -152,7 +152,7 @@ def linear_signals(
         return {}
     x, inputs, outputs = images, [], {}
     with torch.enable_grad():
-        for index, layer in enumerate(model.children()):
+        for index, layer in enumerate(model):
             of_layer = {name: parameters[f"{index}.{name}"] for name, _ in layer.named_parameters()}
             out = torch.func.functional_call(layer, of_layer, (x,))
             if isinstance(layer, nn.Linear) and x.ndim == 2:
