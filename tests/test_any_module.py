@@ -65,29 +65,38 @@ class Tied(nn.Module):
         return self.out(self.again(hidden).relu())  # type: ignore[no-any-return]
 
 
-def of_module(kind: type[nn.Module], *overrides: str) -> Any:
+class Frozen(nn.Module):
+    """A network that trains neither its first layer, whose weights are frozen, nor one that it does not call."""
+
+    def __init__(self, num_classes: int, hidden: list[int]) -> None:
+        super().__init__()
+        [width] = hidden
+        self.first, self.unused = nn.Linear(784, width).requires_grad_(False), nn.Linear(width, width)
+        self.out = nn.Linear(width, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.out(self.first(images.flatten(1)).relu())  # type: ignore[no-any-return]
+
+
+def frozen_sequence(shape: tuple[int, ...], classes: int, hidden: list[int]) -> nn.Module:
+    network = build({"name": "fcn", "builder": "fcn", "hidden": hidden}, shape, classes, 0)
+    network.get_parameter("1.weight").requires_grad_(False)
+    return network
+
+
+def of_module(kind: Callable[..., nn.Module], *overrides: str) -> Any:
     return run_of("model.name=own", f"model.builder={__name__}.{kind.__name__}", "model.hidden=[16]", *overrides)
 
 
-def assert_trains_as_pytorchs_own_loop(run: Any, data: Dataset) -> Trainer:
-    """Hold the weights after one epoch, and the gradient that SNIP takes of them, against the module by itself."""
-    trainer = Trainer([run], data, CPU)
+def trained_by_pytorch(run: Any, data: Dataset) -> nn.Module:
+    """Return the run's network after an epoch of a loop of PyTorch's own."""
     model = build(run.model, data.shape, 10, run.seed)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=run.learning_rate)
-    trainer.run_epoch()
     for batch in data_order(run.seed, 1, len(data.train)).split(run.batch_size):
         optimizer.zero_grad()
         F.cross_entropy(model(data.train.images[batch]), data.train.labels[batch]).backward()
         optimizer.step()
-    found = state(trainer)
-    for name, parameter in model.named_parameters():
-        torch.testing.assert_close(found[name], parameter.detach(), rtol=1e-4, atol=1e-6)
-    model.load_state_dict(found, strict=False)
-    optimizer.zero_grad()
-    F.cross_entropy(model(data.train.images), data.train.labels).backward()
-    for name, gradient in trainer.network(0).gradient().items():
-        torch.testing.assert_close(gradient, model.get_parameter(name).grad, rtol=1e-4, atol=1e-6)
-    return trainer
+    return model
 
 
 def normalised(*overrides: str, rate: float = 0.0) -> Any:
@@ -148,8 +157,57 @@ def test_batchnorm_trains_as_in_a_loop_of_pytorchs_own(data: Dataset) -> None:
 
 
 def test_a_parameter_with_two_names_is_one(data: Dataset) -> None:
-    trainer = assert_trains_as_pytorchs_own_loop(of_module(Tied, "pruner=none"), data)
+    """Its weights after an epoch, and the gradient that SNIP takes of them, are those of the module by itself."""
+    trainer = Trainer([run := of_module(Tied, "pruner=none")], data, CPU)
+    trainer.run_epoch()
     assert trainer.prunable == ["first.weight", "inner.weight", "out.weight"]
+    model, found = trained_by_pytorch(run, data), state(trainer)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.detach(), rtol=1e-4, atol=1e-6)
+    model.zero_grad()
+    F.cross_entropy(model(data.train.images), data.train.labels).backward()
+    for name, gradient in trainer.network(0).gradient().items():
+        torch.testing.assert_close(gradient, model.get_parameter(name).grad, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("pruner", ["pruner=none", "pruner=magnitude"])
+@pytest.mark.parametrize("kind", [Frozen, frozen_sequence])
+def test_what_is_frozen_is_pruned_and_not_trained(kind: Any, pruner: str, data: Dataset) -> None:
+    """As in a loop of PyTorch's own; a layer that is not called stays as it is too. Both go on from a state."""
+    run = of_module(kind, pruner, "sparsity=0.5", "protocol.regrow=false")
+    model = build(run.model, data.shape, 10, run.seed)
+    whole, second = Trainer([run, run], data, CPU), Trainer([run], data, CPU)
+    for _ in range(2):
+        [row, _] = whole.run_epoch()
+        assert row is not None
+        assert row.sparsity == pytest.approx(0.5 if pruner == "pruner=magnitude" else 0, abs=1e-3)
+        if whole.epoch == 1:
+            second.load_state(0, copy.deepcopy(whole.state(1)))
+    second.run_epoch()
+    found = state(whole)
+    assert_same(found, state(second))
+    for name, parameter in model.named_parameters():
+        kept = found[name] != 0 if parameter.ndim > 1 else torch.ones_like(parameter, dtype=torch.bool)
+        stays = not parameter.requires_grad or name.startswith("unused")
+        assert torch.equal(found[name][kept], parameter[kept]) == stays, name
+
+
+@pytest.mark.parametrize("kind", [Frozen, frozen_sequence])
+def test_what_is_not_frozen_trains_as_in_a_loop_of_pytorchs_own(kind: Any, data: Dataset) -> None:
+    trainer = Trainer([run := of_module(kind, "pruner=none")], data, CPU)
+    trainer.run_epoch()
+    model = trained_by_pytorch(run, data)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(state(trainer)[name], parameter.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_network_with_nothing_to_train_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a network with parameters to train"):
+        build({"name": "all", "builder": f"{__name__}.all_frozen"}, (1, 28, 28), 10, seed=0)
+
+
+def all_frozen(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, classes)).requires_grad_(False)
 
 
 def test_members_of_a_stack_are_what_they_are_alone(data: Dataset) -> None:

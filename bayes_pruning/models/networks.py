@@ -119,15 +119,19 @@ def _takes_num_classes(builder: Callable[..., Any]) -> bool:
 
 
 def _check_images(config: Mapping[str, Any], network: nn.Module, shape: tuple[int, ...], classes: int) -> None:
-    """Raise ConfigError unless `network` maps images of `shape` to logits."""
+    """Raise ConfigError unless `network` maps images of `shape` to logits that it can be trained by."""
     try:
-        with torch.no_grad(), evaluating(network):
-            logits = tuple(network(torch.zeros(2, *shape)).shape)
+        with torch.enable_grad(), evaluating(network):
+            out = network(torch.zeros(2, *shape))
+        logits = tuple(out.shape)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError("model", dict(config), f"a network for images of shape {shape} ({reason})") from error
     if logits != (2, classes):
         raise ConfigError("model", dict(config), f"a network with {classes} logits an image (this gives {logits[1:]})")
+    if not out.requires_grad:
+        reason = "a network with parameters to train (its logits depend on none that has requires_grad)"
+        raise ConfigError("model", dict(config), reason)
 
 
 @contextmanager
