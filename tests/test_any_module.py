@@ -16,9 +16,11 @@ from bayes_pruning.config.errors import ConfigError
 from bayes_pruning.config.random_streams import data_order
 from bayes_pruning.data.datasets import Dataset, Split
 from bayes_pruning.engine import device
+from bayes_pruning.engine.capacity import footprint
 from bayes_pruning.engine.layers import WholeModel
 from bayes_pruning.engine.stack import Stack
 from bayes_pruning.models.networks import build, prunable
+from bayes_pruning.pruning import laplace
 from bayes_pruning.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -46,6 +48,55 @@ def data(digits: Dataset) -> Dataset:
     """150 images: two whole batches of 64 and one of 22."""
     train, test = digits.train, digits.test
     return Dataset(Split(train.images[:150], train.labels[:150]), Split(test.images[:50], test.labels[:50]))
+
+
+class Tied(nn.Module):
+    """A network that goes through one matrix twice, by two names."""
+
+    def __init__(self, num_classes: int, hidden: list[int]) -> None:
+        super().__init__()
+        [width] = hidden
+        self.first, self.inner, self.again = nn.Linear(784, width), nn.Linear(width, width), nn.Linear(width, width)
+        self.again.weight = self.inner.weight
+        self.out = nn.Linear(width, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = self.inner(self.first(images.flatten(1)).relu()).relu()
+        return self.out(self.again(hidden).relu())  # type: ignore[no-any-return]
+
+
+class Frozen(nn.Module):
+    """A network that trains neither its first layer, whose weights are frozen, nor one that it does not call."""
+
+    def __init__(self, num_classes: int, hidden: list[int]) -> None:
+        super().__init__()
+        [width] = hidden
+        self.first, self.unused = nn.Linear(784, width).requires_grad_(False), nn.Linear(width, width)
+        self.out = nn.Linear(width, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.out(self.first(images.flatten(1)).relu())  # type: ignore[no-any-return]
+
+
+def frozen_sequence(shape: tuple[int, ...], classes: int, hidden: list[int]) -> nn.Module:
+    network = build({"name": "fcn", "builder": "fcn", "hidden": hidden}, shape, classes, 0)
+    network.get_parameter("1.weight").requires_grad_(False)
+    return network
+
+
+def of_module(kind: Callable[..., nn.Module], *overrides: str) -> Any:
+    return run_of("model.name=own", f"model.builder={__name__}.{kind.__name__}", "model.hidden=[16]", *overrides)
+
+
+def trained_by_pytorch(run: Any, data: Dataset) -> nn.Module:
+    """Return the run's network after an epoch of a loop of PyTorch's own."""
+    model = build(run.model, data.shape, 10, run.seed)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=run.learning_rate)
+    for batch in data_order(run.seed, 1, len(data.train)).split(run.batch_size):
+        optimizer.zero_grad()
+        F.cross_entropy(model(data.train.images[batch]), data.train.labels[batch]).backward()
+        optimizer.step()
+    return model
 
 
 def normalised(*overrides: str, rate: float = 0.0) -> Any:
@@ -103,6 +154,60 @@ def test_batchnorm_trains_as_in_a_loop_of_pytorchs_own(data: Dataset) -> None:
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6)
     assert found["norm.num_batches_tracked"] == 6
+
+
+def test_a_parameter_with_two_names_is_one(data: Dataset) -> None:
+    """Its weights after an epoch, and the gradient that SNIP takes of them, are those of the module by itself."""
+    trainer = Trainer([run := of_module(Tied, "pruner=none")], data, CPU)
+    trainer.run_epoch()
+    assert trainer.prunable == ["first.weight", "inner.weight", "out.weight"]
+    model, found = trained_by_pytorch(run, data), state(trainer)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.detach(), rtol=1e-4, atol=1e-6)
+    model.zero_grad()
+    F.cross_entropy(model(data.train.images), data.train.labels).backward()
+    for name, gradient in trainer.network(0).gradient().items():
+        torch.testing.assert_close(gradient, model.get_parameter(name).grad, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("pruner", ["pruner=none", "pruner=magnitude"])
+@pytest.mark.parametrize("kind", [Frozen, frozen_sequence])
+def test_what_is_frozen_is_pruned_and_not_trained(kind: Any, pruner: str, data: Dataset) -> None:
+    """As in a loop of PyTorch's own; a layer that is not called stays as it is too. Both go on from a state."""
+    run = of_module(kind, pruner, "sparsity=0.5", "protocol.regrow=false")
+    model = build(run.model, data.shape, 10, run.seed)
+    whole, second = Trainer([run, run], data, CPU), Trainer([run], data, CPU)
+    for _ in range(2):
+        [row, _] = whole.run_epoch()
+        assert row is not None
+        assert row.sparsity == pytest.approx(0.5 if pruner == "pruner=magnitude" else 0, abs=1e-3)
+        if whole.epoch == 1:
+            second.load_state(0, copy.deepcopy(whole.state(1)))
+    second.run_epoch()
+    found = state(whole)
+    assert_same(found, state(second))
+    for name, parameter in model.named_parameters():
+        kept = found[name] != 0 if parameter.ndim > 1 else torch.ones_like(parameter, dtype=torch.bool)
+        stays = not parameter.requires_grad or name.startswith("unused")
+        assert torch.equal(found[name][kept], parameter[kept]) == stays, name
+
+
+@pytest.mark.parametrize("kind", [Frozen, frozen_sequence])
+def test_what_is_not_frozen_trains_as_in_a_loop_of_pytorchs_own(kind: Any, data: Dataset) -> None:
+    trainer = Trainer([run := of_module(kind, "pruner=none")], data, CPU)
+    trainer.run_epoch()
+    model = trained_by_pytorch(run, data)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(state(trainer)[name], parameter.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_network_with_nothing_to_train_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a network with parameters to train"):
+        build({"name": "all", "builder": f"{__name__}.all_frozen"}, (1, 28, 28), 10, seed=0)
+
+
+def all_frozen(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, classes)).requires_grad_(False)
 
 
 def test_members_of_a_stack_are_what_they_are_alone(data: Dataset) -> None:
@@ -191,6 +296,27 @@ def test_a_networks_snip_saliency_passes_batchnorm(data: Dataset) -> None:
         torch.testing.assert_close(found[name], model.get_parameter(name).grad, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("pruner", ["pruner=laplace_magnitude", "pruner.selector=evidence"])
+def test_the_fisher_information_is_of_the_network_that_is_evaluated(pruner: str, data: Dataset) -> None:
+    """BatchNorm by its running means, dropout draws nothing: the squared gradients of one image, by autograd."""
+    trainer = Trainer([normalised(pruner, "sparsity=0.5", rate=0.3)], data, CPU)
+    [row] = trainer.run_epoch()
+    assert row is not None
+    assert row.sparsity == pytest.approx(0.5, abs=1e-3)
+    network, training = trainer.network(0), [module.training for module in trainer.stack.model.modules()]
+    found = laplace.fisher_diagonal(network.model, network.parameters, data.train.images[:1], network.prunable)
+    assert training == [module.training for module in trainer.stack.model.modules()]
+    model = copy.deepcopy(network.model).eval()
+    model.load_state_dict(network.parameters)
+    logits = model(data.train.images[:1])
+    for name in network.prunable:
+        expected = torch.zeros_like(found[name])
+        for probability, score in zip(logits.softmax(1)[0], logits.log_softmax(1)[0], strict=True):
+            [gradient] = torch.autograd.grad(score, model.get_parameter(name), retain_graph=True)
+            expected += probability.double() * gradient.double().square()
+        torch.testing.assert_close(found[name], expected, rtol=1e-3, atol=1e-8)
+
+
 @pytest.fixture
 def _few(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few digits of every fourth pixel."""
@@ -220,6 +346,23 @@ def test_resnet18_trains_prunes_and_resumes_to_the_same_bits(command: Command, t
             assert int((tensor == 0).sum()) == round(0.9 * tensor.numel()), name
         elif "bn" in name and name.endswith("weight"):
             assert (tensor != 0).all()
+
+
+def half_frozen(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A network whose norm stays in evaluation mode, as in fine-tuning."""
+    network = Normalised(classes, [4])
+    network.norm.eval()
+    return network
+
+
+def test_a_look_at_a_network_leaves_each_module_in_its_mode() -> None:
+    network = build({"name": "half", "builder": f"{__name__}.half_frozen"}, (1, 28, 28), 10, seed=0)
+    assert {name for name, module in network.named_modules() if not module.training} == {"norm"}
+    footprint(network, (1, 28, 28))
+    assert {name for name, module in network.named_modules() if not module.training} == {"norm"}
+    with pytest.raises(RuntimeError):
+        footprint(network, (1, 9, 9))
+    assert {name for name, module in network.named_modules() if not module.training} == {"norm"}
 
 
 def test_torchvisions_own_builder_works_by_its_dotted_path() -> None:

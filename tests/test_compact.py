@@ -28,6 +28,7 @@ from bayes_pruning.models import networks
 from bayes_pruning.pruning.masks import keep_mask, pruned_count
 from bayes_pruning.pruning.selectors import Layer
 from bayes_pruning.studies.compact import Select, compact, load, multiply_adds, save, sparse_bytes
+from bayes_pruning.studies.compact_measures import sparse_twin
 
 SHAPE = (2, 8, 8)
 BUILDERS: dict[str, Callable[[], nn.Sequential]] = {
@@ -273,6 +274,7 @@ def test_pruned_networks_keep_their_outputs(few_digits: Dataset, model: str, sel
         nn.Sequential(nn.Flatten()),
         nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 2)),
         nn.Sequential(nn.Linear(3, 2, bias=False)),
+        nn.Sequential(*[nn.Linear(2, 2)] * 2),
         nn.Sequential(nn.Conv2d(4, 4, 3, groups=2)),
         nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular")),
         nn.Sequential(Select(3, 2), nn.ReLU(), nn.Linear(2, 2)),
@@ -364,6 +366,15 @@ def test_multiply_adds_of_nonzero_weights() -> None:
         model[0].weight.view(-1)[:5] = 1
         model[2].weight.zero_().view(-1)[7:10] = 1
     assert multiply_adds(model, (1, 4, 4)) == (18 * 16 + 64, 5 * 16 + 3)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+def test_a_module_that_comes_twice_is_kept_twice() -> None:
+    relu = nn.ReLU()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(9, 7), relu, nn.Linear(7, 6), relu, nn.Linear(6, 4))
+    images = torch.randn(5, 1, 3, 3)
+    torch.testing.assert_close(sparse_twin(model)(images), model(images))
+    torch.testing.assert_close(compact(model)(images), model(images))
 
 
 def test_script_on_a_trained_run(tmp_path: Path, command: Any, script: Any, digits: Dataset) -> None:

@@ -200,6 +200,9 @@ class Wrapped(nn.Module):
 
 def network(kind: str) -> nn.Module:
     torch.manual_seed(0)
+    if kind == "relu twice":
+        relu = nn.ReLU()
+        return nn.Sequential(nn.Flatten(), nn.Linear(36, 9), relu, nn.Linear(9, 8), relu, nn.Linear(8, 4))
     inner = networks.cnn(SHAPE, 4, [3, 5], 3, 7) if "cnn" in kind else networks.fcn(SHAPE, 4, [9, 8])
     return Wrapped(inner) if "wrapped" in kind else inner
 
@@ -208,7 +211,7 @@ def pixels(count: int) -> Tensor:
     return 3 * torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("kind", ["fcn", "cnn", "wrapped fcn", "wrapped cnn"])
+@pytest.mark.parametrize("kind", ["fcn", "relu twice", "cnn", "wrapped fcn", "wrapped cnn"])
 def test_fisher_diagonal_is_the_expected_squared_gradient(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By definition: sum over images and classes of p_c (d log p_c / d w)^2, one gradient after the other."""
     monkeypatch.setattr(capacity, "MOST_EVALUATION_ROWS", 3)  # several passes, by layers and by gradients
@@ -227,6 +230,44 @@ def test_fisher_diagonal_is_the_expected_squared_gradient(kind: str, monkeypatch
     for name in names:
         assert found[name].dtype == torch.float64
         torch.testing.assert_close(found[name], wanted[name], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["fcn", "wrapped fcn"])
+@pytest.mark.parametrize(("dtype", "apart"), [(torch.float64, 1e-4), (torch.bfloat16, 0.3), (torch.float16, 0.03)])
+def test_fisher_diagonal_is_in_the_networks_own_precision(kind: str, dtype: torch.dtype, apart: float) -> None:
+    model, images = network(kind), pixels(7)
+    names = networks.prunable(model)
+    single = fisher_diagonal(model, dict(model.named_parameters()), images, names)
+    model = model.to(dtype)
+    found = fisher_diagonal(model, dict(model.named_parameters()), images.to(dtype), names)
+    for name in names:
+        assert (found[name] - single[name]).norm() < apart * single[name].norm()
+
+
+class Recurrent(nn.Module):
+    """A network with a layer that gives more than one tensor: the images' rows are its steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.out = nn.LSTM(6, 8, batch_first=True), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.inner(x.squeeze(1))[0][:, -1])
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_fisher_diagonal_of_a_recurrent_network() -> None:
+    """As BayesPruner asks for it, where gradients are off: one image's squared gradients, by autograd."""
+    assert capacity.footprint(Recurrent(), SHAPE).activations == 36 + 6 * 8 + 4
+    model, image = Recurrent(), pixels(1)
+    parameters, names = dict(model.named_parameters()), networks.prunable(model)
+    with torch.no_grad():
+        found = fisher_diagonal(model, parameters, image, names)
+    scores = model(image).log_softmax(1)[0]
+    for name in names:
+        gradients = [torch.autograd.grad(score, parameters[name], retain_graph=True)[0].double() for score in scores]
+        wanted = sum(p * gradient**2 for p, gradient in zip(scores.exp().double(), gradients, strict=True))
+        torch.testing.assert_close(found[name], wanted, rtol=1e-4, atol=1e-9)
 
 
 def test_fisher_diagonal_of_softmax_regression_is_that_of_the_hessian() -> None:

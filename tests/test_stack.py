@@ -1,7 +1,8 @@
 """A stack against plain PyTorch, against its members alone, and with one that diverges."""
 
 import copy
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -37,10 +38,20 @@ class Residual(nn.Module):
         return self.out(x + torch.tanh(self.inner(x)))
 
 
+# A module may come twice, and its place may have a name.
+SEQUENCES: dict[str, Callable[..., nn.Module]] = {
+    "relu twice": lambda first, relu, out: nn.Sequential(nn.Flatten(), first, relu, nn.Linear(64, 64), relu, out),
+    "linear twice": lambda first, relu, out: nn.Sequential(nn.Flatten(), first, relu, first, relu, out),
+    "named": lambda first, relu, out: nn.Sequential(OrderedDict(flat=nn.Flatten(), a=first, b=relu, c=out)),
+}
+
+
 def network(kind: str, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     if kind == "residual":
         return Residual()
+    if kind in SEQUENCES:
+        return SEQUENCES[kind](nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     if kind == "fcn":
         return networks.fcn(SHAPE, 10, [32, 17])
     if kind in networks.ACTIVATIONS:
@@ -54,7 +65,7 @@ def batch(members: int, size: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
     return images, torch.randint(0, 10, (members, size), generator=generator)
 
 
-@pytest.mark.parametrize("kind", ["fcn", "tanh", "sigmoid", "cnn", "residual"])
+@pytest.mark.parametrize("kind", ["fcn", "tanh", "sigmoid", "cnn", "residual", *SEQUENCES])
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_step_is_that_of_plain_pytorch_for_every_member(kind: str, shared: bool) -> None:
     members = [network(kind, seed) for seed in range(3)]

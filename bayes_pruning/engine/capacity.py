@@ -6,14 +6,16 @@ in which patches (gpu_layers.patches) take more than the activations; a pass sho
 launches do not count. tests/test_gpu_rules.py holds the estimates against the memory that a step and a pass ask for.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bayes_pruning.engine.device import LARGEST_REUSED_BLOCK
+from bayes_pruning.models.networks import evaluating
 
 FLOAT_BYTES = 4
 MOST_MEMBERS_ON_CPU = 16  # more brought nothing in measurement
@@ -40,24 +42,25 @@ class Footprint:
 
 
 def footprint(model: nn.Module, shape: tuple[int, ...]) -> Footprint:
-    """Return the sizes of `model`, measured by sending one example of `shape` through it."""
+    """Return the sizes of `model`, measured by sending one example of `shape` through it.
+
+    The example has the data type and the device of the first parameter. A layer that gives a tuple, as nn.LSTM does,
+    counts with the tensors in it.
+    """
     sizes, patches, operations = [torch.Size(shape).numel()], [0], []
 
-    def measure(layer: nn.Module, _: Any, out: torch.Tensor) -> None:
-        sizes.append(out.numel())
+    def measure(layer: nn.Module, _: Any, out: Any) -> None:
+        sizes.extend(part.numel() for part in (out if isinstance(out, tuple) else (out,)) if isinstance(part, Tensor))
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
             positions = out[0, 0].numel() if out.ndim == 4 else 1
             operations.append(2 * layer.weight.numel() * positions)
             patches.append(layer.weight[0].numel() * positions if isinstance(layer, nn.Conv2d) else 0)
 
     leaves = [module for module in model.modules() if next(module.children(), None) is None]
-    handles = [leaf.register_forward_hook(measure) for leaf in leaves]
-    trains = model.training
-    with torch.no_grad():
-        model.eval()(torch.zeros(1, *shape))  # BatchNorm would take this example into its running mean
-    model.train(trains)
-    for handle in handles:
-        handle.remove()
+    with torch.no_grad(), evaluating(model), ExitStack() as hooks:  # BatchNorm would count this example in its mean
+        for leaf in leaves:
+            hooks.enter_context(leaf.register_forward_hook(measure))
+        model(next(model.parameters()).new_zeros(1, *shape))
     parameters = [parameter.numel() for parameter in model.parameters()]
     return Footprint(
         sum(parameters), max(parameters), sum(sizes), max(sizes), sum(patches), max(patches), sum(operations)

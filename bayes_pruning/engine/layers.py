@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -162,7 +162,7 @@ class WholeModel:
     puts the tensors into the module for its time, so that each thread calls a copy of its own.
 
     Args:
-        model: copied without its numbers.
+        model: copied without its numbers; a parameter under two names, as of tied layers, is one in the copy too.
 
     Attributes:
         names: of its parameters, then its buffers: the order in which a call takes them.
@@ -170,9 +170,11 @@ class WholeModel:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.names = tuple(name for name, _ in [*model.named_parameters(), *model.named_buffers()])
+        tensors = [*model.named_parameters(), *model.named_buffers()]
+        self.names = tuple(name for name, _ in tensors)
         self.training = False
-        self._model = copy.deepcopy(model).to("meta")
+        # Module.to would make tensors of their own of a tied parameter's names: all but one stayed empty in a call.
+        self._model = copy.deepcopy(model, {id(tensor): tensor.detach().to("meta") for _, tensor in tensors})
         self._threads = threading.local()
 
     def __call__(self, x: Tensor, *tensors: Tensor) -> Tensor:
@@ -188,7 +190,7 @@ def stages(model: nn.Module, operations: Operations = ONE_NETWORK) -> list[Stage
     if not is_stackable(model):
         whole = WholeModel(model)
         return [Stage(whole, whole.names)]
-    left = list(enumerate(model.children()))
+    left = list(enumerate(model))
     sequence: list[Stage] = []
     while left:
         (index, layer), *left = left
@@ -222,14 +224,16 @@ def logits(network: Sequence[Stage], parameters: Mapping[str, Tensor], images: T
     return x
 
 
-def is_stackable(model: nn.Module) -> bool:
+def is_stackable(model: nn.Module) -> TypeGuard[nn.Sequential]:
     """Return whether `model` is a sequence of layers that this module and gpu_layers.py know."""
     if type(model) is not nn.Sequential:
         return False
-    return all(
+    weighted = [index for index, layer in enumerate(model) if isinstance(layer, (nn.Linear, nn.Conv2d))]
+    # `stages` finds parameters by their place in the sequence, so that each layer has to have its own, and both.
+    own = [f"{index}.{part}" for index in weighted for part in ("weight", "bias")]
+    return [name for name, _ in model.named_parameters()] == own and all(
         type(layer) in KNOWN
         and (type(layer) is not nn.Flatten or (layer.start_dim, layer.end_dim) == (1, -1))
-        and (not isinstance(layer, (nn.Linear, nn.Conv2d)) or layer.bias is not None)
         and (type(layer) is not nn.Conv2d or layer.padding_mode == "zeros")
         and (type(layer) is not nn.MaxPool2d or not layer.return_indices)
         and (type(layer) is not nn.Softmax or layer.dim == -1)

@@ -54,7 +54,8 @@ class Stack:
     """Networks of one architecture, their Adam optimiser, and masks for weights that may not grow back.
 
     Args:
-        models: one module a member, all built alike; their parameters are copied.
+        models: one module a member, all built alike; their parameters are copied. One without requires_grad keeps its
+            values through all steps, but `replace` may set it.
         learning_rate: of Adam.
         device: where the parameters live.
     """
@@ -68,9 +69,11 @@ class Stack:
         operations = layers.ONE_NETWORK if self.one_by_one else gpu_layers.MANY_NETWORKS
         self.stages = layers.stages(self.model, operations)
         self.parameters: Parameters = {
-            name: joined([model.get_parameter(name).detach().to(device) for model in models]).requires_grad_()
+            name: joined([model.get_parameter(name).detach().to(device) for model in models])
             for name, _ in self.model.named_parameters()
         }
+        self.trained = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+        trained = {name: self.parameters[name].requires_grad_() for name in self.trained}
         # What training changes without a gradient, such as BatchNorm's running mean; a plain sequence has none.
         self.buffers: Parameters = {
             name: joined([model.get_buffer(name).detach().to(device) for model in models])
@@ -78,11 +81,11 @@ class Stack:
         }
         # Where members take turns, each one's own parameters, as leaves of their own that share the stack's memory.
         self.alone = [
-            {name: p.detach()[i].requires_grad_() for name, p in self.parameters.items()}
+            {name: p.detach()[i].requires_grad_(p.requires_grad) for name, p in self.parameters.items()}
             for i in range(self.size if self.one_by_one else 0)
         ]
         self.keep: Parameters = {}  # 1 where a weight may change, 0 where it must stay zero; empty: all may change
-        self.optimizer = Adam(self.parameters, learning_rate, self.one_by_one)
+        self.optimizer = Adam(trained, learning_rate, self.one_by_one)
 
     def forward(self, x: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return the logits [members, batch, classes], by default with the stack's parameters.
@@ -114,7 +117,7 @@ class Stack:
             batches = zip(_of_each(x, self.size), _of_each(labels, self.size), strict=True)
             return torch.stack([self.step_of(member, *batch) for member, batch in enumerate(batches)])
         losses = self.losses(x, labels, self.parameters)
-        self._descend(losses.sum(), list(self.parameters.values()), slice(None))
+        self._descend(losses.sum(), self.parameters, slice(None))
         return losses.detach()
 
     def losses(self, x: Tensor, labels: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
@@ -138,7 +141,7 @@ class Stack:
         else:
             logits = self._train_whole(parameters, member, x)
         loss = F.cross_entropy(logits, labels)
-        self._descend(loss, list(parameters.values()), member)
+        self._descend(loss, parameters, member)
         return loss.detach()
 
     def _train_whole(self, parameters: Parameters, member: int, x: Tensor) -> Tensor:
@@ -150,11 +153,14 @@ class Stack:
         finally:
             whole.training = False
 
-    def _descend(self, loss: Tensor, parameters: list[Tensor], members: int | slice) -> None:
-        """Take Adam's step down the gradient of `loss` by some members' `parameters`."""
-        gradients = [gradient.contiguous() for gradient in torch.autograd.grad(loss, parameters)]
+    def _descend(self, loss: Tensor, parameters: Parameters, members: int | slice) -> None:
+        """Take Adam's step down the gradient of `loss` by some members' `parameters`, those that are trained."""
+        trained = [parameters[name] for name in self.trained]
+        found = zip(torch.autograd.grad(loss, trained, allow_unused=True), trained, strict=True)
+        # None: the logits do not depend on that parameter.
+        gradients = [torch.zeros_like(p) if gradient is None else gradient.contiguous() for gradient, p in found]
         if self.keep:
-            for name, gradient in zip(self.parameters, gradients, strict=True):
+            for name, gradient in zip(self.trained, gradients, strict=True):
                 if name in self.keep:
                     gradient.mul_(self.keep[name][members])
         self.optimizer.step(gradients, members if isinstance(members, int) else 0)
@@ -178,7 +184,7 @@ class Stack:
             if name not in self.keep:
                 self.keep[name] = torch.ones_like(self.parameters[name])
             self.keep[name][member] = mask
-            for moment in MOMENTS:
+            for moment in MOMENTS if name in self.trained else ():
                 self.optimizer.moments[moment][name][member] *= mask
 
     def state(self, member: int) -> dict[str, dict[str, Tensor]]:

@@ -7,7 +7,8 @@ knows trains fastest; any other module trains too, with BatchNorm's buffers and 
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -118,17 +119,31 @@ def _takes_num_classes(builder: Callable[..., Any]) -> bool:
 
 
 def _check_images(config: Mapping[str, Any], network: nn.Module, shape: tuple[int, ...], classes: int) -> None:
-    """Raise ConfigError unless `network` maps images of `shape` to logits."""
-    trains = network.training
+    """Raise ConfigError unless `network` maps images of `shape` to logits that it can be trained by."""
     try:
-        with torch.no_grad():
-            logits = tuple(network.eval()(torch.zeros(2, *shape)).shape)
+        with torch.enable_grad(), evaluating(network):
+            out = network(torch.zeros(2, *shape))
+        logits = tuple(out.shape)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError("model", dict(config), f"a network for images of shape {shape} ({reason})") from error
-    network.train(trains)
     if logits != (2, classes):
         raise ConfigError("model", dict(config), f"a network with {classes} logits an image (this gives {logits[1:]})")
+    if not out.requires_grad:
+        reason = "a network with parameters to train (its logits depend on none that has requires_grad)"
+        raise ConfigError("model", dict(config), reason)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Have `model` in evaluation mode for a while; then each of its modules gets back the mode that it had itself."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def prunable(model: nn.Module, prunes: str = WEIGHTS) -> list[str]:

@@ -15,6 +15,7 @@ from bayes_pruning.config.schema import Prior
 from bayes_pruning.config.validation import CountOrNull, checked
 from bayes_pruning.engine import capacity, layers
 from bayes_pruning.engine.device import LARGEST_REUSED_BLOCK
+from bayes_pruning.models.networks import evaluating
 
 
 def log_evidence_ratio(
@@ -64,9 +65,9 @@ def fisher_diagonal(
     J' (diag p - p p') J, with J the derivative of an image's logits and p its class probabilities. No labels enter.
 
     Args:
-        model: called with `parameters`; its own are not used. Linear layers of a plain nn.Sequential are fast, and all
-            other parameters take per-example gradients.
-        parameters: all parameters of one network, by name, without member axis.
+        model: called in evaluation mode with `parameters`; its own are not used. Linear layers of a plain nn.Sequential
+            are fast, and all other parameters take per-example gradients.
+        parameters: all parameters and buffers of one network, by name, without member axis.
         images: [n, channels, height, width], all of them.
         names: the parameters whose diagonal is wanted.
         examples: use at most this many of the images, drawn without replacement, and scale up; None for all.
@@ -86,23 +87,24 @@ def fisher_diagonal(
     fixed = {name: parameter.detach() for name, parameter in parameters.items()}
     if examples is not None and examples < total:
         images = images[torch.randperm(total, generator=generator)[:examples].to(images.device)]
-    with torch.no_grad():
-        logits = torch.func.functional_call(model, fixed, (images[:1],))
-    signs = _signs(len(images), logits, draws, generator)
-    fast = linear_signals(model, fixed, images[:1], signs[:, :1]).keys() & set(names)
-    slow = [name for name in names if name not in fast]
-    diagonal = {name: torch.zeros_like(fixed[name], dtype=torch.float64) for name in names}
-    if fast:
-        rows = capacity.evaluation_rows(capacity.footprint(model, tuple(images.shape[1:])))
-        for chunk, chosen in zip(images.split(rows), signs.split(rows, dim=1), strict=True):
-            for name, (inputs, signals) in linear_signals(model, fixed, chunk, chosen).items():
-                if name in fast:
-                    diagonal[name] += signals.square().sum(0).t() @ inputs.square()
-    if slow:
-        rows = _rows_of_gradients(model, images, [fixed[name] for name in slow], len(signs))
-        for chunk, chosen in zip(images.split(rows), signs.split(rows, dim=1), strict=True):
-            for name, squares in _squared_gradients(model, fixed, chunk, chosen, slow).items():
-                diagonal[name] += squares
+    with evaluating(model):
+        with torch.no_grad():
+            logits = torch.func.functional_call(model, fixed, (images[:1],))
+        signs = _signs(len(images), logits, draws, generator)
+        fast = linear_signals(model, fixed, images[:1], signs[:, :1]).keys() & set(names)
+        slow = [name for name in names if name not in fast]
+        diagonal = {name: torch.zeros_like(fixed[name], dtype=torch.float64) for name in names}
+        if fast:
+            rows = capacity.evaluation_rows(capacity.footprint(model, tuple(images.shape[1:])))
+            for chunk, chosen in zip(images.split(rows), signs.split(rows, dim=1), strict=True):
+                for name, (inputs, signals) in linear_signals(model, fixed, chunk, chosen).items():
+                    if name in fast:
+                        diagonal[name] += signals.square().sum(0).t() @ inputs.square()
+        if slow:
+            rows = _rows_of_gradients(model, images, [fixed[name] for name in slow], len(signs))
+            for chunk, chosen in zip(images.split(rows), signs.split(rows, dim=1), strict=True):
+                for name, squares in _squared_gradients(model, fixed, chunk, chosen, slow).items():
+                    diagonal[name] += squares
     return {name: sums * (total / len(images)) for name, sums in diagonal.items()}
 
 
@@ -150,7 +152,7 @@ def linear_signals(
         return {}
     x, inputs, outputs = images, [], {}
     with torch.enable_grad():
-        for index, layer in enumerate(model.children()):
+        for index, layer in enumerate(model):
             of_layer = {name: parameters[f"{index}.{name}"] for name, _ in layer.named_parameters()}
             out = torch.func.functional_call(layer, of_layer, (x,))
             if isinstance(layer, nn.Linear) and x.ndim == 2:
@@ -166,6 +168,7 @@ def linear_signals(
     return {name: (a, b) for name, a, b in zip(outputs, inputs, signals, strict=True)}
 
 
+@torch.enable_grad()  # where a caller has turned it off, nn.LSTM keeps nothing of its forward pass to go back by
 def _squared_gradients(
     model: nn.Module, parameters: Mapping[str, Tensor], images: Tensor, signs: Tensor, names: list[str]
 ) -> dict[str, Tensor]:

@@ -75,11 +75,9 @@ class SparseLinear(nn.Module):
         return torch.addmm(self.bias, self.weight, x.t()).t()
 
 
-def sparse_twin(model: nn.Module) -> nn.Module:
+def sparse_twin(model: Any) -> nn.Module:
     """Return `model` with CSR weights in its linear layers; convolutions stay dense, since torch has no sparse ones."""
-    return nn.Sequential(
-        *(SparseLinear(layer) if isinstance(layer, nn.Linear) else layer for layer in deepcopy(model).children())
-    )
+    return nn.Sequential(*(SparseLinear(layer) if isinstance(layer, nn.Linear) else layer for layer in deepcopy(model)))
 
 
 def timed(variants: Mapping[str, nn.Module], images: Tensor, rounds: int) -> list[str]:
