@@ -324,6 +324,42 @@ def test_a_loader_that_drops_images_is_refused(data: Dataset) -> None:
         BayesPruner(linear()[0], loader, 0.9)
 
 
+@pytest.mark.parametrize(
+    ("loader", "said"),
+    [
+        (lambda given: (batch for batch in given), "that ends after one pass is not accepted"),
+        (lambda given: iter(given), "that ends after one pass is not accepted"),
+        (lambda _: [], "without batches is not accepted"),
+        (lambda given: DataLoader(TensorDataset(*(part[:0] for part in given[0]))), "without batches is not accepted"),
+    ],
+)
+def test_a_loader_of_one_pass_or_none_is_refused(loader: Any, said: str, data: Dataset) -> None:
+    """Else the second network's log-likelihood would be a sum over nothing, which is 0 nats: better than any other."""
+    with pytest.raises(UserError, match=said):
+        BayesPruner(linear()[0], loader(batches(data)), 0.99, decision="candidate")
+
+
+@pytest.mark.parametrize("passes", [(0,), (3, 0), (3, 2)])
+@pytest.mark.parametrize("selector", ["magnitude", "snip"])
+def test_passes_of_another_number_of_images_end_the_step_and_prune_nothing(
+    selector: str, passes: tuple[int, ...], data: Dataset
+) -> None:
+    left = list(passes)
+
+    class Loader:
+        def __iter__(self) -> Any:
+            return iter(batches(data)[: left.pop(0) if left else 3])
+
+    model, optimizer = linear()
+    pruner = BayesPruner(
+        model, Loader(), 0.99, selector, "bayes_factor" if passes[1:] else "always", log_evidence="always"
+    )
+    gave, first = (min(150, 64 * count) for count in (passes[-1], passes[0]))
+    with pytest.raises(UserError, match=f"gave {gave} images in a pass of epoch 1 and {first} in the first pass"):
+        pruner.step(optimizer)
+    assert not zeros(model)["1.weight"].any()
+
+
 @pytest.mark.slow  # it reads 5,000 digits from text
 def test_the_example_runs_and_is_short(capsys: pytest.CaptureFixture[str]) -> None:
     path = ROOT / "examples" / "own_loop.py"

@@ -9,8 +9,9 @@
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from operator import length_hint
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from bayes_pruning.pruning.gates import Candidate
 from bayes_pruning.pruning.network import Network
 
 NO_END = 1_000_000  # epochs of a training whose end nobody said
+LOADER = "what gives the same images, at least one, in each pass, as a DataLoader or a list of batches does"
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class BayesPruner:
 
     Args:
         model: any classifier whose output is logits [batch, classes]. Its parameters are changed in place.
-        train_loader: gives batches of images and int64 labels, the same images in each pass: the log-likelihood is that
-            of all of them, so it should neither augment nor drop the last batch.
+        train_loader: gives batches of images and int64 labels, the same images in each pass, so no iterator: the
+            log-likelihood is that of all of them, so it should neither augment nor drop the last batch.
         sparsity: fraction of zeros, 0 to 1.
         selector: which weights go: "magnitude" (Algorithm 3), "random" (Algorithm 2), "snip", "evidence", or the dotted
             path of a function of yours, as for the two that follow.
@@ -135,6 +137,9 @@ class BayesPruner:
             raise ConfigError("log_evidence", log_evidence, one_of((ASKED, ALWAYS)))
         if getattr(train_loader, "drop_last", False):
             raise UserError("train_loader.drop_last=True is not accepted: the log-likelihood is that of all images.")
+        if isinstance(train_loader, Iterator) or length_hint(train_loader, 1) == 0:
+            what = "that ends after one pass" if isinstance(train_loader, Iterator) else "without batches"
+            raise UserError(f"A train_loader {what} is not accepted: it takes {LOADER}.")
         named = dict(model.named_parameters())
         self.prunable = tuple(networks.prunable(model, self.run.protocol.prunes) if prunable is None else prunable)
         if unknown := [name for name in self.prunable if name not in named]:
@@ -204,8 +209,21 @@ class BayesPruner:
 
     def _images(self) -> tuple[Tensor, Tensor]:
         """Return all training images and labels in memory, for selectors and estimates that ask for them."""
-        batches = [(images.to(self._device), labels.to(self._device)) for images, labels, *_ in self.loader]
-        return torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])
+        images, labels = zip(*self._batches(), strict=True)
+        return torch.cat(images), torch.cat(labels)
+
+    _examples = 0  # images of a pass, which scale a mean log-likelihood; 0 before the first
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield a pass of the loader; raise UserError at its end unless it gave as many images as the first pass."""
+        examples = 0
+        for images, labels, *_ in self.loader:
+            examples += len(labels)
+            yield images.to(self._device), labels.to(self._device)
+        first = self._examples = self._examples or examples
+        if examples == 0 or examples != first:
+            said = f"gave {examples} images in a pass of epoch {self.epoch} and {first} in the first pass"
+            raise UserError(f"The train_loader {said}: it takes {LOADER}.")
 
     def _ask(self, now: _Epoch) -> None:
         """Compute the log-likelihood before pruning, unless that is done."""
@@ -247,16 +265,12 @@ class BayesPruner:
         log_prior = float(posterior.log_prior(weights, protocol.prior))
         return posterior.terms(protocol, log_likelihood, log_prior, self._examples, self.weights)
 
-    _examples = 0  # images of the last pass, which scale a mean log-likelihood
-
     def _log_likelihood(self, parameters: Mapping[str, Tensor]) -> float:
         """Return log p(D | w) in nats, over one pass of the loader."""
-        total, examples = 0.0, 0
-        for images, labels, *_ in self.loader:
-            logits = torch.func.functional_call(self.model, dict(parameters), (images.to(self._device),))
-            total += float(posterior.log_likelihood(logits.unsqueeze(0), labels.to(self._device)))
-            examples += len(labels)
-        self._examples = examples
+        total = 0.0
+        for images, labels in self._batches():
+            logits = torch.func.functional_call(self.model, dict(parameters), (images,))
+            total += float(posterior.log_likelihood(logits.unsqueeze(0), labels))
         if not math.isfinite(total):
             raise UserError(f"The log-likelihood became {total} in epoch {self.epoch}: the network has diverged.")
         return total
