@@ -182,6 +182,8 @@ class BayesPruner:
         if prunes:
             assert keep is not None
             self._keep(keep, optimizer)
+        if self.masks:
+            self._hold(optimizer)
         return Report(
             epoch=self.epoch,
             pruned=prunes,
@@ -281,21 +283,20 @@ class BayesPruner:
             parameter = self.model.get_parameter(name)
             parameter.mul_(mask)
             if not self.run.protocol.regrow:
-                for state in optimizer.state[parameter].values():
+                for state in optimizer.state.get(parameter, {}).values():
                     if isinstance(state, Tensor) and state.shape == parameter.shape:
                         state.mul_(mask)
         if not self.run.protocol.regrow:
             self.masks = dict(keep)
-            self._hold(optimizer)
 
     def _hold(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Let no gradient reach a held weight, and no optimiser move it, whatever it remembers."""
         for name in self.masks:
-            if name not in self._hooks:
-                hook = self.model.get_parameter(name).register_hook(lambda g, name=name: g * self.masks[name])
-                self._hooks[name] = hook
-        if optimizer is not None and id(optimizer) not in self._hooks:
-            self._hooks[id(optimizer)] = optimizer.register_step_post_hook(lambda *_: self._apply())
+            parameter = self.model.get_parameter(name)
+            if parameter.requires_grad and name not in self._hooks:  # a frozen one has no gradient
+                self._hooks[name] = parameter.register_hook(lambda g, name=name: g * self.masks[name])
+        if optimizer is not None and optimizer not in self._hooks:
+            self._hooks[optimizer] = optimizer.register_step_post_hook(lambda *_: self._apply())
 
     @torch.no_grad()
     def _apply(self) -> None:
@@ -315,9 +316,26 @@ class BayesPruner:
         known = asdict(self.known) if self.known else None
         return {"epoch": self.epoch, "known": known, "masks": dict(self.masks)}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`; the model and the optimiser load their own."""
+    def load_state_dict(self, state: Mapping[str, Any], optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Go on from `state`; the model and the optimiser load their own.
+
+        Args:
+            state: of `state_dict`, of a pruner of a network with the same prunable parameters.
+            optimizer: what trains the model, so that it moves no held weight from its first step on. Without it only
+                gradients are masked until the next `step`.
+
+        Raise UserError, with nothing loaded, if the masks are of other parameters or shapes.
+        """
+        parameters = {name: self.model.get_parameter(name) for name in self.prunable}
+        held, wanted = ({name: tuple(t.shape) for name, t in each.items()} for each in (state["masks"], parameters))
+        if held and (other := sorted(held.items() ^ wanted.items())):
+            name = other[0][0]
+            said = f"has {name} of shape {held.get(name)}, and this pruner of shape {wanted.get(name)}"
+            raise UserError(f"The state {said}: load that of a pruner of the same parameters.")
         self.epoch = state["epoch"]
         self.known = decision.Comparison(**state["known"]) if state["known"] else None
-        self.masks = dict(state["masks"])
-        self._hold(None)
+        for name in self.masks.keys() & self._hooks.keys():
+            self._hooks.pop(name).remove()
+        self.masks = {name: mask.to(parameters[name].device) for name, mask in state["masks"].items()}
+        if self.masks:
+            self._hold(optimizer)
