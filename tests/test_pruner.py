@@ -1,6 +1,7 @@
 """BayesPruner in a plain PyTorch loop: the grid's decisions and masks, zeros that hold, resume, and plain zeros."""
 
 import copy
+import math
 import runpy
 from collections.abc import Callable
 from typing import Any
@@ -405,6 +406,19 @@ def test_a_loader_of_one_pass_or_none_is_refused(loader: Any, said: str, data: D
     """Else the second network's log-likelihood would be a sum over nothing, which is 0 nats: better than any other."""
     with pytest.raises(UserError, match=said):
         BayesPruner(linear()[0], loader(batches(data)), 0.99, decision="candidate")
+
+
+@pytest.mark.parametrize("selector", ["magnitude", "random", "snip"])
+@pytest.mark.parametrize(("name", "value"), [("1.weight", math.nan), ("1.weight", -math.inf), ("1.bias", math.nan)])
+def test_a_network_that_has_diverged_is_named_and_not_pruned(
+    name: str, value: float, selector: str, data: Dataset
+) -> None:
+    """Also where nothing asks for a log-likelihood."""
+    model, optimizer = linear()
+    model.get_parameter(name).detach().view(-1)[0] = value
+    with pytest.raises(UserError, match=rf"^{name} became infinite or NaN in epoch 1: the network has diverged\.$"):
+        BayesPruner(model, batches(data), 0.75, selector, "always").step(optimizer)
+    assert not zeros(model)["1.weight"].any()
 
 
 @pytest.mark.parametrize("passes", [(0,), (3, 0), (3, 2)])

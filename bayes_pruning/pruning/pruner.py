@@ -167,6 +167,8 @@ class BayesPruner:
 
     def _step(self, optimizer: torch.optim.Optimizer) -> Report:
         run, now = self.run, self._now()
+        if wrong := masks.diverged(now.network):
+            raise UserError(f"{wrong[0]} became infinite or NaN in epoch {self.epoch}: the network has diverged.")
         if self.always_computes:
             self._ask(now)
         keep, log_likelihood = self._tried(now) if decision.tries(run, self.epoch, self.known) else (None, None)
