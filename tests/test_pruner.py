@@ -343,9 +343,11 @@ def test_a_step_leaves_running_means_and_the_mode_as_they_were(data: Dataset) ->
     assert model.training
     for name, buffer in model.named_buffers():
         assert torch.equal(buffer, before[name])
-    model.eval()
-    pruner.step(optimizer)
-    assert not model.training
+    for modes in ([True, True, True, False, True, True], [False, True, False, True, False, False]):
+        for module, mode in zip(model.modules(), modes, strict=True):
+            module.training = mode  # a BatchNorm that is frozen in a model that trains, and the other way round
+        pruner.step(optimizer)
+        assert [module.training for module in model.modules()] == modes
 
 
 @pytest.mark.slow
