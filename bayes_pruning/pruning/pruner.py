@@ -114,7 +114,7 @@ class BayesPruner:
     ) -> None:
         self.model, self.loader, self.always_computes = model, train_loader, log_evidence == ALWAYS
         pruner = {
-            "name": f"{selector} {gate}",
+            "name": "own loop",
             "selector": selector,
             "gate": gate,
             "schedule": schedule,
