@@ -96,6 +96,8 @@ BAD_INPUT = [
     (("pruner=gradual_evidence", "pruner.selector_options.reliability=2"), "reliability=2", "a number from 0 to 1"),
     (("pruner=gradual_snip", "pruner.selector_options.examples=x"), "examples=x", "at least 1, or null"),
     (("pruner=laplace_random", "pruner.gate_options.draws=0"), "gate_options.draws=0", "at least 1, or null"),
+    (("dataset=mnist_5k", "dataset.std=[.inf]"), "dataset.std=[inf]", "none infinite or NaN"),
+    (("dataset=mnist_5k", "dataset.mean=[.nan]"), "dataset.mean=[nan]", "none infinite or NaN"),
     (("dataset=mnist_5k", "dataset.name=a/b"), "dataset.name=a/b", "text without /"),
     (("dataset=mnist_5k", "model.name=/tmp"), "model.name=/tmp", "text without /"),
     (("pruner=magnitude", "pruner.name=../../escaped"), "pruner.name=../../escaped", "text without /"),

@@ -31,8 +31,8 @@ Count = Annotated[int, Field(strict=True, ge=1, description="a whole number of a
 CountOrNull = Annotated[int | None, Field(strict=True, ge=1, description="a whole number of at least 1, or null")]
 Whole = Annotated[int, Field(strict=True, ge=0, lt=2**63, description="a whole number of at least 0")]
 Numbers = Annotated[
-    list[Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True)]],
-    Field(min_length=1, description="a list of numbers"),
+    list[Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]],
+    Field(min_length=1, description="a list of numbers, none infinite or NaN"),
 ]
 Options = Annotated[
     Mapping[str, Any],
