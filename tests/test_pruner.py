@@ -6,6 +6,7 @@ import runpy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -378,7 +379,12 @@ def test_resnet18_is_pruned_and_its_zeros_hold(name: str, data: Dataset) -> None
         ({"betta": 0.5}, "protocol.betta=0.5 is not accepted"),
         ({"protocol": "papper"}, "protocol=papper is not accepted"),
         ({"log_evidence": "never"}, "log_evidence=never is not accepted"),
+        ({"beta": np.float32(-1.0)}, "protocol.beta=-1.0 is not accepted"),
+        ({"prior": 5}, "protocol.prior=5 is not accepted"),
+        ({"prior": {"sd": 5}}, "protocol.prior.sd=5 is not accepted"),
         ({"prunable": ["2.weight"]}, "prunable=2.weight is not accepted"),
+        ({"prunable": ()}, "prunable= is not accepted: it takes names, each of them once"),
+        ({"prunable": ["1.weight", "1.weight"]}, "prunable=1.weight, 1.weight is not accepted"),
         ({"schedule": "gradual", "schedule_options": {"start": 1, "end": 30}, "epochs": 25}, "schedule_options.end=30"),
     ],
 )
@@ -387,6 +393,17 @@ def test_what_is_not_accepted_ends_in_a_sentence(arguments: dict[str, Any], sent
     with pytest.raises((ConfigError, UserError)) as error:
         BayesPruner(model, batches(data), **{"sparsity": 0.9, **arguments})
     assert sentence in str(error.value)
+
+
+def test_numbers_of_numpy_and_a_part_of_a_prior_are_accepted(data: Dataset) -> None:
+    told = {"beta": np.float64(0.25), "prior": {"std": np.float64(2.0)}, "seed": 3}
+    run = BayesPruner(linear()[0], batches(data), np.float64(0.5), **told).run
+    assert (run.sparsity, run.protocol.beta, run.protocol.prior.mean, run.protocol.prior.std) == (0.5, 0.25, 0, 2)
+
+
+def test_a_model_without_weights_to_prune_is_refused(data: Dataset) -> None:
+    with pytest.raises(UserError, match="prunable= is not accepted"):
+        BayesPruner(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784)), batches(data), 0.5)
 
 
 def test_a_loader_that_drops_images_is_refused(data: Dataset) -> None:

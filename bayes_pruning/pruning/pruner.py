@@ -15,7 +15,6 @@ from operator import length_hint
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -123,10 +122,13 @@ class BayesPruner:
             "gate_options": gate_options,
             "schedule_options": schedule_options,
         }
+        fields, prior = presets.values(protocol), reading.get("prior")
+        if isinstance(prior, Mapping):  # it may say one of its two fields
+            reading["prior"] = fields["prior"] | dict(prior)
         self.run: PruningConfig = pruning_config(
             {
                 "pruner": pruner,
-                "protocol": OmegaConf.to_container(OmegaConf.merge(presets.values(protocol), reading)),
+                "protocol": fields | reading,
                 "sparsity": sparsity,
                 "epochs": epochs,
                 "seed": seed,
@@ -144,6 +146,8 @@ class BayesPruner:
         self.prunable = tuple(networks.prunable(model, self.run.protocol.prunes) if prunable is None else prunable)
         if unknown := [name for name in self.prunable if name not in named]:
             raise UserError(f"prunable={', '.join(unknown)} is not accepted: the model has no such parameters.")
+        if not self.prunable or len(set(self.prunable)) < len(self.prunable):
+            raise UserError(f"prunable={', '.join(self.prunable)} is not accepted: it takes names, each of them once.")
         self.weights = sum(named[name].numel() for name in self.prunable)
         self.epoch = 0
         self.known: decision.Comparison | None = None
