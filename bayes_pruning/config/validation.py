@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from bayes_pruning.config.errors import ConfigError, UserError, one_of
@@ -26,7 +26,9 @@ AboveZeroOrNull = Annotated[
     float | None, Field(strict=True, gt=0, description="a number above 0, or null for no limit", allow_inf_nan=False)
 ]
 AtLeastZero = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False, description="a number of at least 0")]
-Fraction = Annotated[float, Field(strict=True, ge=0, le=1, description="a number from 0 to 1")]
+Fraction = Annotated[  # abs: -0.0 is 0, also in a hash
+    float, Field(strict=True, ge=0, le=1, description="a number from 0 to 1"), AfterValidator(abs)
+]
 Count = Annotated[int, Field(strict=True, ge=1, description="a whole number of at least 1")]
 CountOrNull = Annotated[int | None, Field(strict=True, ge=1, description="a whole number of at least 1, or null")]
 Whole = Annotated[int, Field(strict=True, ge=0, lt=2**63, description="a whole number of at least 0")]
