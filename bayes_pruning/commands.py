@@ -327,6 +327,8 @@ def rebuild(parser: argparse.ArgumentParser) -> None:
     args = parser.parse_args()
     if (args.archive is None) != (args.out is None):
         raise UserError("--archive and --out go together: give both, or neither to rebuild what is committed.")
+    if args.schedules and args.archive is None:
+        raise UserError("--schedules says what --archive holds: give --archive and --out too, or leave it out.")
     if args.archive is not None:
         print(write((ScheduleStudy if args.schedules else Publication)(args.archive), args.out))
         return

@@ -51,6 +51,13 @@ def test_a_command_takes_its_own_arguments(monkeypatch: pytest.MonkeyPatch, caps
     assert "usage: bayes-pruning table [-h]" in capsys.readouterr().out
 
 
+def test_schedules_without_an_archive_rebuild_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would else be passed over, and all that is published be written anew."""
+    monkeypatch.setattr("bayes_pruning.studies.publication.studies_in", lambda _: pytest.fail("it rebuilds"))
+    with pytest.raises(SystemExit, match=r"^--schedules says what --archive holds: "):
+        called(monkeypatch, "rebuild", "--schedules")
+
+
 def test_every_script_is_a_command_and_finds_the_checkout() -> None:
     scripts = [path.read_text() for path in sorted((ROOT / "scripts").glob("*.py"))]
     named = [re.findall(r'^    call\("(\w+)"\)$', text, re.MULTILINE) for text in scripts]

@@ -1,5 +1,6 @@
 """The data: what the config says of it, and files that are missing, altered or poisoned."""
 
+import dataclasses
 import errno
 import gzip
 import hashlib
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -263,6 +265,42 @@ def test_missing_files_without_network_name_the_three_ways_on(tmp_path: Path, mo
     assert "\n" not in sentence
     for part in ("FashionMNIST", str(tmp_path), "put torchvision's files", "get network", "dataset=mnist_5k"):
         assert part in sentence
+
+
+PIXELS, LABELS = torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.arange(6)
+
+
+@pytest.mark.parametrize(
+    ("part", "given", "said"),
+    [
+        ("train_images", PIXELS / 255, "are torch.float32 of 4 dimensions, not a tensor of torch.uint8"),
+        ("train_images", PIXELS[:, 0], "are torch.uint8 of 3 dimensions, not"),
+        ("test_images", PIXELS.numpy(), "are uint8 of 4 dimensions, not a tensor of torch.uint8"),
+        ("test_images", PIXELS[..., :1], r"are of shape \(1, 2, 1\), not \(1, 2, 2\) as to train"),
+        ("test_images", PIXELS[:5], "are 5 and its test_labels 6, not as many and at least one"),
+        ("train_labels", LABELS.byte(), r"are torch.uint8 of 1 dimensions, not a tensor of torch.int64 \[examples\]"),
+        ("train_labels", LABELS[:, None], "are torch.int64 of 2 dimensions, not"),
+        ("train_labels", LABELS + 5, "are from 5 to 10, not from 0 to 9"),
+        ("test_labels", LABELS - 1, "are from -1 to 4, not from 0 to 9"),
+        ("test_labels", list(range(6)), "are list of 0 dimensions, not"),
+    ],
+)
+def test_what_a_loader_gives_is_checked(part: str, given: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images from 0 to 1 would be divided by 255 again, and trained."""
+    whole = datasets.Images(PIXELS, LABELS, PIXELS, LABELS)
+    with_fault = dataclasses.replace(whole, **{part: given})
+    monkeypatch.setitem(LOADERS.functions, "whole", lambda _: whole)
+    monkeypatch.setitem(LOADERS.functions, "faulty", lambda _: with_fault)
+    config = {"mean": [0], "std": [1]}
+    assert len(datasets.load({"loader": "whole", **config}, "here", torch.device("cpu")).train) == 6
+    with pytest.raises(UserError, match=rf"^dataset\.loader=faulty is not accepted: its {part} {said}"):
+        datasets.load({"loader": "faulty", **config}, "here", torch.device("cpu"))
+
+
+def test_an_empty_test_split_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOADERS.functions, "faulty", lambda _: datasets.Images(PIXELS, LABELS, PIXELS[:0], LABELS[:0]))
+    with pytest.raises(UserError, match="its test_images are 0 and its test_labels 0, not as many and at least one"):
+        datasets.load({"loader": "faulty", "mean": [0], "std": [1]}, "here", torch.device("cpu"))
 
 
 def test_an_unknown_loader_lists_what_exists() -> None:

@@ -70,3 +70,9 @@ def test_a_run_that_differs_in_one_field_has_another_hash(path: tuple[str, ...])
 @pytest.mark.parametrize("path", sorted(NAMES))
 def test_what_a_protocol_or_a_twin_is_called_changes_nothing(path: tuple[str, ...]) -> None:
     assert changed(RUN, path, "another name").hash() == RUN.hash()
+
+
+def test_minus_zero_is_zero() -> None:
+    minus, zero = (run_of("pruner=magnitude", f"sparsity={value}") for value in ("-0.0", "0"))
+    assert (minus.hash(), minus.label()) == (zero.hash(), zero.label())
+    assert "-magnitude-0-seed0" in zero.label()

@@ -1,10 +1,12 @@
 """BayesPruner in a plain PyTorch loop: the grid's decisions and masks, zeros that hold, resume, and plain zeros."""
 
 import copy
+import math
 import runpy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -141,12 +143,14 @@ def test_pruned_weights_regrow_where_the_protocol_lets_them(data: Dataset) -> No
     assert not pruner.masks
 
 
-def test_training_goes_on_from_the_states_with_the_same_bits(data: Dataset) -> None:
+@pytest.mark.parametrize("name", ["Adam", "LBFGS"])
+def test_training_goes_on_from_the_states_with_the_same_bits(name: str, data: Dataset) -> None:
+    """LBFGS remembers directions in a form that no mask reaches: only the hook after its steps holds a weight."""
     run = run_of("model.hidden=[16]")
 
     def start() -> tuple[nn.Module, torch.optim.Optimizer, BayesPruner]:
         model = build(run.model, data.shape, 10, 0)
-        optimizer = torch.optim.Adam(model.parameters())
+        optimizer = OPTIMIZERS[name](model.parameters())
         return model, optimizer, BayesPruner(model, batches(data), 0.7, "random", regrow=False)
 
     def go(model: nn.Module, optimizer: torch.optim.Optimizer, pruner: BayesPruner, epochs: range) -> list[Any]:
@@ -159,11 +163,77 @@ def test_training_goes_on_from_the_states_with_the_same_bits(data: Dataset) -> N
     whole, cut, again = start(), start(), start()
     reports = go(*whole, range(1, 5))
     go(*cut, range(1, 3))
-    for part, other in zip(again, cut, strict=True):
-        part.load_state_dict(copy.deepcopy(other.state_dict()))
+    model, optimizer, pruner = (copy.deepcopy(part.state_dict()) for part in cut)
+    again[0].load_state_dict(model)
+    again[1].load_state_dict(optimizer)
+    again[2].load_state_dict(pruner, again[1])
     assert go(*again, range(3, 5)) == reports[2:]
     for one, two in zip(whole[0].parameters(), again[0].parameters(), strict=True):
         assert torch.equal(one, two)
+
+
+def test_training_goes_on_from_a_state_before_the_first_pruning(data: Dataset) -> None:
+    model, optimizer = linear()
+    pruner = BayesPruner(model, batches(data), 0.8, gate="always", regrow=False)
+    start = copy.deepcopy(model.state_dict()), pruner.state_dict()
+    pruner.step(optimizer)
+    model.load_state_dict(start[0])
+    pruner.load_state_dict(start[1], optimizer)
+    train_epoch(model, optimizer, data, 1)
+    assert int(zeros(model)["1.weight"].sum()) < 3000  # nothing is held
+    assert pruner.step(optimizer).epoch == 1
+    train_epoch(model, optimizer, data, 2)
+    assert int(zeros(model)["1.weight"].sum()) == 6272  # and now it is again
+
+
+def test_a_state_of_other_layers_is_refused_and_loads_nothing(data: Dataset) -> None:
+    model, optimizer = linear()
+    pruner = BayesPruner(model, batches(data), 0.8, gate="always", regrow=False)
+    pruner.step(optimizer)
+    narrow = BayesPruner(nn.Sequential(nn.Flatten(), nn.Linear(784, 9)), batches(data), 0.8)
+    with pytest.raises(UserError, match=r"has 1\.weight of shape \(10, 784\), and this pruner of shape \(9, 784\)"):
+        narrow.load_state_dict(pruner.state_dict())
+    other = BayesPruner(nn.Linear(784, 10), batches(data), 0.8)
+    with pytest.raises(UserError, match=r"has 1\.weight of shape \(10, 784\), and this pruner of shape None"):
+        other.load_state_dict(pruner.state_dict())
+    assert [narrow.epoch, other.epoch] == [0, 0]
+
+
+def test_a_frozen_weight_is_pruned_and_held_once_it_trains(data: Dataset) -> None:
+    model, optimizer = linear()
+    weight = model.get_parameter("1.weight").requires_grad_(False)
+    pruner = BayesPruner(model, batches(data), 0.8, gate="always", regrow=False)
+    for epoch in (1, 2):
+        train_epoch(model, optimizer, data, epoch)
+        assert pruner.step(optimizer).sparsity == 0.8
+        weight.requires_grad_(True)
+    assert weight.grad is not None
+    train_epoch(model, optimizer, data, 3)
+    assert int((weight.grad != 0).sum()) <= 1568
+    assert int(zeros(model)["1.weight"].sum()) == 6272
+
+
+def test_an_optimiser_of_other_weights_is_left_as_it_was(data: Dataset) -> None:
+    """What it remembers is keyed by its own parameters, and its state can be saved only as long as that is so."""
+    model, _ = linear()
+    optimizer = torch.optim.Adam([model.get_parameter("1.bias")])
+    pruner = BayesPruner(model, batches(data), 0.8, gate="always", regrow=False)
+    train_epoch(model, optimizer, data, 1)
+    pruner.step(optimizer)
+    assert set(optimizer.state_dict()["state"]) == {0}
+
+
+def test_a_new_optimiser_moves_no_held_weight_once_a_step_saw_it(data: Dataset) -> None:
+    """Also where that step prunes nothing."""
+    model, optimizer = linear()
+    told = {"schedule": "one_shot", "schedule_options": {"epoch": 1}}
+    pruner = BayesPruner(model, batches(data), 0.8, gate="always", regrow=False, **told)
+    pruner.step(optimizer)
+    moved = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    moved.state[model.get_parameter("1.weight")] = {"momentum_buffer": torch.ones(10, 784)}
+    assert not pruner.step(moved).pruned
+    train_epoch(model, moved, data, 1)
+    assert int(zeros(model)["1.weight"].sum()) == 6272
 
 
 def test_finalize_leaves_plain_zeros_and_no_hook(data: Dataset) -> None:
@@ -274,9 +344,11 @@ def test_a_step_leaves_running_means_and_the_mode_as_they_were(data: Dataset) ->
     assert model.training
     for name, buffer in model.named_buffers():
         assert torch.equal(buffer, before[name])
-    model.eval()
-    pruner.step(optimizer)
-    assert not model.training
+    for modes in ([True, True, True, False, True, True], [False, True, False, True, False, False]):
+        for module, mode in zip(model.modules(), modes, strict=True):
+            module.training = mode  # a BatchNorm that is frozen in a model that trains, and the other way round
+        pruner.step(optimizer)
+        assert [module.training for module in model.modules()] == modes
 
 
 @pytest.mark.slow
@@ -307,7 +379,12 @@ def test_resnet18_is_pruned_and_its_zeros_hold(name: str, data: Dataset) -> None
         ({"betta": 0.5}, "protocol.betta=0.5 is not accepted"),
         ({"protocol": "papper"}, "protocol=papper is not accepted"),
         ({"log_evidence": "never"}, "log_evidence=never is not accepted"),
+        ({"beta": np.float32(-1.0)}, "protocol.beta=-1.0 is not accepted"),
+        ({"prior": 5}, "protocol.prior=5 is not accepted"),
+        ({"prior": {"sd": 5}}, "protocol.prior.sd=5 is not accepted"),
         ({"prunable": ["2.weight"]}, "prunable=2.weight is not accepted"),
+        ({"prunable": ()}, "prunable= is not accepted: it takes names, each of them once"),
+        ({"prunable": ["1.weight", "1.weight"]}, "prunable=1.weight, 1.weight is not accepted"),
         ({"schedule": "gradual", "schedule_options": {"start": 1, "end": 30}, "epochs": 25}, "schedule_options.end=30"),
     ],
 )
@@ -318,10 +395,70 @@ def test_what_is_not_accepted_ends_in_a_sentence(arguments: dict[str, Any], sent
     assert sentence in str(error.value)
 
 
+def test_numbers_of_numpy_and_a_part_of_a_prior_are_accepted(data: Dataset) -> None:
+    told = {"beta": np.float64(0.25), "prior": {"std": np.float64(2.0)}, "seed": 3}
+    run = BayesPruner(linear()[0], batches(data), np.float64(0.5), **told).run
+    assert (run.sparsity, run.protocol.beta, run.protocol.prior.mean, run.protocol.prior.std) == (0.5, 0.25, 0, 2)
+
+
+def test_a_model_without_weights_to_prune_is_refused(data: Dataset) -> None:
+    with pytest.raises(UserError, match="prunable= is not accepted"):
+        BayesPruner(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784)), batches(data), 0.5)
+
+
 def test_a_loader_that_drops_images_is_refused(data: Dataset) -> None:
     loader = DataLoader(TensorDataset(data.train.images, data.train.labels), batch_size=64, drop_last=True)
     with pytest.raises(UserError, match="drop_last=True is not accepted"):
         BayesPruner(linear()[0], loader, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("loader", "said"),
+    [
+        (lambda given: (batch for batch in given), "that ends after one pass is not accepted"),
+        (lambda given: iter(given), "that ends after one pass is not accepted"),
+        (lambda _: [], "without batches is not accepted"),
+        (lambda given: DataLoader(TensorDataset(*(part[:0] for part in given[0]))), "without batches is not accepted"),
+    ],
+)
+def test_a_loader_of_one_pass_or_none_is_refused(loader: Any, said: str, data: Dataset) -> None:
+    """Else the second network's log-likelihood would be a sum over nothing, which is 0 nats: better than any other."""
+    with pytest.raises(UserError, match=said):
+        BayesPruner(linear()[0], loader(batches(data)), 0.99, decision="candidate")
+
+
+@pytest.mark.parametrize("selector", ["magnitude", "random", "snip"])
+@pytest.mark.parametrize(("name", "value"), [("1.weight", math.nan), ("1.weight", -math.inf), ("1.bias", math.nan)])
+def test_a_network_that_has_diverged_is_named_and_not_pruned(
+    name: str, value: float, selector: str, data: Dataset
+) -> None:
+    """Also where nothing asks for a log-likelihood."""
+    model, optimizer = linear()
+    model.get_parameter(name).detach().view(-1)[0] = value
+    with pytest.raises(UserError, match=rf"^{name} became infinite or NaN in epoch 1: the network has diverged\.$"):
+        BayesPruner(model, batches(data), 0.75, selector, "always").step(optimizer)
+    assert not zeros(model)["1.weight"].any()
+
+
+@pytest.mark.parametrize("passes", [(0,), (3, 0), (3, 2)])
+@pytest.mark.parametrize("selector", ["magnitude", "snip"])
+def test_passes_of_another_number_of_images_end_the_step_and_prune_nothing(
+    selector: str, passes: tuple[int, ...], data: Dataset
+) -> None:
+    left = list(passes)
+
+    class Loader:
+        def __iter__(self) -> Any:
+            return iter(batches(data)[: left.pop(0) if left else 3])
+
+    model, optimizer = linear()
+    pruner = BayesPruner(
+        model, Loader(), 0.99, selector, "bayes_factor" if passes[1:] else "always", log_evidence="always"
+    )
+    gave, first = (min(150, 64 * count) for count in (passes[-1], passes[0]))
+    with pytest.raises(UserError, match=f"gave {gave} images in a pass of epoch 1 and {first} in the first pass"):
+        pruner.step(optimizer)
+    assert not zeros(model)["1.weight"].any()
 
 
 @pytest.mark.slow  # it reads 5,000 digits from text

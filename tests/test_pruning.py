@@ -1,6 +1,7 @@
 """Masks and gates against torch.nn.utils.prune, scipy and Bayes factors written down by hand."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from scipy import stats
 from torch import nn
 from torch.nn.utils import prune
 
+from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.registry import SELECTORS
 from bayes_pruning.pruning.gates import GateInput, always, bayes_factor, never
 from bayes_pruning.pruning.masks import keep_mask, masks, pruned_count
 from bayes_pruning.pruning.network import Network
@@ -52,6 +55,48 @@ def test_magnitude_masks_equal_torchs_own(shape: tuple[int, ...], sparsity: floa
     count = pruned_count(weight.numel(), sparsity)
     prune.l1_unstructured(module, "weight", amount=count)
     assert torch.equal(keep_mask(magnitude(layer(weight)), count), module.weight_mask.bool())
+
+
+def half_nan(layer: Layer) -> torch.Tensor:
+    return layer.weight.abs().where(torch.arange(4) < 2, math.nan)
+
+
+def by_row(layer: Layer) -> torch.Tensor:
+    return layer.weight.abs().sum(1, keepdim=True)
+
+
+def one_number(layer: Layer) -> float:
+    return 1.0
+
+
+@pytest.mark.parametrize(
+    ("selector", "said"),
+    [
+        (half_nan, "gave 6 scores that are NaN for 0.weight in epoch 2"),
+        (by_row, r"gave scores of shape \(3, 1\) for 0.weight in epoch 2"),
+        (one_number, "gave scores of shape None for 0.weight in epoch 2"),
+    ],
+)
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_scores_that_make_no_exact_count_are_refused(
+    scope: str, selector: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a NaN for a threshold no weight would go, although three quarters were asked for."""
+    monkeypatch.setitem(SELECTORS.functions, "mine", selector)
+    model = nn.Sequential(nn.Linear(4, 3, bias=False))
+    network = Network(model, {"0.weight": torch.ones(3, 4)}, ("0.weight",), tuple, 0, 2)
+    run = run_of("pruner=magnitude", "pruner.selector=mine", f"pruner.scope={scope}")
+    with pytest.raises(UserError, match=rf"^pruner.selector=mine {said}: a selector .* in their shape \(3, 4\)\.$"):
+        masks(run, network, 0.75)
+
+
+def test_a_diverged_networks_scores_are_let_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The losses of such a run end it, and the others of its stack must go on."""
+    monkeypatch.setitem(SELECTORS.functions, "mine", half_nan)
+    model = nn.Sequential(nn.Linear(4, 3))
+    parameters = {"0.weight": torch.ones(3, 4), "0.bias": torch.tensor([0, 0, math.inf])}
+    run = run_of("pruner=magnitude", "pruner.selector=mine")
+    assert masks(run, Network(model, parameters, ("0.weight",), tuple, 0, 2), 0.75)["0.weight"].shape == (3, 4)
 
 
 class OnGpu(torch.Tensor):

@@ -16,7 +16,7 @@ from bayes_pruning.config.schema import run_config
 from bayes_pruning.data.datasets import Dataset
 from bayes_pruning.models import networks
 from bayes_pruning.pruning import laplace
-from bayes_pruning.pruning.masks import masks
+from bayes_pruning.pruning.masks import masks, pruned_count
 from bayes_pruning.pruning.network import Network
 from bayes_pruning.pruning.schedules import Plan, evidence, gradual, iterative, one_shot
 from bayes_pruning.pruning.selectors import Layer, snip
@@ -128,6 +128,23 @@ def test_the_evidence_schedule_is_between_gradual_and_the_target_and_never_beyon
         assert found <= limit
     if limit >= 0.9:
         assert found == 0.9
+
+
+@pytest.mark.parametrize(("nats", "passes"), [(-1.0, 1), (0.0, 2)])
+def test_the_evidence_schedule_never_asks_for_more_than_the_target(nats: float, passes: int) -> None:
+    """Layers of 21, 10 and 38 weights have 16, 8 and 28 zeros at 0.75: 0.7536 of all, which gives 16, 8 and 29."""
+    tried: list[float] = []
+
+    def factor(sparsity: float) -> float:
+        tried.append(sparsity)
+        return nats
+
+    sizes = (21, 10, 38)
+    zeros = [pruned_count(size, 0.75) for size in sizes]
+    found = evidence(plan(1, 0.75, sum(zeros) / sum(sizes), factor), start=1, end=20)
+    assert found == 0.75
+    assert tried == [0.75] * passes
+    assert [pruned_count(size, found) for size in sizes] == zeros == [16, 8, 28]
 
 
 @pytest.mark.parametrize(

@@ -76,20 +76,22 @@ class Registry:
     def check(self, name: str, options: Mapping[str, Any]) -> None:
         """Check the options of the function `name` against the types of its parameters, of which the first is not one.
 
-        Raise ConfigError or UserError for an option that is unknown, missing or of another type.
+        Raise ConfigError or UserError for an option that is unknown, missing or of another type. One that is "???", as
+        OmegaConf has a value that its file leaves to the user, is missing.
         """
         function, field = self.find(name), f"{self.field}_options"
         parameters = list(inspect.signature(function).parameters.values())[1:]
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
         named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         types = _types(function)
+        left = [option for option, value in options.items() if isinstance(value, str) and value == "???"]
         for option, value in options.items():
-            if option in named:
+            if option in named and option not in left:
                 checked(types.get(option, Any), value, f"{field}.{option}", strict=True)
-            elif not takes_any:
+            elif option not in named and not takes_any:
                 raise unknown(f"{field}.{option}", value, name, named)
         for option, parameter in named.items():
-            if option not in options and parameter.default is parameter.empty:
+            if option in left or (option not in options and parameter.default is parameter.empty):
                 raise UserError(f"{name} needs {field}.{option}: say it in the pruner's file or on the command line.")
 
 

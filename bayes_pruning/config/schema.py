@@ -24,6 +24,7 @@ from bayes_pruning.config.validation import (
     Count,
     Flag,
     Fraction,
+    Name,
     Number,
     Numbers,
     Options,
@@ -66,7 +67,7 @@ class DatasetConfig(TypedDict):
     """A file of conf/dataset."""
 
     __pydantic_config__ = FORBID  # type: ignore[misc]
-    name: Text
+    name: Name
     loader: Text
     mean: Numbers
     std: Numbers
@@ -76,7 +77,7 @@ class ModelConfig(TypedDict):
     """A file of conf/model. All other fields are settings of the builder."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
-    name: Text
+    name: Name
     builder: Text
 
 
@@ -140,7 +141,7 @@ class Pruner:
     """A selector (which weights), a gate (when) and a schedule (how many), each a name and its own options."""
 
     __pydantic_config__ = FORBID
-    name: Text
+    name: Name
     selector: Function
     gate: Function
     schedule: Function

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from bayes_pruning.config.errors import ConfigError, UserError, one_of
@@ -14,6 +14,9 @@ UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")  # the types of pyd
 
 # The descriptions say what a field takes; they end the sentence of a ConfigError.
 Text = Annotated[str, Field(strict=True, min_length=1, description="text")]
+Name = Annotated[
+    str, Field(strict=True, pattern=r"^[^/\x00-\x1f]+$", description="text without /, as it is part of a folder's name")
+]
 Flag = Annotated[bool, Field(strict=True, description="true or false")]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, description="a number")]
 AboveZero = Annotated[
@@ -23,13 +26,15 @@ AboveZeroOrNull = Annotated[
     float | None, Field(strict=True, gt=0, description="a number above 0, or null for no limit", allow_inf_nan=False)
 ]
 AtLeastZero = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False, description="a number of at least 0")]
-Fraction = Annotated[float, Field(strict=True, ge=0, le=1, description="a number from 0 to 1")]
+Fraction = Annotated[  # abs: -0.0 is 0, also in a hash
+    float, Field(strict=True, ge=0, le=1, description="a number from 0 to 1"), AfterValidator(abs)
+]
 Count = Annotated[int, Field(strict=True, ge=1, description="a whole number of at least 1")]
 CountOrNull = Annotated[int | None, Field(strict=True, ge=1, description="a whole number of at least 1, or null")]
 Whole = Annotated[int, Field(strict=True, ge=0, lt=2**63, description="a whole number of at least 0")]
 Numbers = Annotated[
-    list[Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True)]],
-    Field(min_length=1, description="a list of numbers"),
+    list[Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]],
+    Field(min_length=1, description="a list of numbers, none infinite or NaN"),
 ]
 Options = Annotated[
     Mapping[str, Any],

@@ -41,7 +41,10 @@ IDX_MD5 = {
 
 @dataclass(frozen=True)
 class Images:
-    """Each split's pixels as they come: uint8 [examples, channels, height, width], and int64 labels [examples]."""
+    """Each split's pixels as they come: uint8 [examples, channels, height, width], and int64 labels [examples], 0 to 9.
+
+    No split is empty, and images of both have one shape.
+    """
 
     train_images: Tensor
     train_labels: Tensor
@@ -76,7 +79,8 @@ class Dataset:
 def load(config: Mapping[str, Any], data_root: str | Path, device: torch.device) -> Dataset:
     """Return the data set that `config` (a file of conf/dataset) names, normalised, on `device`.
 
-    It is loaded once a process. Raise ConfigError for an unknown loader, UserError if the files are missing or altered.
+    It is loaded once a process. Raise ConfigError for an unknown loader, UserError if the files are missing or altered
+    or a loader gives other than what `Images` says.
     """
     mean, std = (tuple(float(x) for x in config[key]) for key in ("mean", "std"))
     return _load(str(config["loader"]), mean, std, str(Path(data_root).expanduser()), device)
@@ -92,6 +96,9 @@ def forget() -> None:
 @lru_cache(maxsize=3)
 def _load(loader: str, mean: tuple[float, ...], std: tuple[float, ...], root: str, device: torch.device) -> Dataset:
     images: Images = LOADERS.find(loader)(Path(root))
+    for part in ("train", "test"):
+        if wrong := _problem(images, part):
+            raise UserError(f"dataset.loader={loader} is not accepted: its {part}_{wrong}.")
     channels = images.train_images.shape[1]
     mean, std = (values * channels if len(values) == 1 else values for values in (mean, std))
     for field, values in (("dataset.mean", mean), ("dataset.std", std)):
@@ -106,6 +113,25 @@ def _load(loader: str, mean: tuple[float, ...], std: tuple[float, ...], root: st
         split(images.train_images, images.train_labels),
         split(images.test_images, images.test_labels),
     )
+
+
+def _problem(images: Any, part: str) -> str | None:
+    """Return how a split differs from what `Images` says, None if it does not."""
+    pixels, labels = (getattr(images, f"{part}_{name}", None) for name in ("images", "labels"))
+    for name, tensor, wanted in (("images", pixels, (torch.uint8, 4)), ("labels", labels, (torch.int64, 1))):
+        found = getattr(tensor, "dtype", type(tensor).__name__), getattr(tensor, "ndim", 0)
+        if found != wanted:
+            shape = "[examples, channels, height, width]" if name == "images" else "[examples]"
+            return f"{name} are {found[0]} of {found[1]} dimensions, not a tensor of {wanted[0]} {shape}"
+    assert pixels is not None
+    assert labels is not None
+    if not 0 < len(pixels) == len(labels):
+        return f"images are {len(pixels)} and its {part}_labels {len(labels)}, not as many and at least one"
+    if pixels.shape[1:] != images.train_images.shape[1:]:
+        return f"images are of shape {tuple(pixels.shape[1:])}, not {tuple(images.train_images.shape[1:])} as to train"
+    if labels.min() < 0 or labels.max() >= CLASSES:
+        return f"labels are from {int(labels.min())} to {int(labels.max())}, not from 0 to {CLASSES - 1}"
+    return None
 
 
 def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.registry import SELECTORS
 from bayes_pruning.config.schema import PruningConfig
 from bayes_pruning.pruning.network import Network
@@ -21,7 +22,7 @@ def keep_mask(score: Tensor, count: int) -> Tensor:
     """Return the mask of weights that stay: all but the `count` lowest scores. Of equal scores the first go first.
 
     Args:
-        score: any shape and real type.
+        score: any shape and real type, no NaN.
         count: 0 to score.numel().
 
     Returns:
@@ -46,11 +47,12 @@ def masks(run: PruningConfig, network: Network, sparsity: float) -> dict[str, Te
 
     Returns:
         By prunable parameter, bool, shaped as it: True where a weight stays.
+
+    Raise UserError for scores that are NaN, or not shaped as the layer's weights.
     """
-    selector, options = SELECTORS.find(run.pruner.selector), run.pruner.selector_options
     weights = {name: network.parameters[name] for name in network.prunable}
     scores = {
-        name: selector(Layer(name, weight, run.seed, network.epoch, network), **options).where(weight != 0, -math.inf)
+        name: _score(run, Layer(name, weight, run.seed, network.epoch, network), network).where(weight != 0, -math.inf)
         for name, weight in weights.items()
     }
     if run.pruner.scope == "layer":
@@ -59,6 +61,26 @@ def masks(run: PruningConfig, network: Network, sparsity: float) -> dict[str, Te
     keep = keep_mask(together, pruned_count(len(together), sparsity))
     parts = keep.split([score.numel() for score in scores.values()])
     return {name: part.view(weights[name].shape) for name, part in zip(scores, parts, strict=True)}
+
+
+def _score(run: PruningConfig, layer: Layer, network: Network) -> Tensor:
+    """Return a layer's scores, checked. Those of a network that has diverged may be NaN: its losses end its run."""
+    score: Tensor = SELECTORS.find(run.pruner.selector)(layer, **run.pruner.selector_options)
+    wanted, found = layer.weight.shape, getattr(score, "shape", None)
+    if found != wanted:
+        wrong = f"scores of shape {found and tuple(found)}"
+    elif score.isnan().any() and not diverged(network):
+        wrong = f"{int(score.isnan().sum())} scores that are NaN"
+    else:
+        return score
+    where = f"for {layer.name} in epoch {layer.epoch}: a selector gives a number for each weight, in their shape"
+    raise UserError(f"pruner.selector={run.pruner.selector} gave {wrong} {where} {tuple(wanted)}.")
+
+
+def diverged(network: Network) -> list[str]:
+    """Return the names of the parameters that hold an infinity or NaN."""
+    names = (name for name, _ in network.model.named_parameters())
+    return [name for name in names if not network.parameters[name].isfinite().all()]
 
 
 def pruned(parameters: Mapping[str, Tensor], keep: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,12 +9,12 @@
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from operator import length_hint
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -27,6 +27,7 @@ from bayes_pruning.pruning.gates import Candidate
 from bayes_pruning.pruning.network import Network
 
 NO_END = 1_000_000  # epochs of a training whose end nobody said
+LOADER = "what gives the same images, at least one, in each pass, as a DataLoader or a list of batches does"
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class BayesPruner:
 
     Args:
         model: any classifier whose output is logits [batch, classes]. Its parameters are changed in place.
-        train_loader: gives batches of images and int64 labels, the same images in each pass: the log-likelihood is that
-            of all of them, so it should neither augment nor drop the last batch.
+        train_loader: gives batches of images and int64 labels, the same images in each pass, so no iterator: the
+            log-likelihood is that of all of them, so it should neither augment nor drop the last batch.
         sparsity: fraction of zeros, 0 to 1.
         selector: which weights go: "magnitude" (Algorithm 3), "random" (Algorithm 2), "snip", "evidence", or the dotted
             path of a function of yours, as for the two that follow.
@@ -112,7 +113,7 @@ class BayesPruner:
     ) -> None:
         self.model, self.loader, self.always_computes = model, train_loader, log_evidence == ALWAYS
         pruner = {
-            "name": f"{selector} {gate}",
+            "name": "own loop",
             "selector": selector,
             "gate": gate,
             "schedule": schedule,
@@ -121,10 +122,13 @@ class BayesPruner:
             "gate_options": gate_options,
             "schedule_options": schedule_options,
         }
+        fields, prior = presets.values(protocol), reading.get("prior")
+        if isinstance(prior, Mapping):  # it may say one of its two fields
+            reading["prior"] = fields["prior"] | dict(prior)
         self.run: PruningConfig = pruning_config(
             {
                 "pruner": pruner,
-                "protocol": OmegaConf.to_container(OmegaConf.merge(presets.values(protocol), reading)),
+                "protocol": fields | reading,
                 "sparsity": sparsity,
                 "epochs": epochs,
                 "seed": seed,
@@ -135,10 +139,15 @@ class BayesPruner:
             raise ConfigError("log_evidence", log_evidence, one_of((ASKED, ALWAYS)))
         if getattr(train_loader, "drop_last", False):
             raise UserError("train_loader.drop_last=True is not accepted: the log-likelihood is that of all images.")
+        if isinstance(train_loader, Iterator) or length_hint(train_loader, 1) == 0:
+            what = "that ends after one pass" if isinstance(train_loader, Iterator) else "without batches"
+            raise UserError(f"A train_loader {what} is not accepted: it takes {LOADER}.")
         named = dict(model.named_parameters())
         self.prunable = tuple(networks.prunable(model, self.run.protocol.prunes) if prunable is None else prunable)
         if unknown := [name for name in self.prunable if name not in named]:
             raise UserError(f"prunable={', '.join(unknown)} is not accepted: the model has no such parameters.")
+        if not self.prunable or len(set(self.prunable)) < len(self.prunable):
+            raise UserError(f"prunable={', '.join(self.prunable)} is not accepted: it takes names, each of them once.")
         self.weights = sum(named[name].numel() for name in self.prunable)
         self.epoch = 0
         self.known: decision.Comparison | None = None
@@ -153,15 +162,18 @@ class BayesPruner:
             optimizer: what trains the model: its moments of weights that are to stay zero are forgotten.
         """
         self.epoch += 1
-        trains = self.model.training
+        trains = {module: module.training for module in self.model.modules()}
         self.model.eval()
         try:
             return self._step(optimizer)
         finally:
-            self.model.train(trains)
+            for module, mode in trains.items():
+                module.training = mode
 
     def _step(self, optimizer: torch.optim.Optimizer) -> Report:
         run, now = self.run, self._now()
+        if wrong := masks.diverged(now.network):
+            raise UserError(f"{wrong[0]} became infinite or NaN in epoch {self.epoch}: the network has diverged.")
         if self.always_computes:
             self._ask(now)
         keep, log_likelihood = self._tried(now) if decision.tries(run, self.epoch, self.known) else (None, None)
@@ -177,6 +189,8 @@ class BayesPruner:
         if prunes:
             assert keep is not None
             self._keep(keep, optimizer)
+        if self.masks:
+            self._hold(optimizer)
         return Report(
             epoch=self.epoch,
             pruned=prunes,
@@ -204,8 +218,21 @@ class BayesPruner:
 
     def _images(self) -> tuple[Tensor, Tensor]:
         """Return all training images and labels in memory, for selectors and estimates that ask for them."""
-        batches = [(images.to(self._device), labels.to(self._device)) for images, labels, *_ in self.loader]
-        return torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])
+        images, labels = zip(*self._batches(), strict=True)
+        return torch.cat(images), torch.cat(labels)
+
+    _examples = 0  # images of a pass, which scale a mean log-likelihood; 0 before the first
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield a pass of the loader; raise UserError at its end unless it gave as many images as the first pass."""
+        examples = 0
+        for images, labels, *_ in self.loader:
+            examples += len(labels)
+            yield images.to(self._device), labels.to(self._device)
+        first = self._examples = self._examples or examples
+        if examples == 0 or examples != first:
+            said = f"gave {examples} images in a pass of epoch {self.epoch} and {first} in the first pass"
+            raise UserError(f"The train_loader {said}: it takes {LOADER}.")
 
     def _ask(self, now: _Epoch) -> None:
         """Compute the log-likelihood before pruning, unless that is done."""
@@ -247,16 +274,12 @@ class BayesPruner:
         log_prior = float(posterior.log_prior(weights, protocol.prior))
         return posterior.terms(protocol, log_likelihood, log_prior, self._examples, self.weights)
 
-    _examples = 0  # images of the last pass, which scale a mean log-likelihood
-
     def _log_likelihood(self, parameters: Mapping[str, Tensor]) -> float:
         """Return log p(D | w) in nats, over one pass of the loader."""
-        total, examples = 0.0, 0
-        for images, labels, *_ in self.loader:
-            logits = torch.func.functional_call(self.model, dict(parameters), (images.to(self._device),))
-            total += float(posterior.log_likelihood(logits.unsqueeze(0), labels.to(self._device)))
-            examples += len(labels)
-        self._examples = examples
+        total = 0.0
+        for images, labels in self._batches():
+            logits = torch.func.functional_call(self.model, dict(parameters), (images,))
+            total += float(posterior.log_likelihood(logits.unsqueeze(0), labels))
         if not math.isfinite(total):
             raise UserError(f"The log-likelihood became {total} in epoch {self.epoch}: the network has diverged.")
         return total
@@ -267,21 +290,20 @@ class BayesPruner:
             parameter = self.model.get_parameter(name)
             parameter.mul_(mask)
             if not self.run.protocol.regrow:
-                for state in optimizer.state[parameter].values():
+                for state in optimizer.state.get(parameter, {}).values():
                     if isinstance(state, Tensor) and state.shape == parameter.shape:
                         state.mul_(mask)
         if not self.run.protocol.regrow:
             self.masks = dict(keep)
-            self._hold(optimizer)
 
     def _hold(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Let no gradient reach a held weight, and no optimiser move it, whatever it remembers."""
         for name in self.masks:
-            if name not in self._hooks:
-                hook = self.model.get_parameter(name).register_hook(lambda g, name=name: g * self.masks[name])
-                self._hooks[name] = hook
-        if optimizer is not None and id(optimizer) not in self._hooks:
-            self._hooks[id(optimizer)] = optimizer.register_step_post_hook(lambda *_: self._apply())
+            parameter = self.model.get_parameter(name)
+            if parameter.requires_grad and name not in self._hooks:  # a frozen one has no gradient
+                self._hooks[name] = parameter.register_hook(lambda g, name=name: g * self.masks[name])
+        if optimizer is not None and optimizer not in self._hooks:
+            self._hooks[optimizer] = optimizer.register_step_post_hook(lambda *_: self._apply())
 
     @torch.no_grad()
     def _apply(self) -> None:
@@ -301,9 +323,26 @@ class BayesPruner:
         known = asdict(self.known) if self.known else None
         return {"epoch": self.epoch, "known": known, "masks": dict(self.masks)}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`; the model and the optimiser load their own."""
+    def load_state_dict(self, state: Mapping[str, Any], optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Go on from `state`; the model and the optimiser load their own.
+
+        Args:
+            state: of `state_dict`, of a pruner of a network with the same prunable parameters.
+            optimizer: what trains the model, so that it moves no held weight from its first step on. Without it only
+                gradients are masked until the next `step`.
+
+        Raise UserError, with nothing loaded, if the masks are of other parameters or shapes.
+        """
+        parameters = {name: self.model.get_parameter(name) for name in self.prunable}
+        held, wanted = ({name: tuple(t.shape) for name, t in each.items()} for each in (state["masks"], parameters))
+        if held and (other := sorted(held.items() ^ wanted.items())):
+            name = other[0][0]
+            said = f"has {name} of shape {held.get(name)}, and this pruner of shape {wanted.get(name)}"
+            raise UserError(f"The state {said}: load that of a pruner of the same parameters.")
         self.epoch = state["epoch"]
         self.known = decision.Comparison(**state["known"]) if state["known"] else None
-        self.masks = dict(state["masks"])
-        self._hold(None)
+        for name in self.masks.keys() & self._hooks.keys():
+            self._hooks.pop(name).remove()
+        self.masks = {name: mask.to(parameters[name].device) for name, mask in state["masks"].items()}
+        if self.masks:
+            self._hold(optimizer)

@@ -83,7 +83,8 @@ def evidence(plan: Plan, start: Count, end: Count, power: AboveZero = 3.0, steps
     floor = gradual(plan, start, end, power)
     if floor is None or floor >= plan.sparsity:
         return floor if floor is None or plan.current < plan.sparsity else None
-    least, most = max(floor, plan.current), plan.sparsity
+    most = plan.sparsity
+    least = min(max(floor, plan.current), most)  # by rounding, a layer may have more zeros than its share already
     if plan.log_bayes_factor(least) <= plan.log_beta:
         return least
     if plan.log_bayes_factor(most) > plan.log_beta:

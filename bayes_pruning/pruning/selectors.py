@@ -1,10 +1,10 @@
 """Which weights are pruned: a selector scores the weights of one layer, and the lowest scores go.
 
-This is line 8 of Algorithms 2 and 3 of the paper. To add your own, write the function and name it in a file of
+This is line 8 of Algorithms 2 and 3 of the paper. A selector is a function of a layer and of its own options that gives
+a score for each weight, shaped as the layer's. To add your own, write the function and name it in a file of
 conf/pruner.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -43,9 +43,6 @@ class Layer:
         """Return the diagonal of the Fisher information, float64, shaped as the weight (Network.fisher)."""
         assert self.network is not None
         return self.network.fisher(examples, draws)[self.name]
-
-
-Selector = Callable[..., Tensor]  # (layer, **selector_options) -> a score for each weight, shaped as the layer's
 
 
 @SELECTORS.register
