@@ -199,6 +199,8 @@ def test_what_is_not_frozen_trains_as_in_a_loop_of_pytorchs_own(kind: Any, data:
     model = trained_by_pytorch(run, data)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(state(trainer)[name], parameter.detach(), rtol=1e-4, atol=1e-6)
+    snip = trainer.network(0).gradient()
+    assert all(bool(snip[name].any()) != name.startswith("unused") for name in trainer.prunable)
 
 
 def test_a_network_with_nothing_to_train_is_refused() -> None:

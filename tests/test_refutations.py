@@ -166,7 +166,7 @@ def test_what_the_narrow_prior_does_over_training(runs: pd.DataFrame) -> None:
 
 
 def test_what_the_cnns_cells_say_an_epoch_earlier(page: str) -> None:
-    """In which cells the accuracies before and after pruning are 0.1 apart, and which of the two the paper's is near."""
+    """Where the accuracies before and after pruning are 0.1 apart, and which of the two is nearer to the paper's."""
     rows, paper = choose(load_first(sorted(PUBLISHED.glob("*_cnn.parquet"))), "paper"), paper_values()
     cells = rows[rows["epoch"] == 24].groupby(CELL)[["test_accuracy", "pruned_test_accuracy"]].mean()
     fits_nothing = {

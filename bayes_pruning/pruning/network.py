@@ -64,6 +64,7 @@ class Network:
         for some, answers in zip(images.split(GRADIENT_ROWS), labels.split(GRADIENT_ROWS), strict=True):
             with torch.enable_grad():
                 loss = F.cross_entropy(layers.logits(layers.stages(self.model), leaves, some), answers, reduction="sum")
-            for sums, part in zip(total, torch.autograd.grad(loss, wanted), strict=True):
-                sums += part / len(images)
+            for sums, part in zip(total, torch.autograd.grad(loss, wanted, allow_unused=True), strict=True):
+                if part is not None:  # the logits depend on that parameter
+                    sums += part / len(images)
         return dict(zip(self.prunable, total, strict=True))

@@ -162,13 +162,8 @@ class BayesPruner:
             optimizer: what trains the model: its moments of weights that are to stay zero are forgotten.
         """
         self.epoch += 1
-        trains = {module: module.training for module in self.model.modules()}
-        self.model.eval()
-        try:
+        with networks.evaluating(self.model):
             return self._step(optimizer)
-        finally:
-            for module, mode in trains.items():
-                module.training = mode
 
     def _step(self, optimizer: torch.optim.Optimizer) -> Report:
         run, now = self.run, self._now()
