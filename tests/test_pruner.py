@@ -383,7 +383,7 @@ def test_resnet18_is_pruned_and_its_zeros_hold(name: str, data: Dataset) -> None
         ({"prior": 5}, "protocol.prior=5 is not accepted"),
         ({"prior": {"sd": 5}}, "protocol.prior.sd=5 is not accepted"),
         ({"prunable": ["2.weight"]}, "prunable=2.weight is not accepted"),
-        ({"prunable": ()}, "prunable= is not accepted: it takes names, each of them once"),
+        ({"prunable": ()}, "prunable= is not accepted: it takes one name or more, each once"),
         ({"prunable": ["1.weight", "1.weight"]}, "prunable=1.weight, 1.weight is not accepted"),
         ({"schedule": "gradual", "schedule_options": {"start": 1, "end": 30}, "epochs": 25}, "schedule_options.end=30"),
     ],

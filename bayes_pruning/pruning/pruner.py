@@ -147,7 +147,9 @@ class BayesPruner:
         if unknown := [name for name in self.prunable if name not in named]:
             raise UserError(f"prunable={', '.join(unknown)} is not accepted: the model has no such parameters.")
         if not self.prunable or len(set(self.prunable)) < len(self.prunable):
-            raise UserError(f"prunable={', '.join(self.prunable)} is not accepted: it takes names, each of them once.")
+            raise UserError(
+                f"prunable={', '.join(self.prunable)} is not accepted: it takes one name or more, each once."
+            )
         self.weights = sum(named[name].numel() for name in self.prunable)
         self.epoch = 0
         self.known: decision.Comparison | None = None
