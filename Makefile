@@ -21,7 +21,7 @@ test: .venv/installed
 test-slow: .venv/installed
 	$(PYTEST) -m slow --numprocesses 4
 
-# Bugs put into the core one at a time; prints those that no quick test notices. Takes about half an hour.
+# Bugs put into the core one at a time; prints those that no quick test notices. Takes more than two hours on two cores.
 mutants: .venv/installed
 	$(BIN)/python -m pip install --quiet mutmut==3.8.1
 	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2
