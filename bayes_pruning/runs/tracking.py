@@ -1,4 +1,4 @@
-"""Mirror a run on W&B. Training never waits for it and never fails because of it.
+"""Mirror a run on W&B. Training never fails because of it, and waits only for a helper process that does not read.
 
 W&B runs in a helper process (`wandb_process`), which gets each epoch as a line of JSON through a pipe. Inside the
 training process, W&B's import and start alone would hold up a short run by several seconds (with torch loaded,
