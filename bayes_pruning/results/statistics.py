@@ -29,6 +29,11 @@ class Difference:
     low: float
     high: float
 
+    @property
+    def interval(self) -> str:
+        """Return the interval as text, e.g. '[-0.0012, +0.0030]', or 'no interval'."""
+        return "no interval" if math.isnan(self.low) else f"[{self.low:+.4f}, {self.high:+.4f}]"
+
 
 def summarise(values: Iterable[float]) -> Summary | None:
     """Return mean, sample standard deviation and n; None for no values."""

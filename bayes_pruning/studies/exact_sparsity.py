@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayes_pruning.results.cells import Cell, Cells
 from bayes_pruning.results.paper import UNPRUNED, Key, display_name, paper_values, percent
-from bayes_pruning.results.statistics import FEWEST, Difference, paired_difference, summarise
+from bayes_pruning.results.statistics import Difference, summarise
 from bayes_pruning.results.tables import markdown
 from bayes_pruning.studies import table1
 from bayes_pruning.studies.formats import MISSING
@@ -56,7 +56,7 @@ def accuracies(frame: pd.DataFrame) -> str:
     runs, paper = table1.final_by_seed(frame), paper_values()
     head = ["Dataset", "Model", "Sparsity", "Unpruned", *map(_claim_name, CLAIMED), *map(display_name, METHODS)]
     rows = []
-    for row in _rows(runs):
+    for row in rows_of(runs):
         claims = [_four(paper.get(_key(row, column))) for column in CLAIMED]
         unpruned = _cell(runs.get((*row[:2], UNPRUNED, 0.0)))
         cells = [_cell(runs.get(_key(row, method))) for method in METHODS]
@@ -69,7 +69,8 @@ def differences(frame: pd.DataFrame, reference: str = REFERENCE, methods: Sequen
     runs = table1.final_by_seed(frame)
     others = [method for method in methods if method != reference]
     rows = [
-        [*_names(row), *(_interval(_paired(runs, row, method, reference)) for method in others)] for row in _rows(runs)
+        [*_names(row), *(_interval(_paired(runs, row, method, reference)) for method in others)]
+        for row in rows_of(runs)
     ]
     return markdown(["Dataset", "Model", "Sparsity", *map(display_name, others)], rows)
 
@@ -78,7 +79,7 @@ def targets(frame: pd.DataFrame, method: str = PROPOSED) -> list[Target]:
     """Return what `method` reaches, wherever it has runs."""
     runs, paper = table1.final_by_seed(frame), paper_values()
     reached = []
-    for row in _rows(runs):
+    for row in rows_of(runs):
         final = runs.get(_key(row, method))
         accuracy = None if final is None else summarise(final[AFTER.column])
         if final is None or accuracy is None:
@@ -101,13 +102,13 @@ def _head_start(runs: Mapping[Key, pd.DataFrame], dataset: str, model: str) -> f
     )
 
 
-def targets_table(frame: pd.DataFrame, method: str = PROPOSED) -> str:
-    """Return Markdown of `targets`."""
+def targets_table(frame: pd.DataFrame) -> str:
+    """Return Markdown of `targets` of the proposed method."""
     over = [f"minus {_claim_name(column)}" for column in CLAIMED]
     over += [f"{name}, both over their unpruned network" for name in over]
-    head = ["Dataset", "Model", "Sparsity", display_name(method), "Exactly as sparse", *over]
+    head = ["Dataset", "Model", "Sparsity", display_name(PROPOSED), "Exactly as sparse", *over]
     rows = []
-    for target in targets(frame, method):
+    for target in targets(frame):
         beyond = [
             f"{values[column]:+.4f}" if column in values else ""
             for values in (target.over_paper, target.relative)
@@ -123,7 +124,7 @@ def brake(frame: pd.DataFrame) -> str:
     more go than that floor (the last of them in brackets)."""
     runs, cells = table1.final_by_seed(frame), Cells(frame)
     rows = []
-    for row in _rows(runs):
+    for row in rows_of(runs):
         difference = _paired(runs, row, PROPOSED, FLOOR)
         if difference is not None:
             epochs = [f"{count} ({last})" if count else "0" for count, last in _beyond_floor(cells, row)]
@@ -147,7 +148,8 @@ def _beyond_floor(cells: Cells, row: Row) -> list[tuple[int, int]]:
     return beyond
 
 
-def _rows(runs: Mapping[Key, pd.DataFrame]) -> list[Row]:
+def rows_of(runs: Mapping[Key, pd.DataFrame]) -> list[Row]:
+    """Return the rows of a table of runs (`table1.final_by_seed`): wherever there is a pruned one."""
     return [(dataset, model, sparsity) for dataset, model, sparsity in table1.grid(runs) if sparsity is not None]
 
 
@@ -161,10 +163,7 @@ def _names(row: Row) -> list[str]:
 
 
 def _paired(runs: Mapping[Key, pd.DataFrame], row: Row, one: str, other: str) -> Difference | None:
-    first, second = runs.get(_key(row, one)), runs.get(_key(row, other))
-    if first is None or second is None:
-        return None
-    return paired_difference(first[AFTER.column], second[AFTER.column])
+    return table1.paired(runs.get(_key(row, one)), runs.get(_key(row, other)), AFTER)
 
 
 def _cell(runs: pd.DataFrame | None) -> str:
@@ -175,10 +174,7 @@ def _cell(runs: pd.DataFrame | None) -> str:
 
 
 def _interval(difference: Difference | None) -> str:
-    if difference is None:
-        return MISSING
-    ends = f"[{difference.low:+.4f}, {difference.high:+.4f}]" if difference.n >= FEWEST else "no interval"
-    return f"{difference.mean:+.4f} {ends}"
+    return MISSING if difference is None else f"{difference.mean:+.4f} {difference.interval}"
 
 
 def _four(value: float | None) -> str:

@@ -12,7 +12,7 @@ from bayes_pruning.figures import plotting
 from bayes_pruning.figures.style import DASH_DOT, DOTS, SHORT, WHOLE, Look, Style
 from bayes_pruning.results.paper import UNPRUNED, Key, display_name, paper_values, percent
 from bayes_pruning.studies import table1
-from bayes_pruning.studies.exact_sparsity import CLAIMED, METHODS, PROPOSED
+from bayes_pruning.studies.exact_sparsity import CLAIMED, METHODS, PROPOSED, rows_of
 from bayes_pruning.studies.table1 import AFTER
 
 LOOKS = dict(
@@ -34,7 +34,7 @@ Runs = Mapping[Key, pd.DataFrame]
 def schedules(frame: pd.DataFrame, style: Style) -> Figure:
     """Draw a panel for each data set and network that has runs; arguments as figures.Plate.figure takes them."""
     runs = table1.final_by_seed(frame)
-    cells = [(dataset, model, sparsity) for dataset, model, sparsity in table1.grid(runs) if sparsity is not None]
+    cells = rows_of(runs)
     places = list(dict.fromkeys((dataset, model) for dataset, model, _ in cells))
     sparsities = sorted({sparsity for *_, sparsity in cells})
     with style.context():
@@ -59,18 +59,17 @@ def schedules(frame: pd.DataFrame, style: Style) -> Figure:
 
 def _panel(axes: Axes, runs: Runs, dataset: str, model: str, sparsities: Sequence[float]) -> None:
     axes.set_title(f"{display_name(dataset)}, {display_name(model)}")
-    records = [
-        {"method": method, "sparsity": percent(sparsity), "accuracy": accuracy}
+    order = [percent(sparsity) for sparsity in sparsities]
+    data = pd.concat(
+        runs[key].assign(sparsity=percent(sparsity))
         for method in METHODS
         for sparsity in sparsities
-        for accuracy in runs.get((dataset, model, method, sparsity), pd.DataFrame(columns=[AFTER.column]))[AFTER.column]
-    ]
-    order = [percent(sparsity) for sparsity in sparsities]
-    data = pd.DataFrame(records)
-    for wide, rows in data.groupby(data["method"] == PROPOSED):
+        if (key := (dataset, model, method, sparsity)) in runs
+    )
+    for wide, rows in data.groupby(data["pruner"] == PROPOSED):
         width = {"linewidth": WIDE} if wide else {}
         plotting.point_plot(
-            axes, rows, LOOKS, x="sparsity", y="accuracy", hue="method", order=order, dodge=0.42, **width
+            axes, rows, LOOKS, x="sparsity", y=AFTER.column, hue="pruner", order=order, dodge=0.42, **width
         )
     for column, marker in zip(CLAIMED, PAPER.values(), strict=True):
         known = [paper_values().get((dataset, model, column, sparsity)) for sparsity in sparsities]

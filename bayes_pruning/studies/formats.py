@@ -3,11 +3,9 @@
 Markdown and LaTeX render the same `Sheet`s, so they can not differ in a number; CSV has every number in full.
 """
 
-import csv
-import io
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_pruning.results import tables
-from bayes_pruning.results.paper import DATASETS, METHODS, UNPRUNED, display_name, paper_values, percent, rank
+from bayes_pruning.results.paper import DATASETS, METHODS, UNPRUNED, Key, display_name, paper_values, percent, rank
 from bayes_pruning.results.selection import protocols
 from bayes_pruning.results.statistics import Difference
 from bayes_pruning.studies import table1
@@ -103,14 +101,13 @@ def csv_text(frame: pd.DataFrame, compared: bool = False, reference: str | None 
     """
     chosen = table1.against(frame, reference) if reference else table1.twins(frame) if compared else []
     pairs = {(c.dataset, c.model, c.method, c.sparsity): c for c in table1.compare(frame, chosen)}
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [*CSV_COLUMNS, *(CSV_PAIRED if chosen else ())], lineterminator="\n")
-    writer.writeheader()
-    for accuracy in ACCURACIES:
-        for key, cell in _cells(table1.build(frame, accuracy)):
-            comparison = pairs.get(key)
-            writer.writerow(_csv_row(accuracy, key, cell) | (_csv_paired(comparison, accuracy) if comparison else {}))
-    return buffer.getvalue()
+    rows = [
+        _csv_row(accuracy, key, cell, pairs.get(key))
+        for accuracy in ACCURACIES
+        for key, cell in table1.cells(table1.build(frame, accuracy)).items()
+    ]
+    columns = [*CSV_COLUMNS, *(CSV_PAIRED if chosen else ())]
+    return pd.DataFrame(rows, columns=columns, dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 FORMATS: Mapping[
@@ -127,23 +124,21 @@ def row_markdown(frame: pd.DataFrame, dataset: str, model: str) -> str:
 
     A cell of which several seeds were run has their mean and, in brackets, their number.
     """
-    before, after = (
-        [row for row in table1.build(frame, accuracy) if (row.dataset, row.model) == (dataset, model)]
-        for accuracy in ACCURACIES
-    )
+    cells_before, cells_after = (table1.cells(table1.build(frame, accuracy)) for accuracy in ACCURACIES)
+
+    def three(method: str, sparsity: float) -> str:
+        before, after = (cells[dataset, model, method, sparsity] for cells in (cells_before, cells_after))
+        values = (before.paper, before.ours and before.ours.mean, after.ours and after.ours.mean)
+        runs = f" ({before.ours.n})" if before.ours and before.ours.n > 1 else ""
+        return ", ".join(MISSING if value is None else f"{value:.4f}" for value in values) + runs
+
     rows = [
-        [percent(one.sparsity), *(_three(one.methods[method], other.methods[method]) for method in METHODS)]
-        for one, other in zip(before, after, strict=True)
-        if one.sparsity is not None
+        [percent(sparsity), *(three(method, sparsity) for method in METHODS)]
+        for *where, sparsity in table1.grid(cells_before)
+        if tuple(where) == (dataset, model) and sparsity is not None
     ]
-    unpruned = _three(before[0].unpruned, after[0].unpruned)
-    return f"Unpruned: {unpruned}.\n\n{tables.markdown(['Sparsity', *map(display_name, METHODS)], rows)}"
-
-
-def _three(before: Cell, after: Cell) -> str:
-    values = (before.paper, before.ours and before.ours.mean, after.ours and after.ours.mean)
-    runs = f" ({before.ours.n})" if before.ours and before.ours.n > 1 else ""
-    return ", ".join(MISSING if value is None else f"{value:.4f}" for value in values) + runs
+    header = ["Sparsity", *map(display_name, METHODS)]
+    return f"Unpruned: {three(UNPRUNED, 0.0)}.\n\n{tables.markdown(header, rows)}"
 
 
 def seeds_markdown(frame: pd.DataFrame, model: str) -> str:
@@ -213,8 +208,7 @@ def _comparison_sheet(key: str, title: str, comparisons: Sequence[PairedComparis
 def _difference_lines(difference: Difference | None) -> Lines:
     if difference is None:
         return (MISSING,)
-    interval = "no interval" if math.isnan(difference.low) else f"[{difference.low:+.4f}, {difference.high:+.4f}]"
-    return f"{difference.mean:+.4f} ({difference.n})", interval
+    return f"{difference.mean:+.4f} ({difference.n})", difference.interval
 
 
 def _spread(sd: float) -> str:
@@ -235,31 +229,12 @@ def _escape(text: str) -> str:
     return re.sub(r"([+-])(?=\d)", r"$\1$", text)
 
 
-def _cells(rows: Sequence[Row]) -> Iterable[tuple[tuple[str, str, str, float], Cell]]:
-    """Yield every cell once, with its (dataset, model, pruner, sparsity)."""
-    for (dataset, model), block in groupby(rows, lambda row: (row.dataset, row.model)):
-        lines = list(block)
-        yield (dataset, model, UNPRUNED, 0.0), lines[0].unpruned
-        for row in lines:
-            for method, cell in row.methods.items():
-                if row.sparsity is not None:
-                    yield (dataset, model, method, row.sparsity), cell
-
-
-def _csv_row(accuracy: Accuracy, key: tuple[str, str, str, float], cell: Cell) -> dict[str, Any]:
-    ours = {"n": 0} if cell.ours is None else {"n": cell.ours.n, "mean": cell.ours.mean, "sd": _number(cell.ours.sd)}
-    identity = dict(zip(("dataset", "model", "method", "sparsity"), key, strict=True))
-    paper = {"paper": cell.paper, "difference": cell.difference, "measured_sparsity": cell.sparsity}
-    return {"accuracy": accuracy.when, **identity, **ours, **paper}
-
-
-def _csv_paired(comparison: PairedComparison, accuracy: Accuracy) -> dict[str, Any]:
-    difference = comparison.differences[accuracy.when]
-    if difference is None:
-        return {"twin": comparison.twin, "paired_n": 0}
-    ends = {"paired_low": _number(difference.low), "paired_high": _number(difference.high)}
-    return {"twin": comparison.twin, "paired_n": difference.n, "paired_mean": difference.mean, **ends}
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _csv_row(accuracy: Accuracy, key: Key, cell: Cell, comparison: PairedComparison | None) -> dict[str, Any]:
+    row = {"accuracy": accuracy.when, **dict(zip(("dataset", "model", "method", "sparsity"), key, strict=True))}
+    row |= {"n": 0} if cell.ours is None else vars(cell.ours)
+    row |= {"paper": cell.paper, "difference": cell.difference, "measured_sparsity": cell.sparsity}
+    if comparison is not None:
+        difference = comparison.differences[accuracy.when]
+        paired = {"n": 0} if difference is None else vars(difference)
+        row |= {"twin": comparison.twin} | {f"paired_{name}": number for name, number in paired.items()}
+    return row

@@ -264,6 +264,5 @@ def block_name(block: str) -> str:
 def _signed(difference: Difference | None) -> str:
     if difference is None:
         return "missing"
-    if math.isnan(difference.low):
-        return f"{difference.mean:+.4f} no interval, n = {difference.n}"
-    return f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
+    alone = f", n = {difference.n}" if math.isnan(difference.low) else ""
+    return f"{difference.mean:+.4f} {difference.interval}{alone}"

@@ -21,16 +21,16 @@ from bayes_pruning import __version__
 from bayes_pruning.figures.catalogue import Plate, render
 from bayes_pruning.figures.style import METHOD_LABELS, STYLES
 from bayes_pruning.results.frame import load_summaries
-from bayes_pruning.results.paper import NAMES, UNPRUNED, percent
+from bayes_pruning.results.paper import NAMES, UNPRUNED, Key, percent
 from bayes_pruning.results.run_records import Incomplete, counted
 from bayes_pruning.results.selection import setting
 from bayes_pruning.results.statistics import Difference, Summary
 from bayes_pruning.studies import table1
 from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.claims.rules import UNDECIDED
+from bayes_pruning.studies.formats import MISSING
 
 TEMPLATE = "report.html.j2"
-MISSING = "missing"
 LIBRARIES = ("numpy", "pandas", "matplotlib", "scipy")
 
 
@@ -64,16 +64,6 @@ HEADER = (
 )
 
 
-@dataclass(frozen=True)
-class Picture:
-    """Hold a figure in the page: its data URI, its words for who can not see it, its name."""
-
-    name: str
-    title: str
-    uri: str
-    alt: str
-
-
 def page(
     frame: pd.DataFrame, plates: Sequence[Plate], incomplete: Incomplete, command: str, made_with: Sequence[str]
 ) -> str:
@@ -97,7 +87,7 @@ def page(
         incomplete=incomplete,
         header=HEADER,
         rows=table_rows(frame),
-        pictures=pictures(frame, plates),
+        pictures=[picture(frame, plate) for plate in plates if plate.can_be_drawn(frame)],
         absent=[plate for plate in plates if not plate.can_be_drawn(frame)],
         decided=[pair for pair in told if pair[0].verdict.outcome != UNDECIDED],
         undecided=[pair for pair in told if pair[0].verdict.outcome == UNDECIDED],
@@ -114,35 +104,18 @@ def page(
 
 def table_rows(frame: pd.DataFrame) -> list[TableRow]:
     """Return a row of Table 1 for each method and sparsity, in the paper's order; those without runs as missing."""
-    before, after = (table1.build(frame, accuracy) for accuracy in table1.ACCURACIES)
+    before, after = (table1.cells(table1.build(frame, accuracy)) for accuracy in table1.ACCURACIES)
     compared = table1.compare(frame, table1.twins(frame))
     paired = {(c.dataset, c.model, c.method, c.sparsity): c.differences["before"] for c in compared}
-    rows, seen = [], set()
-    for row, pruned in zip(before, after, strict=True):
-        where = (row.dataset, row.model)
-        if where not in seen:
-            rows.append(_row(where, UNPRUNED, 0.0, row.unpruned, pruned.unpruned, None))
-            seen.add(where)
-        if row.sparsity is None:
-            continue
-        for method, cell in row.methods.items():
-            difference = paired.get((*where, method, row.sparsity))
-            rows.append(_row(where, method, row.sparsity, cell, pruned.methods[method], difference))
-    return rows
+    return [_row(key, cell, after[key], paired.get(key)) for key, cell in before.items()]
 
 
-def _row(
-    where: tuple[str, str],
-    method: str,
-    sparsity: float,
-    before: table1.Cell,
-    after: table1.Cell,
-    difference: Difference | None,
-) -> TableRow:
+def _row(key: Key, before: table1.Cell, after: table1.Cell, difference: Difference | None) -> TableRow:
+    dataset, model, method, sparsity = key
     missing = before.ours is None
     absent = Entry(MISSING) if missing else Entry("")
     entries = (
-        *(Entry(NAMES.get(name, name), name) for name in where),
+        *(Entry(NAMES.get(name, name), name) for name in (dataset, model)),
         Entry(METHOD_LABELS.get(method, method), method),
         Entry("none" if method == UNPRUNED else percent(sparsity), repr(sparsity)),
         _mean(before.ours),
@@ -165,20 +138,15 @@ def _mean(accuracy: Summary | None) -> Entry:
 def _difference(difference: Difference | None) -> Entry:
     if difference is None:
         return Entry("")
-    interval = "no interval" if math.isnan(difference.low) else f"[{difference.low:+.4f}, {difference.high:+.4f}]"
-    return Entry(f"{difference.mean:+.4f} {interval} (n = {difference.n})", repr(difference.mean))
+    return Entry(f"{difference.mean:+.4f} {difference.interval} (n = {difference.n})", repr(difference.mean))
 
 
-def pictures(frame: pd.DataFrame, plates: Sequence[Plate]) -> list[Picture]:
-    """Draw the plates that have runs for print, as SVG."""
+def picture(frame: pd.DataFrame, plate: Plate) -> dict[str, str]:
+    """Draw a plate for print, as SVG; return its name, its title, its data URI and its words for who can not see it."""
     style = STYLES["paper"]
-    shown = []
-    for plate in plates:
-        if plate.can_be_drawn(frame):
-            data = base64.b64encode(render(plate.figure(frame, style), style, "svg")).decode()
-            uri = f"data:image/svg+xml;base64,{data}"
-            shown.append(Picture(plate.name, plate.title, uri, plate.alt_text(frame)))
-    return shown
+    data = base64.b64encode(render(plate.figure(frame, style), style, "svg")).decode()
+    uri = f"data:image/svg+xml;base64,{data}"
+    return {"name": plate.name, "title": plate.title, "uri": uri, "alt": plate.alt_text(frame)}
 
 
 def sweep_command(frame: pd.DataFrame) -> str:

@@ -92,6 +92,16 @@ def build(frame: pd.DataFrame, accuracy: Accuracy) -> list[Row]:
     return rows
 
 
+def cells(rows: Sequence[Row]) -> dict[Key, Cell]:
+    """Return every cell of the rows once, in their order; the unpruned network's comes before those of its block."""
+    found: dict[Key, Cell] = {}
+    for row in rows:
+        found.setdefault((row.dataset, row.model, UNPRUNED, 0.0), row.unpruned)
+        if row.sparsity is not None:
+            found |= {(row.dataset, row.model, method, row.sparsity): cell for method, cell in row.methods.items()}
+    return found
+
+
 Pair = tuple[str, str]  # a method, and what it is compared to
 
 
@@ -124,12 +134,13 @@ def compare(frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[PairedComparison
             continue
         for method, twin in pairs:
             one, other = (runs.get((dataset, model, name, sparsity)) for name in (method, twin))
-            differences = {accuracy.when: _paired(one, other, accuracy) for accuracy in ACCURACIES}
+            differences = {accuracy.when: paired(one, other, accuracy) for accuracy in ACCURACIES}
             comparisons.append(PairedComparison(dataset, model, sparsity, method, twin, differences))
     return comparisons
 
 
-def _paired(one: pd.DataFrame | None, other: pd.DataFrame | None, accuracy: Accuracy) -> Difference | None:
+def paired(one: pd.DataFrame | None, other: pd.DataFrame | None, accuracy: Accuracy) -> Difference | None:
+    """Return the difference of two cells' runs (`final_by_seed`), None if one has no runs or they share no seed."""
     if one is None or other is None:
         return None
     return paired_difference(one[accuracy.column], other[accuracy.column])
