@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.errors import UserError, listed
 from bayes_pruning.runs.files import write_file
 from bayes_pruning.script import add_source_arguments, load_all, load_source, report_incomplete, run
 
@@ -293,12 +293,12 @@ def replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratio", default="", help=f"one or more of {', '.join(RATIOS)}")
     args = parser.parse_args()
     choices: dict[str, list[Any]] = {
-        "log_likelihood": replay.scales("--log-likelihood", args.log_likelihood),
-        "log_prior": replay.scales("--log-prior", args.log_prior),
         "beta": replay.numbers("--beta", args.beta),
         "prior_std": replay.numbers("--prior-std", args.prior_std),
-        "ratio": replay.ratios("--ratio", args.ratio),
     }
+    for field, known in (("log_likelihood", replay.SCALES), ("log_prior", replay.SCALES), ("ratio", RATIOS)):
+        if text := getattr(args, field):
+            choices[field] = listed(f"--{field.replace('_', '-')}", text, known)
     if not any(choices.values()):
         raise UserError("Say what to replay: --beta, --prior-std, --log-likelihood, --log-prior or --ratio.")
     replayed = replay.replay(load_ledgers(args.source), load_summaries(args.source), choices)

@@ -1,6 +1,6 @@
 """Errors that a user can mend: one sentence each, shown without a stack trace."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hydra.errors import CompactHydraException
@@ -29,3 +29,12 @@ def one_of(options: Iterable[str]) -> str:
     """Return 'a, b or c', for the sentence of a ConfigError."""
     *head, last = options
     return f"{', '.join(head)} or {last}" if head else last
+
+
+def listed(option: str, text: str, known: Sequence[str]) -> list[str]:
+    """Return the parts of a comma-separated list. Raise ConfigError for one that is not known, or if there is none."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    for part in parts or [text]:
+        if part not in known:
+            raise ConfigError(option, part, f"one or more of {', '.join(known)}, separated by commas")
+    return parts

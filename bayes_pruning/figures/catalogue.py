@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bayes_pruning.config.errors import ConfigError, UserError
+from bayes_pruning.config.errors import ConfigError, UserError, listed
 from bayes_pruning.figures.accuracy import accuracy_by_sparsity, accuracy_lines
 from bayes_pruning.figures.learning_curves import (
     LOSSES,
@@ -111,7 +111,7 @@ def chosen(plates: Sequence[Plate], only: str) -> list[Plate]:
 
     Raise ConfigError for a start that fits no plate.
     """
-    starts = _listed(only)
+    starts = [part.strip() for part in only.split(",") if part.strip()]
     for start in starts:
         if not any(plate.name.startswith(start) for plate in plates):
             names = ", ".join(plate.name for plate in plates)
@@ -134,10 +134,7 @@ def write(
 
     Raise ConfigError for an unknown format, UserError if no plate has runs or `folder` can not be written.
     """
-    suffixes = _listed(formats)
-    for suffix in suffixes or [formats]:
-        if suffix not in FORMATS:
-            raise ConfigError("--format", suffix, f"one or more of {', '.join(FORMATS)}, separated by commas")
+    suffixes = listed("--format", formats, FORMATS)
     possible = [plate for plate in plates if plate.can_be_drawn(frame)]
     if not possible:
         asked = plates[0].name if len(plates) == 1 else f"any of {plates[0].name} to {plates[-1].name}"
@@ -162,7 +159,3 @@ def render(figure: Figure, style: Style, suffix: str) -> bytes:
     with style.context():
         figure.savefig(buffer, format=suffix, metadata=undated.get(suffix))
     return buffer.getvalue()
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

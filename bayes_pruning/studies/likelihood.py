@@ -50,9 +50,9 @@ def log_likelihood(cells: Cells, families: Sequence[str] | None = None) -> Array
     return logsumexp(_on_grid(cells, families), axis=(-2, -1)) - np.log(len(REPEATS) * len(EXCESS))
 
 
-def excess(cells: Cells, families: Sequence[str] | None = None) -> Array:
+def excess(cells: Cells) -> Array:
     """Return the excess standard deviation, mean of its logarithm over what the cells say of it: [...]."""
-    grid = _on_grid(cells, families)
+    grid = _on_grid(cells, None)
     weights = np.exp(grid - logsumexp(grid, axis=(-2, -1), keepdims=True)).sum(-2)
     return np.exp(weights @ np.log(EXCESS))
 

@@ -135,10 +135,9 @@ class Publication:
 
     def blocks(self) -> dict[str, Callable[[], str]]:
         """Return what pages may quote, by name."""
-        tables = {sheet.key: sheet for sheet in formats.sheets(self.runs, compared=True)}
         quoted: dict[str, Callable[[], str]] = {
-            key: lambda sheet=sheet: formats.sheet_markdown(sheet, only_with_runs=True)  # type: ignore[misc]
-            for key, sheet in tables.items()
+            sheet.key: partial(formats.sheet_markdown, sheet, only_with_runs=True)
+            for sheet in formats.sheets(self.runs, compared=True)
         }
         for model in MODELS:
             quoted[f"seeds-{model}"] = partial(formats.seeds_markdown, self.runs, model)

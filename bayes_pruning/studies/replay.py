@@ -13,7 +13,7 @@ from typing import Any
 
 from bayes_pruning.config.errors import ConfigError, UserError
 from bayes_pruning.config.presets import decision_text
-from bayes_pruning.config.schema import PRINTED, RATIOS
+from bayes_pruning.config.schema import PRINTED
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.pruning.posterior import log_ratio
 from bayes_pruning.results.tables import markdown
@@ -224,21 +224,3 @@ def numbers(option: str, text: str) -> list[float]:
             raise ConfigError(option, part, "numbers above 0, separated by commas")
         values.append(value)
     return values
-
-
-def scales(option: str, text: str) -> list[str]:
-    """Return the names of scales of a comma-separated list. Raise ConfigError for anything else."""
-    return _names(option, text, SCALES)
-
-
-def ratios(option: str, text: str) -> list[str]:
-    """Return the names of ratios of a comma-separated list. Raise ConfigError for anything else."""
-    return _names(option, text, RATIOS)
-
-
-def _names(option: str, text: str, known: Sequence[str]) -> list[str]:
-    chosen = [part for part in text.split(",") if part]
-    for part in chosen:
-        if part not in known:
-            raise ConfigError(option, part, f"one or more of {', '.join(known)}, separated by commas")
-    return chosen

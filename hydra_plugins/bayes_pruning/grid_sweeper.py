@@ -24,18 +24,13 @@ class GridSweeper(Sweeper):
     """Run the product of all choices through the launcher. Raise RunFailed at the end if a job failed.
 
     Args:
-        max_batch_size: jobs launched at a time, None for all.
         params: the choices of an experiment, one for each field.
         grids: further choices; the sweep is one product for each of these, one after the other, beside `params`.
     """
 
     def __init__(
-        self,
-        max_batch_size: int | None,
-        params: Mapping[str, str] | None = None,
-        grids: Sequence[Mapping[str, str]] | None = None,
+        self, params: Mapping[str, str] | None = None, grids: Sequence[Mapping[str, str]] | None = None
     ) -> None:
-        self.max_batch_size = max_batch_size
         self.params, self.grids = params or {}, grids or [{}]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -52,14 +47,10 @@ class GridSweeper(Sweeper):
             params = {field: values for field, values in {**self.params, **grid}.items() if field not in given}
             fields = [f"{field}={values}" for field, values in params.items()]
             jobs += _product(parser.parse_overrides([*fields, *arguments]))
-        size = self.max_batch_size or len(jobs)
-        batches = [jobs[start : start + size] for start in range(0, len(jobs), size)]
         if not getattr(self.launcher, "checks_jobs", False):
             self._check(jobs)
         assert self.launcher is not None
-        results: list[JobReturn] = []
-        for batch in batches:
-            results += self.launcher.launch(batch, initial_job_idx=len(results))
+        results = self.launcher.launch(jobs, initial_job_idx=0)
         failed = [result for result in results if result.status == JobStatus.FAILED]
         if failed:
             raise RunFailed("\n".join([f"{len(failed)} of {len(results)} jobs failed:", *map(_reason, failed)]))

@@ -6,7 +6,7 @@ on a tidy frame; how a claim is decided is said in rules.py.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,7 +48,8 @@ def check(frame: pd.DataFrame) -> list[Finding]:
         frame: runs of one protocol (selection.choose).
     """
     runs = Cells(frame)
-    return [_finding(runs, claim, where, arguments) for claim, where, arguments in _in_order()]
+    cases = [(claim, where, arguments) for claim in CLAIMS.values() for where, arguments in claim.cases]
+    return [_finding(runs, *case) for case in sorted(cases, key=lambda case: _rank(case[1]))]
 
 
 def counts(findings: Sequence[Finding]) -> dict[str, int]:
@@ -104,13 +105,8 @@ def _finding(runs: Cells, claim: Claim, where: Where, arguments: tuple[Any, ...]
     return Finding(claim.name, ", ".join([block, *map(str, arguments)]), claim.statement, claim.rule, verdict)
 
 
-def _in_order() -> Iterator[tuple[Claim, Where, tuple[Any, ...]]]:
-    """Yield all claims: figures by number, then Table 1."""
-    cases = [(claim, where, arguments) for claim in CLAIMS.values() for where, arguments in claim.cases]
-    return iter(sorted(cases, key=lambda case: _rank(case[1])))
-
-
 def _rank(where: Where) -> tuple[int, int]:
+    """Return what the places of claims are sorted by: figures by number, then Table 1."""
     kind, number = where.label.split()
     return (("Figure", "Table").index(kind), int(number))
 
