@@ -7,7 +7,7 @@ what it needs when it is called, so that `bayes-pruning status` waits for no tor
 import argparse
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from bayes_pruning.runs.files import write_file
 from bayes_pruning.script import add_source_arguments, load_all, load_source, report_incomplete, run
 
 Command = Callable[[argparse.ArgumentParser], None]
+Formats = Mapping[str, tuple[str, Callable[..., str]]]  # by name: a file's suffix, and what renders the text
 COMMANDS: dict[str, Command] = {}
 
 
@@ -43,6 +44,23 @@ def call(name: str) -> None:
     function = COMMANDS[name]
     raw = argparse.RawDescriptionHelpFormatter
     run(lambda: function(argparse.ArgumentParser(description=function.__doc__, formatter_class=raw)))
+
+
+def add_output_arguments(parser: argparse.ArgumentParser, name: str, formats: Formats) -> None:
+    """Add the arguments that say in which format something is shown and where; `show` takes the parsed ones."""
+    parser.add_argument("--format", choices=formats, help="default: markdown; with --out: all of them")
+    parser.add_argument("--out", type=Path, metavar="DIR", help=f"write {name}.* there instead of printing")
+
+
+def show(args: argparse.Namespace, name: str, formats: Formats, *content: Any) -> None:
+    """Print what a format's renderer makes of `content`; with --out write it to files called `name` instead."""
+    if args.out is None:
+        print(formats[args.format or "markdown"][1](*content), end="")
+        return
+    for chosen in [args.format] if args.format else formats:
+        suffix, render = formats[chosen]
+        write_file(args.out / f"{name}{suffix}", render(*content))
+        print(args.out / f"{name}{suffix}")
 
 
 @command
@@ -74,23 +92,14 @@ def table(parser: argparse.ArgumentParser) -> None:
     from bayes_pruning.studies.formats import FORMATS
 
     add_source_arguments(parser)
+    add_output_arguments(parser, "table1", FORMATS)
     parser.add_argument(
         "--compare",
         action="store_true",
         help="add each Bayes method minus its classic twin and controls, paired by seed",
     )
-    parser.add_argument("--against", metavar="PRUNER", help="add each other method minus this one, paired by seed")
-    parser.add_argument("--format", choices=FORMATS, help="default: markdown; with --out: all of them")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write table1.* there instead of printing")
     args = parser.parse_args()
-    frame = load_source(args).frame
-    if args.out is None:
-        print(FORMATS[args.format or "markdown"][1](frame, args.compare, args.against), end="")
-    else:
-        for name in [args.format] if args.format else FORMATS:
-            suffix, render = FORMATS[name]
-            write_file(args.out / f"table1{suffix}", render(frame, args.compare, args.against))
-            print(args.out / f"table1{suffix}")
+    show(args, "table1", FORMATS, load_source(args).frame, args.compare)
 
 
 @command
@@ -133,18 +142,12 @@ def claims(parser: argparse.ArgumentParser) -> None:
 
     formats = {"markdown": (".md", verdicts.as_markdown), "json": (".json", verdicts.as_json)}
     add_source_arguments(parser)
-    parser.add_argument("--format", choices=formats, help="default: markdown; with --out: both")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write claims.* there instead of printing")
+    add_output_arguments(parser, "claims", formats)
     args = parser.parse_args()
     frame = load_source(args).frame
     findings = verdicts.check(frame)
-    if args.out is None:
-        print(formats[args.format or "markdown"][1](findings, frame), end="")
-    else:
-        for name in [args.format] if args.format else formats:
-            suffix, render = formats[name]
-            write_file(args.out / f"claims{suffix}", render(findings, frame))
-            print(args.out / f"claims{suffix}")
+    show(args, "claims", formats, findings, frame)
+    if args.out is not None:
         print(verdicts.summary(findings))
 
 

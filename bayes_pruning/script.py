@@ -1,14 +1,4 @@
-"""Give the scripts over logged runs what they share: which runs they read, and errors of one sentence.
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_source_arguments(parser)
-    frame = load_source(parser.parse_args()).frame
-    ...
-
-if __name__ == "__main__":
-    run(main)
-"""
+"""Give the commands over logged runs what they share: which runs they read, and errors of one sentence."""
 
 import argparse
 import json

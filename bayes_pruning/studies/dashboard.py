@@ -73,7 +73,7 @@ def log_publication(
     files = wandb.Artifact(f"runs-{archive.stem}", type="archive", description="Every run and epoch, with configs.")
     files.add_file(str(archive))
     tables = {
-        "table1": pd.read_csv(io.StringIO(formats.FORMATS["csv"][1](frame, True, None))),
+        "table1": pd.read_csv(io.StringIO(formats.csv_text(frame, True))),
         "claims": pd.DataFrame(
             {
                 "where": finding.where,

@@ -45,13 +45,12 @@ class Sheet:
     blocks: Sequence[Sequence[Sequence[Lines]]]
 
 
-def sheets(frame: pd.DataFrame, compared: bool, reference: str | None = None) -> list[Sheet]:
+def sheets(frame: pd.DataFrame, compared: bool) -> list[Sheet]:
     """Return the tables of accuracy before and after pruning of a chosen frame.
 
     Args:
         frame: the runs.
         compared: add each Bayes method minus its classic twin and its controls.
-        reference: add each other method minus this one.
     """
     setting = f"epoch {frame['epochs'].iloc[0]}, protocol: {protocols(frame)[0]}"
     tables = [_accuracy_sheet(table1.build(frame, accuracy), accuracy, setting) for accuracy in ACCURACIES]
@@ -61,16 +60,12 @@ def sheets(frame: pd.DataFrame, compared: bool, reference: str | None = None) ->
         if controls := table1.compare(frame, table1.controls(frame)):
             title = "Each Bayes method minus its controls, which ask for no evidence"
             tables.append(_comparison_sheet("controls", title, controls, setting))
-    if reference is not None:
-        others = table1.compare(frame, table1.against(frame, reference))
-        tables.append(_comparison_sheet("against", f"Each method minus {display_name(reference)}", others, setting))
     return tables
 
 
-def markdown(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
+def markdown(frame: pd.DataFrame, compared: bool = False) -> str:
     """Return the tables of a chosen frame (`sheets`) as GitHub's Markdown."""
-    tables = sheets(frame, compared, reference)
-    return "\n\n".join(f"### {sheet.title}\n\n{sheet_markdown(sheet)}" for sheet in tables)
+    return "\n\n".join(f"### {sheet.title}\n\n{sheet_markdown(sheet)}" for sheet in sheets(frame, compared))
 
 
 def sheet_markdown(sheet: Sheet, only_with_runs: bool = False) -> str:
@@ -87,19 +82,17 @@ def _has_runs(block: Sequence[Sequence[Lines]]) -> bool:
     )
 
 
-def latex(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
+def latex(frame: pd.DataFrame, compared: bool = False) -> str:
     """Return the tables of a chosen frame (`sheets`) as LaTeX floats; they need booktabs, makecell and rotating."""
-    tables = sheets(frame, compared, reference)
-    return "% \\usepackage{booktabs,makecell,rotating}\n" + "\n".join(map(_latex_table, tables))
+    return "% \\usepackage{booktabs,makecell,rotating}\n" + "\n".join(map(_latex_table, sheets(frame, compared)))
 
 
-def csv_text(frame: pd.DataFrame, compared: bool = False, reference: str | None = None) -> str:
+def csv_text(frame: pd.DataFrame, compared: bool = False) -> str:
     """Return every cell of both tables as one row of CSV, numbers in full; empty where there is none.
 
-    With `compared` each Bayes method minus its classic twin stands in its row, or with `reference` each method minus
-    that.
+    With `compared` each Bayes method minus its classic twin stands in its row.
     """
-    chosen = table1.against(frame, reference) if reference else table1.twins(frame) if compared else []
+    chosen = table1.twins(frame) if compared else []
     pairs = {(c.dataset, c.model, c.method, c.sparsity): c for c in table1.compare(frame, chosen)}
     rows = [
         _csv_row(accuracy, key, cell, pairs.get(key))
@@ -110,9 +103,7 @@ def csv_text(frame: pd.DataFrame, compared: bool = False, reference: str | None 
     return pd.DataFrame(rows, columns=columns, dtype=object).to_csv(index=False, lineterminator="\n")
 
 
-FORMATS: Mapping[
-    str, tuple[str, Callable[[pd.DataFrame, bool, str | None], str]]
-] = {  # name -> file's suffix, renderer
+FORMATS: Mapping[str, tuple[str, Callable[[pd.DataFrame, bool], str]]] = {  # by name: a file's suffix, renderer
     "markdown": (".md", markdown),
     "latex": (".tex", latex),
     "csv": (".csv", csv_text),

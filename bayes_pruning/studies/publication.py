@@ -104,7 +104,7 @@ class Publication:
 
     def texts(self) -> dict[str, str]:
         """Return the text files beside the archive, by name."""
-        rendered = {f"table1{suffix}": render(self.runs, True, None) for suffix, render in formats.FORMATS.values()}
+        rendered = {f"table1{suffix}": render(self.runs, True) for suffix, render in formats.FORMATS.values()}
         return (
             rendered
             | {

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bayes_pruning.config.errors import UserError
 from bayes_pruning.results import declared
 from bayes_pruning.results.paper import DATASETS, METHODS, MODELS, UNPRUNED, Key, paper_values, rank
 from bayes_pruning.results.statistics import Difference, Summary, paired_difference, summarise
@@ -115,14 +114,6 @@ def controls(frame: pd.DataFrame) -> list[Pair]:
     """Return each of the paper's Bayes methods with each of its controls that has runs."""
     names = method_names(frame)
     return [(method, control) for control, method in declared.controls() if method in METHODS and control in names]
-
-
-def against(frame: pd.DataFrame, reference: str) -> list[Pair]:
-    """Return each other method that has runs with `reference`. Raise UserError if `reference` has none."""
-    pruners = set(frame["pruner"])
-    if reference not in pruners - {UNPRUNED}:
-        raise UserError(f"There are no runs of {reference} to compare with: there are {', '.join(sorted(pruners))}.")
-    return [(name, reference) for name in method_names(frame) if name in pruners - {reference}]
 
 
 def compare(frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[PairedComparison]:
