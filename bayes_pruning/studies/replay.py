@@ -8,7 +8,7 @@ same run; from there on they are not, and the ledger says nothing more. Readings
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, product
+from itertools import product
 from typing import Any
 
 from bayes_pruning.config.errors import ConfigError, UserError
@@ -136,7 +136,7 @@ def replay(
 
     Raise UserError for a run whose number of training images is not known, where a scale is to be changed.
     """
-    replayed = []
+    replayed: dict[Replayed, list[int | None]] = {}
     for run in sorted(set(ledgers) & set(summaries)):
         about = summaries[run]
         protocol, reading = about["protocol"], reading_of(about["protocol"])
@@ -148,26 +148,15 @@ def replay(
             if images is None and other.log_likelihood != reading.log_likelihood:
                 raise UserError(f"The scale of {run} can not be changed: {about['dataset']} is not a known data set.")
             epoch = first_difference(ledgers[run], reading, other, images or 1, about["prunable_weights"])
-            replayed.append(Replayed(*cell, protocol["regrow"], decision_text(protocol), reading, other, (epoch,)))
-    return _merged(replayed)
+            alike = Replayed(*cell, protocol["regrow"], decision_text(protocol), reading, other, differences=())
+            replayed.setdefault(alike, []).append(epoch)
+    return [replace(row, differences=tuple(replayed[row])) for row in sorted(replayed, key=str)]
 
 
 def _holds_the_ratio(ledger: Sequence[Decision], reading: Reading) -> bool:
     """Return whether the ratio of the posteriors under `reading` is what the rows of the ledger held."""
     found = ((tested(row, reading, reading, 1, 1), row.tested) for row in ledger)
     return all(ours is None or theirs is None or math.isclose(ours, theirs, abs_tol=1e-6) for ours, theirs in found)
-
-
-def _merged(rows: Sequence[Replayed]) -> list[Replayed]:
-    """Return as one the rows that differ in their run alone."""
-
-    def key(row: Replayed) -> str:
-        return str(replace(row, differences=()))
-
-    groups = (list(group) for _, group in groupby(sorted(rows, key=key), key))
-    return [
-        replace(group[0], differences=tuple(epoch for row in group for epoch in row.differences)) for group in groups
-    ]
 
 
 def as_markdown(rows: Sequence[Replayed]) -> str:
