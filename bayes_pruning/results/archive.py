@@ -20,7 +20,7 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results.run_records import Incomplete, read_json
 from bayes_pruning.runs import ledger
-from bayes_pruning.runs.files import write_atomically
+from bayes_pruning.runs.files import write_file
 from bayes_pruning.training.metrics import COLUMNS
 
 SUFFIX = ".parquet"
@@ -84,11 +84,7 @@ def write(
     table = pa.table(columns).replace_schema_metadata({METADATA_KEY: about.encode()})
     data = io.BytesIO()
     pq.write_table(table, data, compression="zstd", compression_level=19)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, data.getvalue())
-    except OSError as error:
-        raise UserError(f"{path} can not be written ({error}).") from error
+    write_file(path, data.getvalue())
 
 
 def read_metrics(path: Path) -> tuple[pd.DataFrame, Incomplete]:

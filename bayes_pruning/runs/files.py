@@ -34,10 +34,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_file(path: Path, data: str | bytes) -> None:
-    """Write a file and the folders above it. Raise UserError if that can not be done."""
+    """Write a file atomically, and the folders above it. Raise UserError if that can not be done."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        write_atomically(path, data.encode() if isinstance(data, str) else data)
     except OSError as error:
         raise UserError(f"{path} can not be written ({error.strerror}).") from error
 

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.engine.layers import is_stackable
-from bayes_pruning.runs.files import write_atomically
+from bayes_pruning.runs.files import write_file
 
 
 class Select(nn.Module):
@@ -208,12 +208,8 @@ def save(model: nn.Sequential, folder: Path) -> None:
     Raise UserError if that can not be done.
     """
     layers = [{"kind": type(layer).__name__} | _arguments(layer) for layer in model]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "compact.safetensors", safetensors_bytes(model.state_dict()))
-        write_atomically(folder / "compact.json", json.dumps({"layers": layers}, indent=1).encode())
-    except OSError as error:
-        raise UserError(f"{folder} can not be written ({error.strerror}).") from error
+    write_file(folder / "compact.safetensors", safetensors_bytes(model.state_dict()))
+    write_file(folder / "compact.json", json.dumps({"layers": layers}, indent=1))
 
 
 def load(folder: Path) -> nn.Sequential:
