@@ -40,7 +40,7 @@ def test_ranking_and_tables_are_those_of_the_accuracies_alone(without_factors: p
         ranking_formats.ranking_of(known)
     )
     for _, render in formats.FORMATS.values():
-        assert render(without_factors, True, None) == render(known, True, None)
+        assert render(without_factors, True) == render(known, True)
     ranked = ranking_formats.ranking_of(without_factors)
     assert "nan" not in ranking_formats.markdown(ranked).replace("narrow", "")
     ranking_formats.figure(ranked, STYLES["paper"])

@@ -9,11 +9,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bayes_pruning.figures import plotting
-from bayes_pruning.figures.learning_curves import PAPER_SPARSITIES
 from bayes_pruning.figures.plotting import GREY, HOLLOW, Line, rows_of
 from bayes_pruning.figures.style import METHOD_LABELS, METHOD_LOOKS, Style
 from bayes_pruning.results.cells import CELL, Cell
-from bayes_pruning.results.paper import DATASETS, MODELS, UNPRUNED, display_name, paper_values, percent, rank
+from bayes_pruning.results.paper import (
+    DATASETS,
+    MODELS,
+    SPARSITIES,
+    UNPRUNED,
+    display_name,
+    paper_values,
+    percent,
+    rank,
+)
 from bayes_pruning.results.selection import setting
 
 PANEL_HEIGHT = 0.9  # of a figure's
@@ -30,7 +38,7 @@ BEFORE, AFTER, PAPER = KINDS
 def accuracy_lines(frame: pd.DataFrame) -> list[Line]:
     """Return a line for each point: data sets and networks with pruned runs, the paper's sparsities and any other."""
     pruned = frame[frame["pruner"] != UNPRUNED]
-    sparsities = sorted({*PAPER_SPARSITIES, *pruned["target_sparsity"]})
+    sparsities = sorted({*SPARSITIES, *pruned["target_sparsity"]})
     return [
         Line(dataset, model, pruner, sparsity, str(Cell(dataset, model, pruner, sparsity)), look)
         for dataset, model in pruned[["dataset", "model"]].drop_duplicates().itertuples(index=False)

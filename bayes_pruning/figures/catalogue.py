@@ -26,11 +26,9 @@ from bayes_pruning.figures.learning_curves import (
 )
 from bayes_pruning.figures.plotting import Line, rows_of, without_runs
 from bayes_pruning.figures.style import METHOD_LABELS, Style
-from bayes_pruning.results.paper import MODELS, UNPRUNED, display_name, percent
+from bayes_pruning.results.paper import FIRST_FIGURE, LEARNING_SPARSITY, MODELS, UNPRUNED, display_name, percent
 from bayes_pruning.runs.files import write_file
 
-LEARNING_SPARSITY = {"mnist": 0.75, "fashion_mnist": 0.9, "cifar10": 0.9}  # of learning curves, in the paper's order
-FIRST = 4  # the number of the first figure
 FORMATS = ("pdf", "png", "svg")
 ACCURACY = "accuracy_by_sparsity"
 SHOWN = 6  # labels without runs that a line of output names
@@ -86,7 +84,7 @@ def catalogue(mnist: str = "mnist") -> list[Plate]:
     plates: list[Plate] = []
 
     def add(dataset: str, model: str, name: str, title: str, lines: Lines, draw: Draw) -> None:
-        number, cell = FIRST + len(plates), f"{display_name(dataset)}, {display_name(model)}"
+        number, cell = FIRST_FIGURE + len(plates), f"{display_name(dataset)}, {display_name(model)}"
         plates.append(
             Plate(f"fig{number:02}_{dataset}_{model}_{name}", f"Figure {number}. {cell}: {title}", lines, draw)
         )

@@ -12,11 +12,10 @@ from matplotlib.lines import Line2D
 from bayes_pruning.figures import plotting
 from bayes_pruning.figures.plotting import GREY, HOLLOW, Line, rows_of
 from bayes_pruning.figures.style import METHOD_LABELS, METHOD_LOOKS, Style, sparsity_looks
-from bayes_pruning.results.paper import UNPRUNED, percent
+from bayes_pruning.results.paper import SPARSITIES, UNPRUNED, percent
 from bayes_pruning.results.selection import setting
 
 LOSSES = {"before": "test_loss", "after": "pruned_test_loss"}  # of which network: columns of metrics.csv
-PAPER_SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.99)
 BESIDE: list[Any] = [["loss", "factor"], ["loss", "sparsity"]]  # panels of learning curves
 STACKED: list[Any] = [["loss"], ["loss"], ["factor"], ["sparsity"]]
 TRAINED = "Training loss is the mean over the epoch's batches."
@@ -31,7 +30,7 @@ def learning_lines(_: pd.DataFrame, dataset: str, model: str, sparsity: float) -
 def sparsity_lines(frame: pd.DataFrame, dataset: str, model: str, pruner: str) -> list[Line]:
     """Return the lines of the other twelve figures: the baseline, the paper's five sparsities, others with runs."""
     rows = frame[(frame["dataset"] == dataset) & (frame["model"] == model) & (frame["pruner"] == pruner)]
-    asked = sorted({*PAPER_SPARSITIES, *rows["target_sparsity"]})
+    asked = sorted({*SPARSITIES, *rows["target_sparsity"]})
     looks = sparsity_looks(asked)
     baseline = Line(dataset, model, UNPRUNED, 0.0, METHOD_LABELS[UNPRUNED], METHOD_LOOKS[UNPRUNED])
     return [baseline, *(Line(dataset, model, pruner, s, percent(s), looks[s]) for s in asked)]

@@ -40,6 +40,17 @@ CHANGES = (
     ("log_prior", "sum"), ("log_prior", "mean"), ("log_likelihood", "sum"), ("log_likelihood", "mean"),
     ("ratio", "unpruned_over_pruned"), ("ratio", "of_logs"),
 )  # fmt: skip
+# The tables of the study of schedules by the name of the block that quotes them, each with its title.
+SCHEDULE_TABLES: Mapping[str, tuple[str, Callable[[pd.DataFrame], str]]] = {
+    "schedules": ("Accuracy after pruning", exact_sparsity.accuracies),
+    "schedule-differences": ("Minus gradual magnitude pruning", exact_sparsity.differences),
+    "schedule-differences-global": (
+        "Minus gradual magnitude pruning over all layers together",
+        partial(exact_sparsity.differences, reference="gradual_global", methods=("gradual_evidence", "bayes_schedule")),
+    ),
+    "schedule-brake": ("What the Bayes factor adds", exact_sparsity.brake),
+    "schedule-targets": ("Targets", exact_sparsity.targets_table),
+}
 
 
 def load_first(paths: Sequence[Path]) -> pd.DataFrame:
@@ -188,17 +199,8 @@ class ScheduleStudy:
 
     def texts(self) -> dict[str, str]:
         """Return the text files beside the archive, by name."""
-        parts = {
-            "Accuracy after pruning": exact_sparsity.accuracies(self.runs),
-            "Minus gradual magnitude pruning": exact_sparsity.differences(self.runs),
-            "Minus gradual magnitude pruning over all layers together": self._minus_global(),
-            "What the Bayes factor adds": exact_sparsity.brake(self.runs),
-            "Targets": exact_sparsity.targets_table(self.runs),
-        }
-        return {"schedules.md": "\n".join(f"### {title}\n\n{text}" for title, text in parts.items())}
-
-    def _minus_global(self) -> str:
-        return exact_sparsity.differences(self.runs, "gradual_global", ("gradual_evidence", "bayes_schedule"))
+        titled = (f"### {title}\n\n{table(self.runs)}" for title, table in SCHEDULE_TABLES.values())
+        return {"schedules.md": "\n".join(titled)}
 
     def pictures(self) -> dict[str, bytes]:
         """Return the figure, by file name."""
@@ -210,11 +212,7 @@ class ScheduleStudy:
         """Return what pages may quote, by name."""
         return {
             "origin": lambda: origin(self.runs, self.summaries),
-            "schedules": lambda: exact_sparsity.accuracies(self.runs),
-            "schedule-differences": lambda: exact_sparsity.differences(self.runs),
-            "schedule-differences-global": self._minus_global,
-            "schedule-brake": lambda: exact_sparsity.brake(self.runs),
-            "schedule-targets": lambda: exact_sparsity.targets_table(self.runs),
+            **{name: partial(table, self.runs) for name, (_, table) in SCHEDULE_TABLES.items()},
         }
 
 

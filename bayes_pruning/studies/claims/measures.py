@@ -14,7 +14,7 @@ from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.config.presets import ratio_of
 from bayes_pruning.pruning.posterior import log_ratio
 from bayes_pruning.results.cells import Cell, Cells
-from bayes_pruning.results.paper import UNPRUNED
+from bayes_pruning.results.paper import SPARSITIES, UNPRUNED
 from bayes_pruning.results.statistics import FEWEST, summarise
 from bayes_pruning.studies.claims.rules import Undecidable, Where
 
@@ -22,7 +22,6 @@ WINDOW = 4  # epochs over which a loss is averaged; even, since a gate that open
 FEWEST_EPOCHS = 2 * WINDOW  # for a statement about early and late epochs
 FEWEST_FACTORS = 3  # pruned epochs for a trend of the Bayes factor
 PAIR_OF_SEEDS = 1.96 * 2**0.5  # deviations: the difference of two runs is within it in 95 of 100 pairs
-SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.99)
 
 
 def by_epoch(runs: Cells, cell: Cell, metric: str) -> pd.DataFrame:

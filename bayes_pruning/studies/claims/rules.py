@@ -15,19 +15,13 @@ from typing import Any
 import pandas as pd
 
 from bayes_pruning.results.cells import Cell
-from bayes_pruning.results.paper import UNPRUNED
+from bayes_pruning.results.paper import FIRST_FIGURE, LEARNING_SPARSITY, MODELS, UNPRUNED
 from bayes_pruning.results.statistics import FEWEST, half_width, summarise
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
-BLOCKS = (  # data set, network and sparsity of the learning curves of Figures 4, 7, 10, 13, 16 and 19
-    ("mnist", "fcn", 0.75),
-    ("mnist", "cnn", 0.75),
-    ("fashion_mnist", "fcn", 0.9),
-    ("fashion_mnist", "cnn", 0.9),
-    ("cifar10", "fcn", 0.9),
-    ("cifar10", "cnn", 0.9),
-)
-FIRST_FIGURE, FIGURES_A_BLOCK = 4, 3
+# Data set, network and sparsity of the learning curves of Figures 4, 7, 10, 13, 16 and 19.
+BLOCKS = [(dataset, model, sparsity) for dataset, sparsity in LEARNING_SPARSITY.items() for model in MODELS]
+FIGURES_A_BLOCK = 3
 
 
 class Undecidable(Exception):

@@ -9,10 +9,9 @@ import pandas as pd
 
 from bayes_pruning.results.cells import Cells
 from bayes_pruning.results.declared import twins
-from bayes_pruning.results.paper import PAPER_CSV, UNPRUNED, percent
+from bayes_pruning.results.paper import PAPER_CSV, SPARSITIES, UNPRUNED, percent
 from bayes_pruning.studies.claims import measures
 from bayes_pruning.studies.claims.learning_curves import MAGNITUDE, RANDOM
-from bayes_pruning.studies.claims.measures import SPARSITIES
 from bayes_pruning.studies.claims.rules import (
     FAILS,
     HOLDS,
