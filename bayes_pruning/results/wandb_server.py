@@ -42,8 +42,7 @@ def run_folders(source: Path) -> list[Path]:
     """Return the folders of W&B runs, offline or online, in `source`; `source` itself if it is one."""
     if any(source.glob("run-*.wandb")):
         return [source]
-    folders = [path for pattern in ("offline-run-*", "run-*") for path in source.glob(pattern)]
-    return sorted(path for path in folders if any(path.glob("run-*.wandb")))
+    return sorted({file.parent for file in source.glob("*run-*/run-*.wandb")})
 
 
 def read_offline(source: Path) -> tuple[list[LoggedRun], Incomplete]:

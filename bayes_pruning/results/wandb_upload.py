@@ -11,7 +11,6 @@ What is uploaded is marked by a file `run-ID.wandb.synced`, the mark that `wandb
 import fcntl
 import math
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,6 @@ from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
 BATCH = 100  # runs to one `wandb sync`
 PATIENCE_PER_RUN = 5.0  # seconds, on top of wandb_process.UPLOAD_PATIENCE, for one `wandb sync`
-NAME = re.compile(r"(?:offline-)?run-(\d{8}_\d{6})-(.+)")
 
 
 def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]:
@@ -67,14 +65,10 @@ def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]
 def folders_of(wandb_dir: Path) -> dict[str, list[Path]]:
     """Return W&B's run folders by run id, the oldest first."""
     folders: dict[str, list[Path]] = {}
-    for file in sorted(wandb_dir.glob("*run-*/run-*.wandb"), key=lambda file: _time_and_id(file.parent)):
-        folders.setdefault(_time_and_id(file.parent)[1], []).append(file.parent)
+    files = wandb_dir.glob("*run-*/run-*.wandb")  # offline-run-TIME-ID/run-ID.wandb; online it is run-TIME-ID
+    for file in sorted(files, key=lambda file: file.parent.name.removeprefix("offline-")):
+        folders.setdefault(file.stem.removeprefix("run-"), []).append(file.parent)
     return folders
-
-
-def _time_and_id(folder: Path) -> tuple[str, str]:
-    match = NAME.fullmatch(folder.name)
-    return (match[1], match[2]) if match else ("", folder.name)
 
 
 def _mark(folder: Path) -> Path:

@@ -56,6 +56,7 @@ class Ranking:
 
     epochs: Sequence[int]  # at which the runs were read, ascending
     blocks: Sequence[str]  # EVERYWHERE, if there are several, and the blocks with the most readings first
+    fullest: str  # the block with the most readings
     ranked: pd.DataFrame  # with the column `epoch`
     gates: pd.DataFrame
     simulated: pd.DataFrame
@@ -65,11 +66,6 @@ class Ranking:
     def last(self) -> pd.DataFrame:
         """Return the ranking at the last epoch."""
         return self.ranked[self.ranked["epoch"] == self.epochs[-1]]
-
-    @property
-    def fullest(self) -> str:
-        """Return the block with the most readings."""
-        return _fullest(self.blocks)
 
 
 def ranking_of(frame: pd.DataFrame, epoch: int | None = None) -> Ranking:
@@ -84,13 +80,14 @@ def ranking_of(frame: pd.DataFrame, epoch: int | None = None) -> Ranking:
     by_epoch = {at: rank(read_out(frame, at)) for at in epochs}
     readings = by_epoch[epochs[-1]]["block"].value_counts(sort=False)
     blocks = sorted(readings.index, key=lambda block: (block != EVERYWHERE, -readings[block]))
-    last = read_out(frame, epochs[-1])
+    fullest, last = _fullest(blocks), read_out(frame, epochs[-1])
     return Ranking(
         epochs,
         blocks,
+        fullest,
         pd.concat(by_epoch, names=["epoch"]).reset_index(level="epoch"),
         gate_uses(last, epochs),
-        simulate(last, _fullest(blocks)),
+        simulate(last, fullest),
         claim_outcomes(last),
     )
 
