@@ -76,7 +76,11 @@ def status(_: argparse.ArgumentParser) -> None:
     """Say how far the runs of a grid are: the same overrides as train takes with -m, nothing is trained."""
     from bayes_pruning.cli import main
 
-    sys.argv = [sys.argv[0], "-m", "hydra/launcher=status", *sys.argv[1:]]
+    how = ("-m", "--multirun", "hydra/launcher=", "hydra.launcher.", "+hydra.launcher.")  # of training, not which runs
+    given = [argument for argument in sys.argv[1:] if not argument.startswith(how)]
+    # beside the first override, because Hydra takes overrides in one place only: before its options or after them
+    first = next((i for i, argument in enumerate(given) if "=" in argument and argument[0] != "-"), len(given))
+    sys.argv = [sys.argv[0], "-m", *given[:first], "hydra/launcher=status", *given[first:]]
     main()
 
 
@@ -306,7 +310,9 @@ def replay(parser: argparse.ArgumentParser) -> None:
         raise UserError("Say what to replay: --beta, --prior-std, --log-likelihood, --log-prior or --ratio.")
     replayed = replay.replay(load_ledgers(args.source), load_summaries(args.source), choices)
     if not replayed:
-        raise UserError(f"{args.source} has no run whose gate asks for the paper's ratio: there is nothing to replay.")
+        raise UserError(
+            f"{args.source} has no run whose gate holds the paper's ratio against beta: there is nothing to replay."
+        )
     print(replay.as_markdown(replayed), end="")
 
 

@@ -382,5 +382,14 @@ def test_a_network_without_logits_for_each_class_is_refused() -> None:
         build({"name": "flat", "builder": f"{__name__}.flat"}, (1, 28, 28), 10, seed=0)
 
 
+def test_a_builder_that_returns_no_module_is_named() -> None:
+    builder = f"{__name__}.forgetful"
+    with pytest.raises(ConfigError, match=rf"^model\.builder={builder} .* an nn\.Module \(this returns a NoneType\)"):
+        build({"name": "none", "builder": builder}, (1, 28, 28), 10, seed=0)
+
+
+def forgetful(shape: tuple[int, ...], classes: int) -> None: ...
+
+
 def flat(shape: tuple[int, ...], classes: int) -> nn.Module:
     return nn.Flatten()

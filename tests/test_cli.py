@@ -113,6 +113,8 @@ BAD_INPUT = [
     (("protocol.first_gate=ajar",), "protocol.first_gate=ajar", "open or closed"),
     (("protocol.regrow=maybe",), "protocol.regrow=maybe", "true or false"),
     (("wandb.mode=loud",), "wandb.mode=loud", "offline, online or disabled"),
+    (("wandb.entity=3",), "wandb.entity=3", "text, or null"),
+    (("wandb.group=[a]",), "wandb.group=['a']", "text, or null"),
     (("progress=loud",), "progress=loud", "auto, bar, lines or none"),
     (("max_minutes=0",), "max_minutes=0", "a number above 0"),
     (("device=cuda:99",), "device=cuda:99", "use cpu"),
@@ -153,7 +155,18 @@ def test_a_bad_choice_is_one_sentence_with_nothing_written(
     assert not output.exists()
 
 
-@pytest.mark.parametrize("bad", ["sparsity=1.01", "wandb.mode=loud", "pruner.gate=magic", "device=cuda:99"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "sparsity=1.01",
+        "wandb.mode=loud",
+        "pruner.gate=magic",
+        "device=cuda:99",
+        "seed=range(0,-2)",  # of no run
+        "hydra.sweeper.max_batch_size=-1",  # it would train no run, and say nothing
+        "hydra.sweeper.max_batch_size=0",
+    ],
+)
 def test_a_sweep_with_a_bad_value_is_refused_before_any_of_it_is_written(
     bad: str, command: Command, tmp_path: Path
 ) -> None:

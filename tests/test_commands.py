@@ -2,9 +2,11 @@
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import QUIET, ROOT
+from hydra.core.global_hydra import GlobalHydra
 
 from bayes_pruning import commands
 
@@ -49,6 +51,32 @@ def test_a_command_takes_its_own_arguments(monkeypatch: pytest.MonkeyPatch, caps
         called(monkeypatch, "table", "--help")
     assert ended.value.code == 0
     assert "usage: bayes-pruning table [-h]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("--config-dir", "."), ()),
+        ((), ("--config-dir", ".")),
+        (("-m",), ()),
+        ((), ("hydra/launcher=basic",)),
+        (("hydra.launcher.workers=1",), ("+hydra.launcher.slurm.options.account=mine",)),
+    ],
+)
+def test_status_takes_the_arguments_of_train_and_trains_nothing(
+    before: tuple[str, ...],
+    after: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Another launcher would train the runs that it is asked about."""
+    GlobalHydra.instance().clear()
+    output = tmp_path / "outputs"
+    grid = ("dataset=mnist_5k", "epochs=1", "sparsity=0.5,0.9", *QUIET, f"output_dir={output}")
+    called(monkeypatch, "status", *before, *grid, *after)
+    assert capsys.readouterr().out.endswith("2 runs: 0 finished, 0 cut short, 0 failed, 2 missing\n")
+    assert not output.exists()
 
 
 def test_schedules_without_an_archive_rebuild_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -303,6 +303,17 @@ def test_an_empty_test_split_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
         datasets.load({"loader": "faulty", "mean": [0], "std": [1]}, "here", torch.device("cpu"))
 
 
+@pytest.mark.parametrize("loader", [lambda: None, lambda root: (root / "images").read_bytes()])
+def test_a_loader_that_ends_with_an_error_is_named(
+    loader: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(LOADERS.functions, "mine", loader)
+    with pytest.raises(
+        UserError, match=rf"^dataset\.loader=mine gave nothing for data_root={tmp_path} \(\w+Error: .*\)\.$"
+    ):
+        datasets.load({"loader": "mine", "mean": [0], "std": [1]}, tmp_path, torch.device("cpu"))
+
+
 def test_an_unknown_loader_lists_what_exists() -> None:
     with pytest.raises(ConfigError, match="cifar10, fashion_mnist, mnist or mnist_5k"):
         LOADERS.find("mnits")

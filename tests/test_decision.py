@@ -1,11 +1,14 @@
 """The decision of Algorithms 2 and 3 as a pure function, against epochs written down by hand."""
 
 import math
+from typing import Any
 
 import pytest
+import torch
 from conftest import run_of
 
-from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.errors import ConfigError, UserError
+from bayes_pruning.config.registry import SCHEDULES
 from bayes_pruning.pruning import decision
 from bayes_pruning.pruning.decision import Comparison, Verdict, decide, tries, unchanged
 from bayes_pruning.pruning.gates import Candidate
@@ -94,3 +97,12 @@ def test_the_schedule_plans_and_its_options_are_checked_before_training() -> Non
     assert [decision.planned(run, epoch, 0.0, lambda _: 0.0) for epoch in (9, 10, 11)] == [None, 0.8, None]
     with pytest.raises(ConfigError, match=r"pruner\.schedule_options\.epoch=10 .* from 1 to 5"):
         decision.check(run_of("pruner=one_shot", "epochs=5"))
+
+
+@pytest.mark.parametrize("given", [1.5, -0.25, math.nan, "0.5", torch.tensor(0.5)])
+def test_a_schedule_that_gives_no_fraction_is_named(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCHEDULES.functions, "mine", lambda plan: given if plan.epoch == 2 else plan.sparsity)
+    run = run_of("pruner=magnitude", "pruner.schedule=mine", "sparsity=0.5")
+    decision.check(run)
+    with pytest.raises(UserError, match=r"^pruner\.schedule=mine gave .* in epoch 2: a schedule gives a number from 0"):
+        decision.planned(run, 2, 0.0, lambda _: 0.0)

@@ -69,12 +69,17 @@ def one_number(layer: Layer) -> float:
     return 1.0
 
 
+def of_numpy(layer: Layer) -> Any:
+    return layer.weight.abs().numpy()
+
+
 @pytest.mark.parametrize(
     ("selector", "said"),
     [
         (half_nan, "gave 6 scores that are NaN for 0.weight in epoch 2"),
         (by_row, r"gave scores of shape \(3, 1\) for 0.weight in epoch 2"),
-        (one_number, "gave scores of shape None for 0.weight in epoch 2"),
+        (one_number, "gave a float for 0.weight in epoch 2"),
+        (of_numpy, "gave a ndarray for 0.weight in epoch 2"),
     ],
 )
 @pytest.mark.parametrize("scope", ["layer", "global"])

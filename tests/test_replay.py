@@ -1,5 +1,6 @@
 """The ledger of decisions, its replay under other readings, and the gates that ask for no evidence."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -187,6 +188,20 @@ def test_a_run_whose_gate_estimates_otherwise_is_not_replayed(few_digits: Datase
     assert [(row.pruner, row.same) for row in found] == [("bayes_magnitude", 1)]
 
 
+def test_a_run_whose_gate_decides_otherwise_is_not_replayed() -> None:
+    """Its ledger holds the ratio too, but says nothing about what its gate would do with another one."""
+    protocol = {"regrow": True, "decision": "previous", "log_likelihood": "sum", "log_prior": "sum", "beta": 0.5}
+    about = {"protocol": protocol | {"prior": {"std": 1.0}}, "dataset": "mnist", "model": "fcn", "sparsity": 0.9}
+    rows = [Decision(epoch, 1, math.log(0.5), epoch - 1, -100, -50, -109, -41.5, -0.5) for epoch in (2, 3)]
+    ledgers = {"ours": rows, "own": [*rows[:1], dataclasses.replace(rows[1], opened=0)]}
+    summaries = {pruner: about | {"pruner": pruner, "prunable_weights": 10} for pruner in ledgers}
+    found = replay.replay(ledgers, summaries, {"beta": [0.5, 1]})
+    assert [(row.pruner, row.other.beta, row.differences) for row in found] == [
+        ("ours", 0.5, (None,)),
+        ("ours", 1, (2,)),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -195,7 +210,7 @@ def test_a_run_whose_gate_estimates_otherwise_is_not_replayed(few_digits: Datase
         (("--prior-std", "x"), "--prior-std=x"),
         (("--log-prior", "median"), "--log-prior=median"),
         (("--ratio", "golden"), "--ratio=golden"),
-        (("--beta", "1"), "has no run whose gate asks for the paper's ratio"),
+        (("--beta", "1"), "has no run whose gate holds the paper's ratio against beta"),
     ],
 )
 def test_bad_arguments_end_in_a_sentence(

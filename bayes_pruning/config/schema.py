@@ -29,6 +29,7 @@ from bayes_pruning.config.validation import (
     Numbers,
     Options,
     Text,
+    TextOrNull,
     Whole,
     checked,
 )
@@ -87,8 +88,8 @@ class WandbSettings(TypedDict, total=False):
     __pydantic_config__ = FORBID  # type: ignore[misc]
     mode: Literal["offline", "online", "disabled"]
     project: Text
-    entity: Any
-    group: Any
+    entity: TextOrNull
+    group: TextOrNull
 
 
 class Settings(TypedDict, total=False):
@@ -150,8 +151,8 @@ class Pruner:
     schedule_options: Options
     scope: Literal["layer", "global"]  # the sparsity is that of each layer, or of all prunable weights together
     masks: Literal["protocol", "kept"]  # what is pruned may grow back as protocol.regrow says, or "kept": never
-    twin: Text | None  # the name of the classic pruner that this one is compared with, if it has one
-    control_of: Text | None  # the name of the Bayes pruner that this one is a control for
+    twin: TextOrNull  # the name of the classic pruner that this one is compared with, if it has one
+    control_of: TextOrNull  # the name of the Bayes pruner that this one is a control for
 
 
 @dataclass(frozen=True)

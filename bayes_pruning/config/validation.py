@@ -14,6 +14,7 @@ UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")  # the types of pyd
 
 # The descriptions say what a field takes; they end the sentence of a ConfigError.
 Text = Annotated[str, Field(strict=True, min_length=1, description="text")]
+TextOrNull = Annotated[str | None, Field(strict=True, min_length=1, description="text, or null")]
 Name = Annotated[
     str, Field(strict=True, pattern=r"^[^/\x00-\x1f]+$", description="text without /, as it is part of a folder's name")
 ]

@@ -95,7 +95,11 @@ def forget() -> None:
 
 @lru_cache(maxsize=3)
 def _load(loader: str, mean: tuple[float, ...], std: tuple[float, ...], root: str, device: torch.device) -> Dataset:
-    images: Images = LOADERS.find(loader)(Path(root))
+    try:
+        images: Images = LOADERS.find(loader)(Path(root))
+    except (OSError, TypeError) as error:  # a loader of the user's: ours say themselves what is wrong
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"dataset.loader={loader} gave nothing for data_root={root} ({reason}).") from error
     for part in ("train", "test"):
         if wrong := _problem(images, part):
             raise UserError(f"dataset.loader={loader} is not accepted: its {part}_{wrong}.")

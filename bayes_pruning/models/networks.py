@@ -120,6 +120,9 @@ def _takes_num_classes(builder: Callable[..., Any]) -> bool:
 
 def _check_images(config: Mapping[str, Any], network: nn.Module, shape: tuple[int, ...], classes: int) -> None:
     """Raise ConfigError unless `network` maps images of `shape` to logits that it can be trained by."""
+    if not isinstance(network, nn.Module):
+        accepted = f"a builder that returns an nn.Module (this returns a {type(network).__name__})"
+        raise ConfigError("model.builder", config["builder"], accepted)
     try:
         with torch.enable_grad(), evaluating(network):
             out = network(torch.zeros(2, *shape))

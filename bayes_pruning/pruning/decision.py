@@ -14,6 +14,7 @@ The functions here are pure and need neither a stack, Hydra nor a folder: `train
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
+from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.registry import GATES, SCHEDULES, SELECTORS
 from bayes_pruning.config.schema import OPEN, PruningConfig
 from bayes_pruning.pruning.gates import Candidate, GateInput
@@ -77,9 +78,14 @@ def planned(run: PruningConfig, epoch: int, current: float, log_bayes_factor: Ca
         epoch: from 1.
         current: fraction of zeros among the prunable weights.
         log_bayes_factor: gives that of pruning to a sparsity now, in nats.
+
+    Raise UserError if a schedule gives something else.
     """
     plan = Plan(epoch, run.epochs, run.sparsity, current, run.log_beta, log_bayes_factor)
-    sparsity: float | None = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
+    sparsity = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
+    if sparsity is not None and not (isinstance(sparsity, float | int) and 0 <= sparsity <= 1):
+        wrong = f"gave {sparsity!r} in epoch {epoch}: a schedule gives a number from 0 to 1, or None for no pruning"
+        raise UserError(f"pruner.schedule={run.pruner.schedule} {wrong}.")
     return sparsity
 
 

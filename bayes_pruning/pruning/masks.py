@@ -66,14 +66,16 @@ def masks(run: PruningConfig, network: Network, sparsity: float) -> dict[str, Te
 def _score(run: PruningConfig, layer: Layer, network: Network) -> Tensor:
     """Return a layer's scores, checked. Those of a network that has diverged may be NaN: its losses end its run."""
     score: Tensor = SELECTORS.find(run.pruner.selector)(layer, **run.pruner.selector_options)
-    wanted, found = layer.weight.shape, getattr(score, "shape", None)
-    if found != wanted:
-        wrong = f"scores of shape {found and tuple(found)}"
+    wanted = layer.weight.shape
+    if not isinstance(score, Tensor):
+        wrong = f"a {type(score).__name__}"
+    elif score.shape != wanted:
+        wrong = f"scores of shape {tuple(score.shape)}"
     elif score.isnan().any() and not diverged(network):
         wrong = f"{int(score.isnan().sum())} scores that are NaN"
     else:
         return score
-    where = f"for {layer.name} in epoch {layer.epoch}: a selector gives a number for each weight, in their shape"
+    where = f"for {layer.name} in epoch {layer.epoch}: a selector gives a tensor of a number a weight, in their shape"
     raise UserError(f"pruner.selector={run.pruner.selector} gave {wrong} {where} {tuple(wanted)}.")
 
 

@@ -126,8 +126,8 @@ def replay(
 ) -> list[Replayed]:
     """Replay every run with a ledger under every alternative.
 
-    A run whose gate makes its own estimate of a Bayes factor (laplace_random) is left out: no reading of the paper's
-    ratio changes it.
+    A run whose gate makes its own estimate of a Bayes factor (laplace_random), or decides otherwise than by whether it
+    exceeds beta, is left out: the ledger does not say what such a gate would do under another reading.
 
     Args:
         ledgers: by run name.
@@ -140,7 +140,7 @@ def replay(
     for run in sorted(set(ledgers) & set(summaries)):
         about = summaries[run]
         protocol, reading = about["protocol"], reading_of(about["protocol"])
-        if not _holds_the_ratio(ledgers[run], reading):
+        if not (_holds_the_ratio(ledgers[run], reading) and _decides_by_beta(ledgers[run])):
             continue
         cell = about["dataset"], about["model"], about["pruner"], float(about["sparsity"])
         for other in alternatives(reading, choices):
@@ -157,6 +157,11 @@ def _holds_the_ratio(ledger: Sequence[Decision], reading: Reading) -> bool:
     """Return whether the ratio of the posteriors under `reading` is what the rows of the ledger held."""
     found = ((tested(row, reading, reading, 1, 1), row.tested) for row in ledger)
     return all(ours is None or theirs is None or math.isclose(ours, theirs, abs_tol=1e-6) for ours, theirs in found)
+
+
+def _decides_by_beta(ledger: Sequence[Decision]) -> bool:
+    """Return whether each gate of the ledger was open if what it held exceeded its threshold, and closed if not."""
+    return all(row.tested is None or (row.tested > row.log_threshold) == bool(row.opened) for row in ledger)
 
 
 def as_markdown(rows: Sequence[Replayed]) -> str:

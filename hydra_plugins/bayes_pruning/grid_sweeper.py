@@ -17,6 +17,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from bayes_pruning.config.errors import ConfigError, RunFailed, UserError
+from bayes_pruning.config.validation import CountOrNull, checked
 from hydra_plugins.bayes_pruning.composer import Composer
 
 
@@ -34,6 +35,8 @@ class GridSweeper(Sweeper):
         self.params, self.grids = params or {}, grids or [{}]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Raise ConfigError for a setting that is not accepted; in __init__ Hydra would wrap it in its lines."""
+        checked(CountOrNull, self.max_batch_size, "hydra.sweeper.max_batch_size")
         self.loader, self.config = hydra_context.config_loader, config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -76,6 +79,8 @@ def _product(overrides: Sequence[Override]) -> list[list[str]]:
             values = list(override.sweep_string_iterator())
         else:
             raise ConfigError(field, override.value(), "choices, a range or a glob, which alone can be crossed")
+        if not values:
+            raise ConfigError(field, override.get_value_string(), "choices, a range or a glob with one value or more")
         choices[field] = [f"{field}={value}" for value in values]
     return [list(job) for job in product(*choices.values())]
 
