@@ -470,3 +470,29 @@ def test_the_example_runs_and_is_short(capsys: pytest.CaptureFixture[str]) -> No
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("epoch 1: pruned to 0.9")
     assert printed[-1] == f"{round(0.9 * 784 * 256) + round(0.9 * 2560)} of {784 * 256 + 2560} weights are zero"
+
+
+@pytest.mark.parametrize(
+    ("batch", "said"),
+    [
+        ({"images": torch.zeros(4, 8), "labels": torch.zeros(4).long()}, "a dict with no labels"),
+        ([torch.zeros(4, 8)], "a list with no labels"),
+        ((torch.zeros(4, 8), torch.zeros(4)), r"a tuple with labels torch\.float32 \[4\]"),
+        ((torch.zeros(4, 8), torch.zeros(4, 3).long()), r"a tuple with labels torch\.int64 \[4, 3\]"),
+    ],
+)
+def test_a_batch_that_is_no_pair_of_images_and_labels_is_named(batch: Any, said: str) -> None:
+    model = nn.Linear(8, 3)
+    pruner = BayesPruner(model, [batch], 0.5)
+    with pytest.raises(UserError, match=rf"^The train_loader gave {said}: it takes pairs of images and int64 labels"):
+        pruner.step(torch.optim.SGD(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("head", "said"), [(nn.LSTM(8, 3), "a tuple"), (nn.Unflatten(1, (4, 2)), r"a tensor \[5, 4, 2\]")]
+)
+def test_an_output_that_is_no_logits_is_named(head: nn.Module, said: str) -> None:
+    model = nn.Sequential(nn.Linear(8, 8), head)
+    pruner = BayesPruner(model, [(torch.zeros(5, 8), torch.zeros(5).long())], 0.5)
+    with pytest.raises(UserError, match=rf"^The model gave {said}: its output has to be logits \[batch, classes\]\.$"):
+        pruner.step(torch.optim.SGD(model.parameters()))

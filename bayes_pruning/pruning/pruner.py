@@ -9,7 +9,7 @@
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from operator import length_hint
 from typing import Any
@@ -221,9 +221,18 @@ class BayesPruner:
     _examples = 0  # images of a pass, which scale a mean log-likelihood; 0 before the first
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield a pass of the loader; raise UserError at its end unless it gave as many images as the first pass."""
+        """Yield a pass of the loader.
+
+        Raise UserError for a batch that is none of images and labels, and at the end unless there were as many images
+        as in the first pass.
+        """
         examples = 0
-        for images, labels, *_ in self.loader:
+        for batch in self.loader:
+            images, labels, *_ = batch if isinstance(batch, Sequence) and len(batch) > 1 else (batch, None)
+            if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point():
+                given = f"labels {labels.dtype} {list(labels.shape)}" if isinstance(labels, Tensor) else "no labels"
+                said = f"gave a {type(batch).__name__} with {given}: it takes pairs of images and int64 labels [batch]"
+                raise UserError(f"The train_loader {said}.")
             examples += len(labels)
             yield images.to(self._device), labels.to(self._device)
         first = self._examples = self._examples or examples
@@ -276,6 +285,9 @@ class BayesPruner:
         total = 0.0
         for images, labels in self._batches():
             logits = torch.func.functional_call(self.model, dict(parameters), (images,))
+            if not isinstance(logits, Tensor) or logits.ndim != 2:
+                given = f"a tensor {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+                raise UserError(f"The model gave {given}: its output has to be logits [batch, classes].")
             total += float(posterior.log_likelihood(logits.unsqueeze(0), labels))
         if not math.isfinite(total):
             raise UserError(f"The log-likelihood became {total} in epoch {self.epoch}: the network has diverged.")
