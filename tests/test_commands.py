@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import QUIET, ROOT
+from conftest import QUIET, ROOT, run_of
 from hydra.core.global_hydra import GlobalHydra
 
 from bayes_pruning import commands
+from bayes_pruning.runs import layout
 
 NAMES = [
     "train",
@@ -77,6 +78,16 @@ def test_status_takes_the_arguments_of_train_and_trains_nothing(
     called(monkeypatch, "status", *before, *grid, *after)
     assert capsys.readouterr().out.endswith("2 runs: 0 finished, 0 cut short, 0 failed, 2 missing\n")
     assert not output.exists()
+
+
+def test_status_names_a_damaged_file_of_a_failed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    GlobalHydra.instance().clear()
+    arguments = ("dataset=mnist_5k", "epochs=1", *QUIET, f"output_dir={tmp_path}")
+    folder = layout.folder_of(run_of("dataset=mnist_5k", "epochs=1"), tmp_path)
+    folder.mkdir()
+    (folder / "failure.json").write_text("{")
+    with pytest.raises(SystemExit, match=r"failure\.json can not be read as JSON \(.*\)\.$"):
+        called(monkeypatch, "status", *arguments)
 
 
 def test_schedules_without_an_archive_rebuild_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Say how far the runs of a sweep are, without training any (hydra/launcher=status, scripts/status.py)."""
 
-import json
 from collections.abc import Sequence
 
 from hydra.core.utils import JobReturn
@@ -21,6 +20,7 @@ class StatusLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from bayes_pruning.config.schema import run_config
+        from bayes_pruning.results.run_records import read_json
         from bayes_pruning.runs import layout
         from bayes_pruning.runs.progress import bar
 
@@ -38,7 +38,7 @@ class StatusLauncher(Launcher):
                 state, done = "finished", run.epochs
             elif failure.exists():
                 state = "failed"
-                print(f"{folder} failed: {json.loads(failure.read_text())['reason']}")
+                print(f"{folder} failed: {read_json(failure)['reason']}")
             elif folder.exists():
                 state, done = "cut short", layout.epochs_done(folder)
                 print(f"{folder} was cut short after epoch {done} of {run.epochs}")
