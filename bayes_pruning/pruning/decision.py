@@ -82,7 +82,7 @@ def planned(run: PruningConfig, epoch: int, current: float, log_bayes_factor: Ca
     Raise UserError if a schedule gives something else.
     """
     plan = Plan(epoch, run.epochs, run.sparsity, current, run.log_beta, log_bayes_factor)
-    sparsity = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
+    sparsity: float | None = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
     if sparsity is not None and not (isinstance(sparsity, float | int) and 0 <= sparsity <= 1):
         wrong = f"gave {sparsity!r} in epoch {epoch}: a schedule gives a number from 0 to 1, or None for no pruning"
         raise UserError(f"pruner.schedule={run.pruner.schedule} {wrong}.")
