@@ -17,7 +17,6 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from bayes_pruning.config.errors import ConfigError, RunFailed, UserError
-from bayes_pruning.config.validation import CountOrNull, checked
 from hydra_plugins.bayes_pruning.composer import Composer
 
 
@@ -35,8 +34,6 @@ class GridSweeper(Sweeper):
         self.params, self.grids = params or {}, grids or [{}]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Raise ConfigError for a setting that is not accepted; in __init__ Hydra would wrap it in its lines."""
-        checked(CountOrNull, self.max_batch_size, "hydra.sweeper.max_batch_size")
         self.loader, self.config = hydra_context.config_loader, config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
