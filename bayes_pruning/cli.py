@@ -52,14 +52,29 @@ def own_hydra_config() -> DictConfig | None:
     return OmegaConf.masked_copy(node, ["hydra"])
 
 
+def check_is_one_run(hydra_config: Any) -> None:
+    """Raise UserError if an experiment's grid has fields that the command line leaves open: without -m it is one run.
+
+    Args:
+        hydra_config: Hydra's own node of the run.
+    """
+    grids = [hydra_config.sweeper.get("params") or {}, *(hydra_config.sweeper.get("grids") or [])]
+    given = {override.split("=")[0] for override in hydra_config.overrides.task}
+    if left := [field for field in dict.fromkeys(field for grid in grids for field in grid) if field not in given]:
+        experiment = f"experiment={hydra_config.runtime.choices.get('experiment')}"
+        raise UserError(f"{experiment} is a grid over {', '.join(left)}: train it with -m, or give each of these here.")
+
+
 def task(config: DictConfig) -> str:
     """Train a job of Hydra's. A lone run's UserError ends the program here, before Hydra adds lines to it."""
+    hydra_config = HydraConfig.get()
+    if hydra_config.mode != RunMode.RUN:
+        return train(config)
     try:
+        check_is_one_run(hydra_config)
         return train(config)
     except UserError as error:
-        if HydraConfig.get().mode == RunMode.RUN:
-            sys.exit(str(error))
-        raise
+        sys.exit(str(error))
 
 
 def main() -> None:

@@ -174,6 +174,16 @@ def test_a_sweep_with_a_bad_value_is_refused_before_any_of_it_is_written(
     assert not (tmp_path / "outputs").exists()
 
 
+def test_a_grid_without_m_is_refused_unless_every_field_is_given(command: Command, tmp_path: Path) -> None:
+    one = ("experiment=smoke", "pruner=random", "sparsity=0.5", *QUIET, f"output_dir={tmp_path / 'outputs'}")
+    code, _ = command(*one)
+    assert code == "experiment=smoke is a grid over seed: train it with -m, or give each of these here."
+    assert not (tmp_path / "outputs").exists()
+    code, printed = command(*one, "seed=0")
+    assert not code
+    assert "is finished: " in printed
+
+
 def test_bad_data_files_are_named_before_anything_is_written(command: Command, tmp_path: Path) -> None:
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
