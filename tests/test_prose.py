@@ -676,6 +676,9 @@ def test_how_many_seeds_the_cells_of_the_cnn_have() -> None:
     assert (
         f"{seven.capitalize()} of the 19 say so: where our two accuracies are more than 0.1 apart ({of_mnist})" in page
     )
+    assert 19 - len(TELLS["mnist"]) == 12
+    assert "The other twelve can not tell." in page
+    assert f"the likelihood does not tell; the {seven} cells do." in page
     of_cifar = "both random methods at 25 to 90%, both magnitude methods at 90 and 99%"
     assert f"{twelve.capitalize()} of the 19 tell: {of_cifar}." in page
 
