@@ -210,6 +210,7 @@ def test_a_run_whose_gate_decides_otherwise_is_not_replayed() -> None:
         (("--prior-std", "x"), "--prior-std=x"),
         (("--log-prior", "median"), "--log-prior=median"),
         (("--ratio", "golden"), "--ratio=golden"),
+        (("--ratio", ","), "--ratio=,"),
         (("--beta", "1"), "has no run whose gate holds the paper's ratio against beta"),
     ],
 )

@@ -19,6 +19,7 @@ from faults.wandb_troubles import NOBODY, RefusingStub
 from omegaconf import OmegaConf
 
 from bayes_pruning.config.schema import run_config
+from bayes_pruning.results.wandb_upload import folders_of
 from bayes_pruning.runs import tracking, wandb_process
 from bayes_pruning.runs.run_folder import git_commit
 from bayes_pruning.training.metrics import Metrics
@@ -251,3 +252,13 @@ def test_a_helper_that_dies_or_hangs_is_given_up_with_one_warning(
     assert len(caplog.records) == 1
     assert "no longer mirrors" in caplog.text
     assert process.poll() is not None
+
+
+def test_the_folders_of_a_run_come_the_oldest_first_offline_or_online(tmp_path: Path) -> None:
+    names = ["run-20260101_000000-first", "offline-run-20260102_000000-first", "offline-run-20260103_000000-second"]
+    names.append("run-20260104_000000-first")
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"run-{name.split('-')[-1]}.wandb").touch()
+    found = {run: [folder.name for folder in folders] for run, folders in folders_of(tmp_path).items()}
+    assert found == {"first": [names[0], names[1], names[3]], "second": [names[2]]}

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from conftest import ONE_THREAD, QUIET, ROOT
 
+from bayes_pruning.config.errors import UserError
 from bayes_pruning.runs import files
-from bayes_pruning.runs.files import LineFile, write_atomically
+from bayes_pruning.runs.files import LineFile, write_atomically, write_file
 
 
 def test_a_new_file_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,6 +48,8 @@ def test_a_replacement_that_fails_leaves_the_old_file_and_nothing_else(
     monkeypatch.setattr(files if failing == "_write_all" else os, failing, fail)
     with pytest.raises(OSError, match="no more"):
         write_atomically(path, b"new")
+    with pytest.raises(UserError, match=f"^{path} can not be written"):  # a command's table, archive or report
+        write_file(path, "new")
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"old")]
 
 
