@@ -1,4 +1,4 @@
-"""The W&B mirror: what W&B's own reader finds in real offline runs, and that training never waits for it."""
+"""The W&B mirror: what W&B's own reader finds in real offline runs, and that training goes on without it."""
 
 import json
 import logging
