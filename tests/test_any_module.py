@@ -377,6 +377,17 @@ def test_torchvisions_own_builder_works_by_its_dotted_path() -> None:
         build({**settings, "depth": 3}, (3, 32, 32), 10, seed=0)
 
 
+def test_the_stem_of_resnet18_is_one_convolution_and_begins_as_torchvisions_do() -> None:
+    """He et al. (2015), by the numbers that go out: normal, of variance 2 / (64 filters of 3 x 3 weights)."""
+    network = build({"name": "resnet18", "builder": "resnet18"}, (1, 28, 28), 10, seed=0)
+    stem, inner = network.conv1.weight, network.layer1[0].conv1.weight
+    assert stem.shape == (64, 1, 3, 3)
+    for weight in (stem, inner):
+        assert weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
+        assert weight.abs().max() > 2.5 * weight.std()  # PyTorch's own default is uniform, with no weight above 1.8
+    assert isinstance(network.maxpool, nn.Identity)
+
+
 def test_a_network_without_logits_for_each_class_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"10 logits an image \(this gives \(784,\)\)"):
         build({"name": "flat", "builder": f"{__name__}.flat"}, (1, 28, 28), 10, seed=0)

@@ -247,9 +247,12 @@ def test_factors_that_were_not_computed_are_said_to_be_missing():
 
 def test_random_dips_then_improves():
     dip = {"test_accuracy": lambda e, s: jitter(0.5 if e == 1 else 0.3 if e < 5 else 0.6, s)}
+    at_once = {"test_accuracy": lambda e, s: jitter(0.5 if e == 1 else 0.3 if e == 2 else 0.6, s)}
+    too_late = {"test_accuracy": lambda e, s: jitter(0.5 if e == 1 else 0.3 if e == 5 else 0.6, s)}  # a third is 4
     only_up = {"test_accuracy": lambda e, s: jitter(0.5 + 0.02 * e, s)}
     only_down = {"test_accuracy": lambda e, s: jitter(0.5 - 0.02 * e, s)}
-    for metrics, expected in ((dip, HOLDS), (only_up, FAILS), (only_down, FAILS)):
+    of_each = ((dip, HOLDS), (at_once, HOLDS), (too_late, FAILS), (only_up, FAILS), (only_down, FAILS))
+    for metrics, expected in of_each:
         found = frame(
             runs("cifar10 cnn bayes_random 0.9", epochs=12, **metrics),
             runs("cifar10 cnn none", epochs=12, test_accuracy=lambda e, s: 0.5 + 0.002 * s),

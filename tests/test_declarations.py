@@ -147,6 +147,7 @@ def test_a_users_gate_tests_its_own_estimate(options: tuple[str, ...], nats: flo
         (("pruner=gradual", "pruner.schedule_options.power=steep"), "power=steep", "a number above 0"),
         (("pruner=gradual", "pruner.scope=net"), "pruner.scope=net", "layer or global"),
         (("pruner.gate=my_pruning.undeclared", "+pruner.gate_options.least=x"), "least=x", "a valid number"),
+        (("pruner.gate=my_pruning.undeclared", "+pruner.gate_options.least='0.5'"), "least=0.5", "a valid number"),
         (
             ("pruner.gate=my_pruning.undeclared", "+pruner.gate_options.names=[1]"),
             "names=[1]",

@@ -302,7 +302,7 @@ def values(line):
 
 
 def test_accuracy_has_a_panel_for_each_data_set_and_network_with_runs():
-    assert set(panels(drawn("accuracy", accuracy_frame()))) == {"MNIST, FCN", "MNIST, CNN"}
+    assert list(panels(drawn("accuracy", accuracy_frame()))) == ["MNIST, FCN", "MNIST, CNN"]
 
 
 def test_accuracy_before_and_after_pruning_is_that_of_the_last_epoch():

@@ -209,6 +209,8 @@ def test_a_frozen_weight_is_pruned_and_held_once_it_trains(data: Dataset) -> Non
         weight.requires_grad_(True)
     assert weight.grad is not None
     train_epoch(model, optimizer, data, 3)
+    pruner.step(optimizer)
+    assert len(weight._backward_hooks or ()) == 1  # however often it was pruned
     assert int((weight.grad != 0).sum()) <= 1568
     assert int(zeros(model)["1.weight"].sum()) == 6272
 

@@ -281,6 +281,17 @@ def test_a_cell_with_one_seed_borrows_its_variance(two_readings: pd.DataFrame) -
         assert np.isfinite([row.behind, row.behind_in_contrasts, row.excess]).all()
 
 
+def test_the_mean_of_one_pair_has_the_variance_of_a_pair_and_of_two_half_of_it(two_readings: pd.DataFrame) -> None:
+    for seeds, share in ((1, 1.0), (2, 0.5)):
+        compared = ranking._compared(ranking._accuracies(two_readings[two_readings["seed"] < seeds]))
+        pairs = ranking._contrasts(compared)
+        cells = compared.cells.reset_index(drop=True)
+        bayes, classic = (cells.index[cells["pruner"] == name] for name in ("bayes_random", "random"))
+        accuracy = compared.accuracy[:, bayes] - compared.accuracy[:, classic]
+        of_a_pair = ranking._variances(accuracy, cells.iloc[bayes], pairs.paper_variance)
+        assert pairs.our_variance == pytest.approx(share * of_a_pair)
+
+
 def test_a_cell_whose_network_dies_in_one_seed_does_not_lend_its_variance(two_readings: pd.DataFrame) -> None:
     """The lower variance of two counts: of a method's two cells with two seeds, and of all such cells."""
     dies = runs("mnist fcn random 0.99", protocol=PROTOCOL, test_accuracy=lambda _, seed: 0.9 - 0.7 * seed)

@@ -162,6 +162,7 @@ def test_the_table_has_the_papers_126_rows_and_marks_those_without_runs(as_mnist
         accuracy = row.entries[report.HEADER.index("Accuracy before pruning")]
         assert (accuracy.text == "missing") == row.missing
         assert (accuracy.key == "") == row.missing
+        assert (row.entries[report.HEADER.index("Zeros after pruning")].text == "missing") == row.missing
 
 
 def test_every_image_is_inside_the_page_and_has_words(text):

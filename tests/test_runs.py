@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
-from bayes_pruning.runs import checkpoint, files, layout, run_folder, train
+from bayes_pruning.runs import checkpoint, files, layout, run_folder, tracking, train
 from bayes_pruning.runs.progress import Display
 from bayes_pruning.training.metrics import COLUMNS, Metrics
 from bayes_pruning.training.trainer import Trainer
@@ -223,6 +223,23 @@ def test_max_minutes_ends_at_an_epoch_and_the_next_start_goes_on(
     assert "is finished" in printed
     command(*run, f"output_dir={tmp_path / 'b'}")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+@pytest.mark.usefixtures("digits_only")
+@pytest.mark.parametrize(
+    ("arguments", "failed", "epochs"),
+    [((), False, 2), (("max_minutes=1e-9",), False, None), (("learning_rate=1e30",), True, None)],
+)
+def test_wandb_hears_of_each_end_what_it_was(
+    arguments: tuple[str, ...], failed: bool, epochs: int | None, command: Command, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """A run that is finished, one that goes on later, and one whose numbers became infinite: the last alone failed."""
+    heard: list[Any] = []
+    monkeypatch.setattr(tracking, "_send_through", heard.append)
+    command(*TINY, *arguments, "wandb.mode=offline", f"output_dir={tmp_path}")
+    [end] = [message["finish"] for message in heard if "finish" in message]
+    assert end["failed"] is failed
+    assert (end["summary"] or {}).get("epoch") == epochs
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {

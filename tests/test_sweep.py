@@ -143,6 +143,15 @@ def test_a_stack_too_large_for_memory_is_split(
     assert all((folder / "summary.json").exists() for folder in folders(tmp_path))
 
 
+def test_a_run_that_is_alone_and_too_large_for_memory_is_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(stack: list[Any], *_: Any) -> None:
+        raise MemoryError(f"{len(stack)} alone")
+
+    monkeypatch.setattr(sweep, "train_stack", full)
+    with pytest.raises(MemoryError, match="1 alone"):
+        sweep.train_as_fits([None], None, None)  # type: ignore[list-item, arg-type]
+
+
 def test_members_follow_the_memory_at_hand() -> None:
     import torch
 

@@ -142,7 +142,7 @@ def test_a_write_that_breaks_off_ends_that_run_alone_and_the_next_start_recovers
                 raise OSError(errno.EDQUOT, "Disk quota exceeded")
         write_all(file, data)
 
-    sweep = ("-m", "seed=0,1", "epochs=4")
+    sweep = ("-m", "seed=0,1", "epochs=4", "hydra.launcher.workers=1")  # so that they share a stack
     with monkeypatch.context() as patch:
         patch.setattr(files, "_write_all", quota)
         code, _ = command(*sweep, *RUN, f"output_dir={tmp_path / 'a'}")
