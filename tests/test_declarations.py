@@ -11,10 +11,11 @@ import pytest
 import synthetic
 import torch
 from conftest import QUIET, ROOT, composed, config_of, run_of
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.registry import GATES, SCHEDULES
+from bayes_pruning.config.schema import run_config
 from bayes_pruning.data.datasets import Dataset
 from bayes_pruning.results import declared
 from bayes_pruning.runs import tracking
@@ -165,6 +166,14 @@ def test_a_misspelt_key_or_an_option_of_another_type_is_one_sentence(
     assert named in str(caught.value)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_misspelt_field_is_named_rather_than_the_one_that_is_missing_then() -> None:
+    config = config_of("pruner=magnitude")
+    with open_dict(config):
+        config.protocol.bta = config.protocol.pop("beta")
+    with pytest.raises(UserError, match=r"protocol\.bta=0\.5"):
+        run_config(config)
 
 
 def trained(command: Command, output: Path, *overrides: str) -> tuple[Path, dict[str, Any]]:

@@ -104,6 +104,11 @@ def test_a_run_leaves_the_files_and_columns_of_the_contract(command: Command, tm
     ]
 
 
+def test_the_epochs_done_are_the_rows_below_the_header(finished: Path, tmp_path: Path) -> None:
+    assert layout.epochs_done(only_folder(finished)) == 2
+    assert layout.epochs_done(tmp_path / "none") == 0
+
+
 def test_a_finished_run_is_skipped_and_not_touched(command: Command, tmp_path: Path) -> None:
     command(*SMALL, "epochs=1", f"output_dir={tmp_path}")
     times = {path: path.stat().st_mtime_ns for path in only_folder(tmp_path).rglob("*")}

@@ -106,7 +106,7 @@ def _load(loader: str, mean: tuple[float, ...], std: tuple[float, ...], root: st
     channels = images.train_images.shape[1]
     mean, std = (values * channels if len(values) == 1 else values for values in (mean, std))
     for field, values in (("dataset.mean", mean), ("dataset.std", std)):
-        if len(values) != channels or (min(values, default=0.0) <= 0 and field == "dataset.std"):
+        if len(values) != channels or (min(values) <= 0 and field == "dataset.std"):
             accepted = f"one number for all channels or {channels}, one a channel, and std only above 0"
             raise ConfigError(field, list(values), accepted)
 
