@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import ONE_THREAD, QUIET, ROOT, run_of
+from conftest import ONE_THREAD, QUIET, ROOT, composed, run_of
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
@@ -22,7 +22,8 @@ from test_runs import contents
 
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.engine import capacity
-from bayes_pruning.runs import layout, planning, sweep
+from bayes_pruning.runs import layout, planning, sweep, train
+from bayes_pruning.runs.progress import Display
 from bayes_pruning.runs.train import Outcome
 from bayes_pruning.training import trainer
 from bayes_pruning.training.metrics import COLUMNS, Metrics
@@ -141,6 +142,25 @@ def test_a_stack_too_large_for_memory_is_split(
     assert not command(*SWEEP, *arguments)[0]
     assert sizes == [5, 2, 2, 3, 1, 1, 2, 2]
     assert all((folder / "summary.json").exists() for folder in folders(tmp_path))
+
+
+@pytest.mark.usefixtures("digits_only")
+def test_runs_train_in_turns_where_a_process_may_not_open_all_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_epoch, sizes = trainer.Trainer.run_epoch, list[int]()
+
+    def counted(self: trainer.Trainer) -> Any:
+        sizes.append(len(self.runs))
+        return run_epoch(self)
+
+    monkeypatch.setattr(trainer.Trainer, "run_epoch", counted)
+    monkeypatch.setattr(train, "most_open_folders", lambda: 2)
+    one = ("dataset=mnist_5k", "model.hidden=[4]", "epochs=1", *QUIET, f"output_dir={tmp_path}")
+    jobs = [train.job_of(composed(*one, f"seed={seed}")) for seed in range(5)]
+    outcomes = train.train_stack(jobs, Display("none", 5), train.Clock(None))
+    assert [(outcome.folder, outcome.status) for outcome in outcomes] == [(job.folder, train.FINISHED) for job in jobs]
+    assert sizes == [2, 2, 1]
 
 
 def test_a_run_that_is_alone_and_too_large_for_memory_is_not_split(monkeypatch: pytest.MonkeyPatch) -> None:

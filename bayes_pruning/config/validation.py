@@ -58,7 +58,7 @@ def checked(kind: Any, value: Any, field: str = "", strict: bool | None = None) 
     try:
         return _adapter(kind).validate_python(value, strict=strict)
     except ValidationError as error:
-        problem = sorted(error.errors(include_url=False), key=lambda each: each["type"] not in UNKNOWN)[0]
+        problem = sorted(error.errors(), key=lambda each: each["type"] not in UNKNOWN)[0]
     names, deeper = [field] if field else [], False
     for part in problem["loc"]:
         inner = _fields(kind)
