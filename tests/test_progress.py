@@ -29,3 +29,26 @@ def test_a_terminal_shows_one_bar_with_workers_epochs_time_left_and_the_latest_a
     assert shown.startswith(f"{who}:  60%|")
     assert re.search(r"24/40 \[\d\d:\d\d<(\d\d:\d\d|\?)", shown)
     assert f"accuracy {before:.4f} -> {after:.4f}" in shown
+
+
+def test_without_a_terminal_each_epoch_of_a_stack_is_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20 of 40 epochs were done before; the first four here took a minute, so the 16 that are left take four."""
+    now = iter([100.0, 160.0])
+    monkeypatch.setattr("bayes_pruning.runs.progress.time.monotonic", lambda: next(now))
+    runs, rows = [run_config(composed("epochs=10"))] * 4, [metrics(2)] * 3 + [None]
+    display = Display("lines", total=40, done=20)
+    display.title = "stack 3/4"
+    display.epoch(runs, rows)
+    line = capsys.readouterr().out
+    assert line.startswith("stack 3/4  epoch 2/10 of 4 runs  train loss ")
+    row = metrics(2)
+    assert f"accuracy {row.test_accuracy:.4f} -> {row.pruned_test_accuracy:.4f}, " in line
+    assert line.endswith(f"gate open {3 * row.pruned}/3  4:00 left\n")
+
+
+def test_a_run_that_trains_alone_is_a_line_of_its_own_in_each_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_config(composed("epochs=10"))
+    Display("lines", total=10).epoch([run], [metrics(3)])
+    assert capsys.readouterr().out.startswith(f"{run.label()}  epoch 3/10")

@@ -281,6 +281,11 @@ def test_a_cell_with_one_seed_borrows_its_variance(two_readings: pd.DataFrame) -
         assert np.isfinite([row.behind, row.behind_in_contrasts, row.excess]).all()
 
 
+def test_seeds_that_agree_to_the_last_image_are_known_to_one_image(two_readings: pd.DataFrame) -> None:
+    alike = two_readings.assign(test_accuracy=0.97)
+    assert ranking._compared(ranking._accuracies(alike)).variances == pytest.approx(1e-4**2)
+
+
 def test_the_mean_of_one_pair_has_the_variance_of_a_pair_and_of_two_half_of_it(two_readings: pd.DataFrame) -> None:
     for seeds, share in ((1, 1.0), (2, 0.5)):
         compared = ranking._compared(ranking._accuracies(two_readings[two_readings["seed"] < seeds]))

@@ -200,6 +200,8 @@ def test_a_run_whose_gate_decides_otherwise_is_not_replayed() -> None:
         ("ours", 0.5, (None,)),
         ("ours", 1, (2,)),
     ]
+    at_beta = [dataclasses.replace(rows[0], opened=opened, log_threshold=0.0, tested=0.0) for opened in (0, 1)]
+    assert [replay._decides_by_beta([row]) for row in at_beta] == [True, False]  # a ratio has to exceed beta
 
 
 @pytest.mark.parametrize(

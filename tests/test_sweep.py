@@ -305,7 +305,9 @@ def test_max_minutes_leaves_stacks_that_did_not_start_alone(command: Command, tm
     arguments = ("pruner=random", "seed=range(0,4)", f"output_dir={tmp_path}", "hydra.launcher.max_members=2")
     code, printed = command(*SWEEP, *arguments, "max_minutes=0.0001")
     assert not code
-    assert "stopped" in printed
+    assert " stopped, " in printed
+    assert "\nmax_minutes was reached" in printed
+    assert "; the same command goes on from there." in printed
     assert len(folders(tmp_path)) <= 2
     code, printed = command(*SWEEP, *arguments)
     assert not code
