@@ -106,6 +106,7 @@ BAD_INPUT = [
     (("model=rnn",), "model=rnn", "cnn, fcn or resnet18"),
     (("+model.activation=step",), "model.activation=step", "relu, sigmoid or tanh"),
     (("model.hidden=[]",), "model.hidden=[]", "whole numbers of at least 1"),
+    (("model.hidden=[8,0]",), "model.hidden=[8, 0]", "whole numbers of at least 1"),
     (("protocol.prior.std=0",), "protocol.prior.std=0", "a number above 0"),
     (("protocol.beta=-1",), "protocol.beta=-1", "a number above 0"),
     (("protocol.decision=next",), "protocol.decision=next", "previous or candidate"),

@@ -247,6 +247,24 @@ def test_wandb_hears_of_each_end_what_it_was(
     assert (end["summary"] or {}).get("epoch") == epochs
 
 
+@pytest.mark.usefixtures("digits_only")
+def test_a_stack_whose_runs_have_all_failed_trains_no_further(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_epoch, trained = Trainer.run_epoch, list[int]()
+
+    def counted(trainer: Trainer) -> Any:
+        trained.append(trainer.epoch + 1)
+        return run_epoch(trainer)
+
+    monkeypatch.setattr(Trainer, "run_epoch", counted)
+    code, _ = command(*TINY[:-1], "epochs=9", "learning_rate=1e30", f"output_dir={tmp_path}")
+    failure = json.loads((only_folder(tmp_path) / "failure.json").read_text())
+    assert failure["reason"] in code
+    assert trained == list(range(1, failure["epoch"] + 1))
+    assert len(trained) < 9
+
+
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "torn": lambda whole: whole + b"3,0.12",
     "torn in the last row": lambda whole: whole[:-9],
