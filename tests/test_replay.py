@@ -188,6 +188,16 @@ def test_a_run_whose_gate_estimates_otherwise_is_not_replayed(few_digits: Datase
     assert [(row.pruner, row.same) for row in found] == [("bayes_magnitude", 1)]
 
 
+def test_a_mean_over_images_is_over_those_of_the_data_set() -> None:
+    """900 nats of 60,000 images are 0.015 of their mean, so that the prior's 8.5 open a gate that was closed."""
+    protocol = {"regrow": True, "decision": "previous", "log_likelihood": "sum", "log_prior": "sum", "beta": 0.5}
+    about = {"protocol": protocol | {"prior": {"std": 1.0}}, "dataset": "mnist", "model": "fcn", "sparsity": 0.9}
+    ledgers = {"run": [Decision(2, 0, math.log(0.5), 1, -1000, -50, -1900, -41.5, -891.5)]}
+    summaries = {"run": about | {"pruner": "bayes_random", "prunable_weights": 10}}
+    found = replay.replay(ledgers, summaries, {"log_likelihood": ["mean"]})
+    assert [row.differences for row in found] == [(2,)]
+
+
 def test_a_run_whose_gate_decides_otherwise_is_not_replayed() -> None:
     """Its ledger holds the ratio too, but says nothing about what its gate would do with another one."""
     protocol = {"regrow": True, "decision": "previous", "log_likelihood": "sum", "log_prior": "sum", "beta": 0.5}

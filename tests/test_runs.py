@@ -248,6 +248,21 @@ def test_wandb_hears_of_each_end_what_it_was(
 
 
 @pytest.mark.usefixtures("digits_only")
+def test_wandb_hears_that_a_run_failed_if_training_breaks_off(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(trainer: Trainer) -> Any:
+        raise RuntimeError("broken")
+
+    heard: list[Any] = []
+    monkeypatch.setattr(tracking, "_send_through", heard.append)
+    monkeypatch.setattr(Trainer, "run_epoch", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        command(*TINY, "wandb.mode=offline", f"output_dir={tmp_path}")
+    assert [message["finish"] for message in heard if "finish" in message] == [{"summary": None, "failed": True}]
+
+
+@pytest.mark.usefixtures("digits_only")
 def test_a_stack_whose_runs_have_all_failed_trains_no_further(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
