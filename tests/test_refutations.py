@@ -195,16 +195,19 @@ def test_what_the_cnns_cells_say_an_epoch_earlier(page: str) -> None:
     names = {3: "three", 5: "five", 6: "six"}
     counts = [names[count] for count in same.values()]
     said = f"then {counts[0]} cells of MNIST, {counts[1]} of Fashion-MNIST and {counts[2]} of CIFAR-10 say the same"
-    assert f"{said}. One of them hangs on the seed at both epochs: on CIFAR-10 magnitude pruning at 90%" in page
+    assert f"{said}. Two hang on the seed. On CIFAR-10 magnitude pruning at 90%" in page
     readme = words((ROOT / "README.md").read_text())
-    assert f"(at 24 in {counts[0]}, {counts[1]} and {counts[2]}; one hangs on the seed)" in readme
+    assert f"(at 24 in {counts[0]}, {counts[1]} and {counts[2]}; two hang on the seed)" in readme
 
 
 def test_which_of_the_cnns_cells_that_tell_hangs_on_the_seed(page: str) -> None:
-    """At epochs 24 and 25: where a seed is nearer to the paper's after pruning, their mean before it."""
+    """At epochs 24 and 25: where a seed is nearer to the paper's after pruning, their mean before it.
+
+    And where most seeds have less than 0.1 between the two, their means more.
+    """
     rows, paper = choose(load_first(sorted(PUBLISHED.glob("*_cnn.parquet"))), "paper"), paper_values()
     for epoch in (24, 25):
-        hangs, close = set(), {}
+        hangs, close, most = set(), {}, {}
         for cell, of_cell in rows[rows["epoch"] == epoch].groupby(CELL):
             off = (of_cell[["test_accuracy", "pruned_test_accuracy"]] - paper[cell]).abs()
             means = of_cell[["test_accuracy", "pruned_test_accuracy"]].mean()
@@ -212,15 +215,19 @@ def test_which_of_the_cnns_cells_that_tell_hangs_on_the_seed(page: str) -> None:
             if before < after and means.diff().abs().iloc[-1] > 0.1:
                 hangs |= {cell} if (off["test_accuracy"] > off["pruned_test_accuracy"]).any() else set()
                 apart = of_cell["test_accuracy"].sub(of_cell["pruned_test_accuracy"]).abs()
-                close |= {cell: apart.min()} if apart.min() < 0.1 else {}
-                assert (apart < 0.1).sum() < 2
+                few = apart[apart < 0.1].tolist()
+                close |= {cell: few} if 0 < len(few) <= len(apart) / 2 else {}
+                most |= {cell: apart.tolist()} if len(few) > len(apart) / 2 else {}
         assert hangs == {("cifar10", "cnn", "magnitude", 0.9)}
-    mnist, fashion = (close.pop((name, "cnn", "bayes_random", 0.5)) for name in ("mnist", "fashion_mnist"))
+        assert set(most) == ({("mnist", "cnn", "bayes_random", 0.5)} if epoch == 25 else set())
+    [[fashion]] = [close.pop(("fashion_mnist", "cnn", "bayes_random", 0.5))]
     assert set(close) == hangs
-    assert "In all the others each seed is nearer before at both epochs; of them one seed has less than 0.1" in page
-    assert f"with Bayes random at 50% on MNIST ({mnist:.4f}) and on Fashion-MNIST ({fashion:.4f})." in page
+    [(first, second, third)] = most.values()
+    assert "In all the others each seed is nearer before at both epochs." in page
+    assert f"on MNIST it is {first:.4f} with seed 0, and {second:.4f} and {third:.4f} with seeds 1 and 2" in page
+    assert f"and on Fashion-MNIST one seed of three has {fashion:.4f}." in page
     own = rows.query("dataset == 'cifar10' and pruner == 'magnitude' and target_sparsity == 0.9 and epoch == 25")
     first, second = own.sort_values("seed")[["test_accuracy", "pruned_test_accuracy"]].to_numpy()
     assert f"(the paper {paper['cifar10', 'cnn', 'magnitude', 0.9]:.4f}) has at epoch 25 {first[0]:.4f} before" in page
     assert f"and {first[1]:.4f} after it with seed 0, which is nearer after it, and {second[0]:.4f} and" in page
-    assert f"{second[1]:.4f} with seed 1, which is nearer before." in page
+    assert f"{second[1]:.4f} with seed 1, which is nearer before; so it is at epoch 24." in page
