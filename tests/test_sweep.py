@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from test_runs import contents
 
+from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.engine import capacity
 from bayes_pruning.runs import layout, planning, sweep, train
@@ -28,6 +29,7 @@ from bayes_pruning.runs.train import Outcome
 from bayes_pruning.training import trainer
 from bayes_pruning.training.metrics import COLUMNS, Metrics
 from hydra_plugins.bayes_pruning.composer import Composer, without_hydra
+from hydra_plugins.bayes_pruning.grid_sweeper import GridSweeper
 
 SWEEP = ("-m", "dataset=mnist_5k", "epochs=2", *QUIET)
 GRID = ("pruner=none,random", "sparsity=0.5,0.9", "seed=range(0,2)")
@@ -240,6 +242,58 @@ def test_an_interpolation_costs_no_composition_of_hydras(monkeypatch: pytest.Mon
         assert len(composed) == 1
         assert len(groups) == 40
         assert "fcn-19-0.9" in groups
+
+
+def test_what_a_template_can_not_say_is_composed_by_hydra() -> None:
+    """A field that is made of all of a job's overrides."""
+    group = "wandb.group=${hydra:job.override_dirname}"
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("config", [group], RunMode.MULTIRUN)
+        composer = Composer(loader, master)
+        for job in ([group, "seed=1"], [group, "seed=2"]):
+            found, wanted = composer.config(job), loader.load_sweep_config(master, job)
+            assert OmegaConf.to_yaml(found) == OmegaConf.to_yaml(wanted)
+
+
+def _jobs_of(sweeper: GridSweeper, *arguments: str) -> list[list[str]]:
+    """The jobs that a launcher is handed which does not look at them itself."""
+    launched: list[list[str]] = []
+
+    def launch(jobs: list[list[str]], initial_job_idx: int) -> list[Any]:
+        launched.extend(jobs)
+        return []
+
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        sweeper.loader = GlobalHydra.instance().config_loader()
+        sweeper.config = sweeper.loader.load_configuration("config", [], RunMode.MULTIRUN)
+        sweeper.launcher = SimpleNamespace(launch=launch)  # type: ignore[assignment]
+        sweeper.sweep(list(arguments))
+    return launched
+
+
+def test_a_sweep_is_the_product_of_an_experiments_choices_for_each_of_its_grids() -> None:
+    """A field that is given on the command line has the choices from there; one of a grid those of the grid."""
+    grids = [{"sparsity": "0.5,0.9"}, {"pruner": "magnitude", "epochs": "2"}]
+    sweeper = GridSweeper({"pruner": "random,none", "seed": "range(0,5)"}, grids)
+    assert _jobs_of(sweeper, "seed=3,4") == [
+        *(
+            ["pruner=" + p, "sparsity=" + r, "seed=" + s]
+            for p in ("random", "none")
+            for r in ("0.5", "0.9")
+            for s in "34"
+        ),
+        *(["pruner=magnitude", "epochs=2", "seed=" + s] for s in "34"),
+    ]
+    assert _jobs_of(GridSweeper(), "seed=1", "pruner=random,none") == [
+        ["seed=1", "pruner=random"],
+        ["seed=1", "pruner=none"],
+    ]
+
+
+def test_a_bad_job_of_a_sweep_is_named_before_any_is_launched() -> None:
+    with pytest.raises(UserError, match=r"sparsity=1\.5 .* a number from 0 to 1"):
+        _jobs_of(GridSweeper(), "pruner=random", "sparsity=0.5,1.5")
 
 
 def test_the_grid_of_the_paper_has_630_runs() -> None:
