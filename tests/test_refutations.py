@@ -1,5 +1,7 @@
 """What the pages say of their findings with the cells at 99%, a family of cells or a training detail left out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -231,3 +233,42 @@ def test_which_of_the_cnns_cells_that_tell_hangs_on_the_seed(page: str) -> None:
     assert f"(the paper {paper['cifar10', 'cnn', 'magnitude', 0.9]:.4f}) has at epoch 25 {first[0]:.4f} before" in page
     assert f"and {first[1]:.4f} after it with seed 0, which is nearer after it, and {second[0]:.4f} and" in page
     assert f"{second[1]:.4f} with seed 1, which is nearer before; so it is at epoch 24." in page
+
+
+def test_what_third_seeds_of_the_cnn_decided_at_other_epochs(page: str) -> None:
+    """Intervals by hand: of differences paired by seed, as if the epoch were the last."""
+    rows = choose(load_first(sorted(PUBLISHED.glob("*_cnn.parquet"))), "paper")
+    keys = ["pruner", "target_sparsity", "seed", "epoch"]
+    accuracy = rows[rows["dataset"] == "mnist"].set_index(keys)["test_accuracy"]
+    losses = rows[rows["dataset"] == "cifar10"].set_index(keys)["test_loss"]
+    similar = 0.004739  # of the published claim
+
+    def interval(differences: pd.Series) -> tuple[float, float]:
+        assert len(differences) == 3
+        half = 4.302653 * differences.std() / 3**0.5  # Student's t, two degrees of freedom
+        return differences.mean() - half, differences.mean() + half
+
+    def gain(sparsities: Sequence[float], epoch: int) -> pd.Series:
+        each = [accuracy["bayes_magnitude", s] - accuracy["magnitude", s] for s in sparsities]
+        return (sum(each) / len(each)).xs(epoch, level="epoch")
+
+    def overfitting(pruner: str, sparsity: float, epoch: int) -> pd.Series:
+        curve = losses[pruner, sparsity].unstack("seed").loc[:epoch]
+        return curve.iloc[-1] / curve.min() - 1
+
+    all_five = (0.25, 0.5, 0.75, 0.9, 0.99)
+    for left_out in all_five:
+        assert interval(gain([s for s in all_five if s != left_out], 25))[0] > -similar
+    falls = {}
+    for epoch in range(20, 26):
+        assert interval(gain(all_five, epoch))[0] > -similar
+        heavy, light = (accuracy["bayes_random", s].xs(epoch, level="epoch") for s in (0.99, 0.9))
+        falls[epoch] = interval(heavy - light)
+        for sparsity in (0.25, 0.5, 0.75, 0.9):
+            less = overfitting("bayes_random", sparsity, epoch) - overfitting("none", 0.0, epoch)
+            assert interval(less)[1] < 0
+    assert [epoch for epoch, (_, high) in falls.items() if high >= 0] == [20]
+    low, high = falls[20]
+    assert f"holds in each but 20, where the interval is [{low:.4f}, {high:.4f}]." in page
+    claims = (PUBLISHED / "claims.md").read_text()
+    assert f"(above -{similar}: holds)" in claims
