@@ -1,15 +1,14 @@
 """Adam (Kingma and Ba, 2015, algorithm 1) for a stack of networks, by torch's own kernels.
 
-`torch.optim.Adam` calls the same function. Its class is not used because it imports torch's compiler, two seconds of a
-program's start, only to keep it out of its way (torchvision imports it too, so this helps where that is not needed).
+`torch.optim.Adam(fused=True)` calls the same kernel. Its class is not used because it imports torch's compiler, two
+seconds of a program's start, only to keep it out of its way (torchvision imports it too, so this helps where that is
+not needed).
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 Parameters = dict[str, Tensor]  # by name, each [members, *shape]
 MOMENTS = ("exp_avg", "exp_avg_sq")  # running means of the gradient and of its square
@@ -34,10 +33,13 @@ class Adam:
             moment: {name: torch.zeros_like(p) for name, p in parameters.items()} for moment in MOMENTS
         }
         tensors = [parameters, *(self.moments[moment] for moment in MOMENTS)]
-        # A group has lists of parameters, of means and of squares; each of its parameters counts its steps.
+        # A group has lists of parameters, of means and of squares.
         members = range(len(next(iter(parameters.values())))) if one_by_one else [slice(None)]
         self.groups = [[[tensor.detach()[i] for tensor in kind.values()] for kind in tensors] for i in members]
-        self.steps = [[torch.zeros((), device=p.device) for p in parameters.values()] for _ in members]
+        # The kernel wants a count of steps of each parameter; those of a group are one tensor, raised by one operation.
+        device = next(iter(parameters.values())).device
+        self.steps = [torch.zeros(len(parameters), device=device) for _ in members]
+        self.each_step = [list(steps.unbind()) for steps in self.steps]
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], group: int = 0) -> None:
@@ -49,25 +51,24 @@ class Adam:
             group: the member, 0 for all.
         """
         parameters, means, squares = self.groups[group]
-        adam(
+        self.steps[group].add_(1)
+        torch._fused_adam_(
             parameters,
             list(gradients),
             means,
             squares,
             [],
-            self.steps[group],
-            fused=True,
-            foreach=False,
-            amsgrad=False,
+            self.each_step[group],
+            lr=self.learning_rate,
             beta1=BETAS[0],
             beta2=BETAS[1],
-            lr=self.learning_rate,
             weight_decay=0.0,
             eps=EPS,
+            amsgrad=False,
             maximize=False,
         )
 
     def set_steps(self, steps: int) -> None:
         """Go on as after `steps` steps of every member."""
-        for step in itertools.chain(*self.steps):
-            step.fill_(steps)
+        for counts in self.steps:
+            counts.fill_(steps)

@@ -5,7 +5,7 @@ It differs from calling the module in two points, and only for a plain sequence 
 - Pooling comes before the bias and ReLU. The largest of some numbers, shifted and cut off at zero, is the largest of
   the shifted and cut ones, and there are a quarter as many to shift and cut. Images lie in memory as
   [batch, h, w, channels], the order in which convolutions and pooling are fast.
-- Linear layers call oneDNN instead of MKL where that is faster.
+- In an evaluation, linear layers call oneDNN instead of MKL where that is faster.
 
 What a GPU does with a whole stack at a time is in gpu_layers.py.
 """
@@ -31,8 +31,8 @@ def prefers_onednn(vendor: str, instructions: str) -> bool:
     """Return whether oneDNN's matrix product is the faster one on a processor.
 
     PyTorch's own products call MKL, which uses AVX-512 only on Intel's processors. On one of AMD's that has it, oneDNN
-    was 1.6 to 2.2 times as fast; on one without it, MKL was as fast for large products and up to 6 times as fast for
-    small ones (docs/performance.md).
+    was 1.0 to 2.2 times as fast for large products; on one without it, MKL was as fast for large products and up to 6
+    times as fast for small ones (docs/performance.md).
 
     Args:
         vendor: as /proc/cpuinfo has it, e.g. AuthenticAMD.
@@ -50,6 +50,7 @@ def processor_vendor() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
+ONEDNN_FROM = 5_000_000  # multiplications in a product
 _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 USES_ONEDNN = _HAS_ONEDNN and prefers_onednn(processor_vendor(), torch.backends.cpu.get_cpu_capability())
 
@@ -59,28 +60,21 @@ def onednn_product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")  # type: ignore[no-any-return]
 
 
-class _OneDnnLinear(torch.autograd.Function):
-    """F.linear by oneDNN."""
+def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return a @ b.T + bias for a [n, k] and b [m, k] on a CPU, the fastest way on this processor; no gradient.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return onednn_product(x, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
-        (gradient,) = gradients
-        x, weight = ctx.saved_tensors
-        by_x = onednn_product(gradient, weight.t()) if ctx.needs_input_grad[0] else None
-        by_weight = onednn_product(gradient.t(), x.t()) if ctx.needs_input_grad[1] else None
-        return by_x, by_weight, gradient.sum(0)
+    A call of oneDNN's takes longer to begin than one of MKL's, so that it pays for large products only.
+    """
+    if USES_ONEDNN and len(a) * b.numel() >= ONEDNN_FROM and a.dtype == torch.float32:
+        return onednn_product(a, b, bias)
+    return torch.mm(a, b.t()) if bias is None else torch.addmm(bias, a, b.t())
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return F.linear of x [batch, inputs], the fastest way on this processor; weight [outputs, inputs]."""
-    if USES_ONEDNN and x.is_cpu and x.ndim == 2 and x.dtype == torch.float32:
-        return _OneDnnLinear.apply(x.contiguous(), weight, bias)  # type: ignore[no-any-return]
-    return F.linear(x, weight, bias)
+    if torch.is_grad_enabled() or not x.is_cpu or x.ndim != 2:
+        return F.linear(x, weight, bias)
+    return product(x.contiguous(), weight, bias)
 
 
 def _channels_last(images: Tensor) -> Tensor:

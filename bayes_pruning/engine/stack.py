@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayes_pruning.engine import gpu_layers, layers
+from bayes_pruning.engine import gpu_layers, layers, perceptron
 from bayes_pruning.engine.adam import MOMENTS, Adam, Parameters
 
 ALIGNMENT = 16  # float32 numbers, 64 bytes: a product's last bits may depend on where its operands begin
@@ -84,6 +84,8 @@ class Stack:
             {name: p.detach()[i].requires_grad_(p.requires_grad) for name, p in self.parameters.items()}
             for i in range(self.size if self.one_by_one else 0)
         ]
+        every = self.one_by_one and len(self.trained) == len(self.parameters)
+        self.relus = perceptron.relus(self.model) if every else None  # None: autograd finds the gradient
         self.keep: Parameters = {}  # 1 where a weight may change, 0 where it must stay zero; empty: all may change
         self.optimizer = Adam(trained, learning_rate, self.one_by_one)
 
@@ -136,6 +138,10 @@ class Stack:
     def step_of(self, member: int, x: Tensor, labels: Tensor) -> Tensor:
         """Take a step of one member on x [batch, ...] and labels [batch]; return the loss before it."""
         parameters = self.alone[member]
+        if self.relus is not None:
+            loss, gradients = perceptron.loss_and_gradients(self.relus, list(parameters.values()), x, labels)
+            self._step(gradients, member)
+            return loss
         if self.stackable:
             logits = layers.logits(self.stages, parameters, x)
         else:
@@ -159,6 +165,10 @@ class Stack:
         found = zip(torch.autograd.grad(loss, trained, allow_unused=True), trained, strict=True)
         # None: the logits do not depend on that parameter.
         gradients = [torch.zeros_like(p) if gradient is None else gradient.contiguous() for gradient, p in found]
+        self._step(gradients, members)
+
+    def _step(self, gradients: Sequence[Tensor], members: int | slice) -> None:
+        """Take Adam's step with the gradients of `trained`; what is frozen at zero stays so."""
         if self.keep:
             for name, gradient in zip(self.trained, gradients, strict=True):
                 if name in self.keep:
