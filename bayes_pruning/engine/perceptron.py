@@ -1,7 +1,7 @@
 """Backpropagation (Rumelhart, Hinton and Williams, 1986) of linear layers and ReLUs on a CPU, written out.
 
 A step of the fully connected network is two dozen short operations. Autograd records each of them and plays it back,
-which this network's step does without: that made it a quarter faster (docs/performance.md).
+which this network's step does without: docs/performance.md has what that brings.
 """
 
 from collections.abc import Sequence
