@@ -41,8 +41,7 @@ def test_loss_and_gradients_are_autograds(name: str) -> None:
     images, labels = batch()
     images = images.double()
     wanted = F.cross_entropy(model(images), labels)
-    parameters = [parameter.detach() for parameter in model.parameters()]
-    loss, gradients = perceptron.loss_and_gradients(relus, parameters, images, labels)
+    loss, gradients = perceptron.loss_and_gradients(relus, list(model.parameters()), images, labels)
     assert loss.item() == pytest.approx(wanted.item(), rel=1e-13)
     assert not loss.requires_grad
     for found, gradient in zip(gradients, torch.autograd.grad(wanted, list(model.parameters())), strict=True):
@@ -62,7 +61,7 @@ def test_loss_and_gradients_are_autograds(name: str) -> None:
 )
 def test_other_networks_are_left_to_autograd(row: list[nn.Module]) -> None:
     assert perceptron.relus(network(*row)) is None
-    assert perceptron.relus(nn.Sequential(nn.Linear(4, 10), nn.ReLU())) is None  # its images come in rows
+    assert perceptron.relus(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 10))) is None  # its images come in rows
     assert perceptron.relus(networks.cnn((1, 4, 4), 10, [2, 2], 3, 5)) is None
 
 
@@ -95,8 +94,10 @@ def onednn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize(("rows", "theirs"), [(49, False), (50, True)])
-def test_large_products_are_onednns_and_both_are_right(rows: int, theirs: bool, onednn: list[tuple[int, ...]]) -> None:
-    """From five million multiplications on."""
+def test_large_products_are_onednns_and_both_are_right(
+    rows: int, theirs: bool, onednn: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From five million multiplications on, where the processor is one that prefers it."""
     if not layers._HAS_ONEDNN:
         pytest.fail("this torch has no oneDNN, so nothing was compared")
     a, b, bias = torch.randn(rows, 400), torch.randn(250, 400), torch.randn(250)
@@ -106,6 +107,8 @@ def test_large_products_are_onednns_and_both_are_right(rows: int, theirs: bool, 
     torch.testing.assert_close(transposed, F.linear(a, b), rtol=1e-4, atol=1e-4)
     assert onednn == [(rows, 400, 250)] * 3 * theirs
     layers.product(a.double(), b.double())  # oneDNN multiplies no float64
+    monkeypatch.setattr(layers, "USES_ONEDNN", False)
+    layers.product(a, b)
     assert onednn == [(rows, 400, 250)] * 3 * theirs
 
 

@@ -74,7 +74,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return F.linear of x [batch, inputs], the fastest way on this processor; weight [outputs, inputs]."""
     if torch.is_grad_enabled() or not x.is_cpu or x.ndim != 2:
         return F.linear(x, weight, bias)
-    return product(x.contiguous(), weight, bias)
+    return product(x, weight, bias)
 
 
 def _channels_last(images: Tensor) -> Tensor:
