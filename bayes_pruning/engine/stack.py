@@ -84,7 +84,7 @@ class Stack:
             {name: p.detach()[i].requires_grad_(p.requires_grad) for name, p in self.parameters.items()}
             for i in range(self.size if self.one_by_one else 0)
         ]
-        every = self.one_by_one and len(self.trained) == len(self.parameters)
+        every = len(self.trained) == len(self.parameters)
         self.relus = perceptron.relus(self.model) if every else None  # None: autograd finds the gradient
         self.keep: Parameters = {}  # 1 where a weight may change, 0 where it must stay zero; empty: all may change
         self.optimizer = Adam(trained, learning_rate, self.one_by_one)
