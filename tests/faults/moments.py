@@ -50,7 +50,7 @@ def install(kill: Kill | None) -> Counter[str]:
         if kill is not None and (kill.phase, kill.moment) == (phase, passed[phase]):
             os.kill(os.getpid(), kill.signal)
 
-    _hook_method(Stack, "_descend", lambda: pass_moment("training"))
+    _hook_method(Stack, "_step", lambda: pass_moment("training"))
     _hook_method(Evaluator, "sums", lambda: pass_moment("evaluation"))
     write_all, replace, truncate = files._write_all, os.replace, os.ftruncate
 
