@@ -71,7 +71,7 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return F.linear of x [batch, inputs], the fastest way on this processor; weight [outputs, inputs]."""
+    """Return F.linear of x [..., inputs] for weight [outputs, inputs]; without a gradient, the fastest way there is."""
     if torch.is_grad_enabled() or not x.is_cpu or x.ndim != 2:
         return F.linear(x, weight, bias)
     return product(x, weight, bias)

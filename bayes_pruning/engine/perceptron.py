@@ -1,7 +1,9 @@
 """Backpropagation (Rumelhart, Hinton and Williams, 1986) of linear layers and ReLUs on a CPU, written out.
 
 A step of the fully connected network is two dozen short operations. Autograd records each of them and plays it back,
-which this network's step does without: docs/performance.md has what that brings.
+which this network's step does without: docs/performance.md has what that brings. `Stack.step_of` calls it for networks
+that `relus` knows; it leaves all others, such as convolutions, to autograd and layers.py. A layer of another kind needs
+its gradient here and its place in `relus`; tests/test_perceptron.py compares both with autograd's.
 """
 
 from collections.abc import Sequence
