@@ -106,12 +106,38 @@ def test_archives_are_told_apart_by_what_they_hold_and_a_run_in_several_counts_o
     packed(folder / "e.parquet", [*magnitude, *random])
     paper, schedules = studies_in(folder)
     a, b, c, d, e = sorted(folder.glob("*.parquet"))
-    assert (paper.archives, paper.schedules, paper.details) == ([a, d, e], [c], [b])
+    assert (paper.archives, paper.schedules, paper.details, paper.further) == ([a, d, e], [c], [b], [])
     assert schedules.archives == [c]
     wanted = pd.concat(load(part).frame for part in [*unpruned, *magnitude, *random])
     order = [*SORTED_BY]
     pd.testing.assert_frame_equal(*(frame.sort_values(order, ignore_index=True) for frame in (paper.all_runs, wanted)))
     assert set(paper.summaries) >= set(paper.all_runs["run"])
+
+
+def shifted(folder: Path, by: int) -> Path:
+    """The runs as if they were of MNIST, with other seeds."""
+    for run in unpack(folder).iterdir():
+        about = summary(run)
+        rewrite_summary(run, dataset="mnist", seed=about["seed"] + by, hash=f"{about['hash']}{by}")
+    return folder
+
+
+def test_claims_are_judged_on_further_seeds_too_and_table_1_and_ranking_are_not(tmp_path: Path) -> None:
+    folder = tmp_path / "published"
+    for by in (0, 4, 6):  # seeds 0 and 1, 4 and 5, 6 and 7: only the last has none of the paper's five
+        publish(shifted(tmp_path / f"{by}", by), folder / f"{by}.parquet")
+    study, _ = studies_in(folder)
+    assert (study.archives, study.further) == ([folder / "0.parquet", folder / "4.parquet"], [folder / "6.parquet"])
+    assert set(study.runs["seed"]) == set(study.all_runs["seed"]) == {0, 1, 4, 5}
+    assert study.ranking.last["seeds"].max() == 4
+    [found] = [
+        each
+        for each in study.findings
+        if (each.claim, each.where) == ("sparse_without_losing_accuracy", "Table 1: MNIST FCN, bayes_random")
+    ]
+    assert [number.n for number in found.verdict.numbers] == [6, 6]
+    assert "n = 6" in study.texts()["claims.md"]
+    assert study.blocks()["origin"]().startswith("54 runs of 3 epochs ")
 
 
 def test_what_ran_on_several_machines_is_counted_by_machine_and_versions(tmp_path: Path) -> None:

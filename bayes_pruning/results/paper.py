@@ -12,6 +12,7 @@ UNPRUNED = "none"  # the pruner of every unpruned run, whatever its name; no spa
 METHODS = ("random", "bayes_random", "magnitude", "bayes_magnitude")  # the paper's columns, in its order
 DATASETS = ("mnist", "fashion_mnist", "cifar10")  # the paper's order; others follow by name
 MODELS = ("fcn", "cnn")
+SEEDS = range(5)  # the paper repeats each experiment five times; it names no seeds
 SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.99)
 LEARNING_SPARSITY = {"mnist": 0.75, "fashion_mnist": 0.9, "cifar10": 0.9}  # of the learning curves
 FIRST_FIGURE = 4  # of three for each data set and network: learning curves, random and magnitude pruning

@@ -21,7 +21,7 @@ from bayes_pruning.figures import catalogue
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results import archive, frame
-from bayes_pruning.results.paper import DATASETS, MODELS
+from bayes_pruning.results.paper import DATASETS, MODELS, SEEDS
 from bayes_pruning.results.run_records import counted
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.tables import markdown
@@ -66,11 +66,14 @@ class Publication:
         archives: runs of the paper's methods under all readings, and of their controls.
         schedules: archives of experiment=schedules, whose unpruned networks count too.
         details: archives of experiment=details, if it was run.
+        further: archives of seeds beyond the paper's five. Claims are judged on them too; Table 1, its figures and
+            the ranking are of as many seeds as the paper has.
     """
 
     archives: Sequence[Path]
     schedules: Sequence[Path] = ()
     details: Sequence[Path] = ()
+    further: Sequence[Path] = ()
 
     @property
     def sources(self) -> tuple[Path, ...]:
@@ -89,6 +92,18 @@ class Publication:
         return choose(self.all_runs, PROTOCOL)
 
     @cached_property
+    def all_seeds(self) -> pd.DataFrame:
+        """Return the runs of all readings and those of further seeds."""
+        return (
+            pd.concat([self.all_runs, load_first(self.further)], ignore_index=True) if self.further else self.all_runs
+        )
+
+    @cached_property
+    def judged(self) -> pd.DataFrame:
+        """Return the runs that claims are judged on: those of the default reading with all their seeds."""
+        return choose(self.all_seeds, PROTOCOL)
+
+    @cached_property
     def ranking(self) -> Ranking:
         """Return the ranking of all readings."""
         return ranking_formats.ranking_of(self.all_runs)
@@ -96,12 +111,12 @@ class Publication:
     @cached_property
     def findings(self) -> list[verdicts.Finding]:
         """Return the claims under the default reading."""
-        return verdicts.check(self.runs)
+        return verdicts.check(self.judged)
 
     @cached_property
     def summaries(self) -> Mapping[str, Any]:
         """Return each run's summary.json, by its name."""
-        return load_summaries(self.sources)
+        return load_summaries([*self.sources, *self.further])
 
     @cached_property
     def ledgers(self) -> Mapping[str, list[Decision]]:
@@ -119,8 +134,8 @@ class Publication:
         return (
             rendered
             | {
-                "claims.md": verdicts.as_markdown(self.findings, self.runs),
-                "claims.json": verdicts.as_json(self.findings, self.runs),
+                "claims.md": verdicts.as_markdown(self.findings, self.judged),
+                "claims.json": verdicts.as_json(self.findings, self.judged),
                 "readings.md": ranking_formats.markdown(self.ranking),
                 "readings.csv": ranking_formats.csv_text(self.ranking),
                 "coincidences.md": self.coincidences(),
@@ -155,7 +170,7 @@ class Publication:
             for dataset in DATASETS:
                 quoted[f"row-{dataset}-{model}"] = partial(formats.row_markdown, self.runs, dataset, model)
         return quoted | {
-            "origin": lambda: origin(self.all_runs, self.summaries),
+            "origin": lambda: origin(self.all_seeds, self.summaries),
             "ranking": lambda: ranking_formats.ranked_tables(self.ranking),
             "simulation": lambda: ranking_formats.simulation_table(self.ranking),
             "gates": lambda: ranking_formats.gates_table(self.ranking),
@@ -220,18 +235,21 @@ def studies_in(folder: Path) -> tuple[Publication, ScheduleStudy]:
     """Return the two studies of the archives in a folder, which are sorted by what they hold, and then by name.
 
     An archive with a network that is none of the paper's is of details of training. One with a pruner that the study of
-    schedules compares is of that study. Every other is of the study of the paper.
+    schedules compares is of that study. Every other is of the study of the paper: of its claims alone if it has none of
+    the paper's seeds.
     """
-    paper, of_schedules, of_details = [], [], []
+    paper, of_schedules, of_details, of_claims = [], [], [], []
     for path in sorted(folder.glob(f"*{archive.SUFFIX}")):
         summaries = frame.load_summaries(path).values()
         if any(summary["model"] not in MODELS for summary in summaries):
             of_details.append(path)
         elif any(summary["pruner"] in exact_sparsity.METHODS for summary in summaries):
             of_schedules.append(path)
+        elif all(summary["seed"] not in SEEDS for summary in summaries):
+            of_claims.append(path)
         else:
             paper.append(path)
-    return Publication(paper, of_schedules, of_details), ScheduleStudy(of_schedules)
+    return Publication(paper, of_schedules, of_details, of_claims), ScheduleStudy(of_schedules)
 
 
 def write(study: Any, out: Path) -> str:
