@@ -12,11 +12,26 @@ from bayes_pruning.config.errors import ConfigError, UserError, one_of
 LARGEST = 1e37  # of a learning rate, beta or deviation: Adam divides the first by 0.1, and float32 ends at 3.4e38
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")  # the types of pydantic's error for a field there is not
 
+NAME_BYTES = 60  # three names, sparsity, seed and hash stay below the 255 bytes that a folder's name may have
+
+
+def _short(name: str) -> str:
+    if len(name.encode()) > NAME_BYTES:
+        raise ValueError
+    return name
+
+
 # The descriptions say what a field takes; they end the sentence of a ConfigError.
 Text = Annotated[str, Field(strict=True, min_length=1, description="text")]
 TextOrNull = Annotated[str | None, Field(strict=True, min_length=1, description="text, or null")]
 Name = Annotated[
-    str, Field(strict=True, pattern=r"^[^/\x00-\x1f]+$", description="text without /, as it is part of a folder's name")
+    str,
+    Field(
+        strict=True,
+        pattern=r"^[^/\x00-\x1f]+$",
+        description=f"text of up to {NAME_BYTES} bytes without /, as it is part of a folder's name",
+    ),
+    AfterValidator(_short),
 ]
 Flag = Annotated[bool, Field(strict=True, description="true or false")]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, description="a number")]
