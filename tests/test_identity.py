@@ -75,4 +75,6 @@ def test_what_a_protocol_or_a_twin_is_called_changes_nothing(path: tuple[str, ..
 def test_minus_zero_is_zero() -> None:
     minus, zero = (run_of("pruner=magnitude", f"sparsity={value}") for value in ("-0.0", "0"))
     assert (minus.hash(), minus.label()) == (zero.hash(), zero.label())
+    assert run_of("protocol.prior.mean=-0.0").hash() == run_of().hash()
+    assert run_of("protocol.prior.mean=-0.5").hash() != run_of("protocol.prior.mean=0.5").hash()
     assert "-magnitude-0-seed0" in zero.label()

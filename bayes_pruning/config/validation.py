@@ -34,7 +34,9 @@ Name = Annotated[
     AfterValidator(_short),
 ]
 Flag = Annotated[bool, Field(strict=True, description="true or false")]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False, description="a number")]
+Number = Annotated[  # + 0.0: -0.0 is 0, also in a hash
+    float, Field(strict=True, allow_inf_nan=False, description="a number"), AfterValidator(lambda value: value + 0.0)
+]
 AboveZero = Annotated[
     float, Field(strict=True, gt=0, le=LARGEST, description=f"a number above 0, up to {LARGEST:g}", allow_inf_nan=False)
 ]
