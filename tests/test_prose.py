@@ -19,7 +19,7 @@ from bayes_pruning.results.paper import DATASETS, METHODS, NAMES, paper_values
 from bayes_pruning.results.selection import choose, read_out
 from bayes_pruning.studies import exact_sparsity, ranking
 from bayes_pruning.studies.exact_sparsity import CLAIMED
-from bayes_pruning.studies.publication import ScheduleStudy, load_first
+from bayes_pruning.studies.publication import ScheduleStudy, load_first, studies_in
 from bayes_pruning.studies.ranking import rank
 from bayes_pruning.studies.ranking_formats import EVERYWHERE
 
@@ -166,7 +166,7 @@ def sentences(ranked: pd.DataFrame) -> list[str]:
 
 
 def test_what_is_over_all_cells_with_one_row_left_out() -> None:
-    runs = load_first([path for path in sorted(PUBLISHED.glob("*.parquet")) if "details" not in path.stem])
+    runs = load_first(studies_in(PUBLISHED)[0].sources)
     runs = runs[~runs["pruner"].isin(exact_sparsity.METHODS)]
 
     def behind(runs: pd.DataFrame, name: str, what: str, epoch: int) -> float:
@@ -312,10 +312,12 @@ def test_how_near_seed_2_is_to_the_two_others_in_the_cells_of_the_cnn(cnn: pd.Da
     mnist += product(["bayes_magnitude"], [0.75, 0.9, 0.99])
     fashion = [("none", 0.0), *product(["bayes_random"], [0.25, 0.5, 0.75, 0.9])]
     fashion += product(["bayes_magnitude"], [0.5, 0.9])
+    cifar = [("none", 0.0), ("bayes_magnitude", 0.9), *product(["bayes_random"], [0.25, 0.5, 0.75, 0.9])]
     most = {}
     for name, title, earlier, cells, random in (
         ("mnist", "MNIST", mnist, 13, "undecided"),
         ("fashion_mnist", "Fashion-MNIST", fashion, 14, "holds"),
+        ("cifar10", "CIFAR-10", cifar, 15, "holds"),
     ):
         apart = (last[2][name] - (last[0][name] + last[1][name]) / 2).abs().drop(earlier)
         assert len(apart) == cells
@@ -327,10 +329,18 @@ def test_how_near_seed_2_is_to_the_two_others_in_the_cells_of_the_cnn(cnn: pd.Da
         assert finding("bayes_beats_unpruned", f"Table 1: {title} CNN")["outcome"] == "undecided"
     assert float(most["mnist"]) < 0.02
     assert float(most["fashion_mnist"]) < 0.03
+    assert float(most["cifar10"]) < 0.06
     assert f"so it is on MNIST, within {most['mnist']}, with Bayes magnitude as good as its twin, Bayes" in page
     assert f"random undecided and the best cell too; and on Fashion-MNIST, within {most['fashion_mnist']}, with" in page
-    assert "both Bayes methods as good as their twins and the best cell undecided. On CIFAR-10 pruning reduces" in page
-    assert "overfitting with Bayes random (Figure 20). Most of its other cells have two seeds." in page
+    assert "both Bayes methods as good as their twins and the best cell undecided. So it is on CIFAR-10, within" in page
+    assert (
+        f"within {most['cifar10']}, and pruning reduces overfitting with Bayes random (Figure 20); with Bayes" in page
+    )
+    assert finding("pruning_reduces_overfitting", "Figure 20: CIFAR-10 CNN, bayes_random")["outcome"] == "holds"
+    numbers = finding("pruning_reduces_overfitting", "Figure 21: CIFAR-10 CNN, bayes_magnitude")["numbers"]
+    assert [number["outcome"] for number in numbers] == ["undecided", "undecided", "holds", "holds", "holds"]
+    told = ["{mean:.4f} [{low:.4f}, {high:.4f}]".format(**number) for number in numbers[:2]]
+    assert f"it fails: at 25 and 50% that is undecided, {told[0]} and {told[1]}, at 75% and more it does." in page
 
 
 def test_what_the_missing_seeds_of_of_logs_give(ranked: pd.DataFrame) -> None:
@@ -486,7 +496,7 @@ def test_kept_masks_in_the_ranking_of_the_fcn(ranked: pd.DataFrame) -> None:
     assert f"three rows they are {least[0]} nats behind or more, without the cells at 99% still {least[1]} (" in page
     assert f"Over all three rows it is {' and '.join(rows)}, without those cells {' and '.join(rows_99)}." in page
 
-    runs = load_first([path for path in sorted(PUBLISHED.glob("*.parquet")) if "details" not in path.stem])
+    runs = load_first(studies_in(PUBLISHED)[0].sources)
     runs = runs[~runs["pruner"].isin(exact_sparsity.METHODS) & (runs["target_sparsity"] != 0.99)]
     runs = runs[runs["protocol"].map(presets.name_of).isin(["paper", "inverse", "of_logs", "kept"])]
 
@@ -698,19 +708,18 @@ def test_how_many_seeds_the_cells_of_the_cnn_have() -> None:
     measured = [row for row in table_1_rows(model="cnn", accuracy="before") if row["mean"] and row["paper"]]
     seeds = {(row["dataset"], (row["method"], float(row["sparsity"]))): int(row["n"]) for row in measured}
     assert len(seeds) == 63
-    of = {name: {n for (dataset, _), n in seeds.items() if dataset == name} for name in DATASETS}
-    assert of == {"mnist": {3}, "fashion_mnist": {3}, "cifar10": {2, 3}}
+    assert set(seeds.values()) == {3}
     page, readme = (words((ROOT / name).read_text()) for name in ("docs/reproduction.md", "README.md"))
     fcn = [row for row in table_1_rows(model="fcn", accuracy="before") if row["mean"] and row["paper"]]
     assert {row["n"] for row in fcn} == {"5"}
-    assert f"all {len(fcn)} of the FCN with five seeds, all {len(measured)} of the CNN with two or three." in page
-    assert "the CNN has three seeds of each cell of MNIST and Fashion-MNIST, and two or three on CIFAR-10" in page
-    assert "hangs on the seed (two or three seeds)." in page
-    assert "the FCN with five seeds, the CNN with two or three." in readme
-    assert "With two or three seeds: at epoch 25 the CNN says the same" in readme
+    assert f"all {len(fcn)} of the FCN with five seeds, all {len(measured)} of the CNN with three." in page
+    assert "the CNN has three seeds of each cell." in page
+    assert "hangs on the seed (three seeds)." in page
+    assert "the FCN with five seeds, the CNN with three." in readme
+    assert "With three seeds: at epoch 25 the CNN says the same" in readme
     seven, nine, twelve = ({7: "seven", 9: "nine", 12: "twelve"}[len(TELLS[name])] for name in DATASETS)
     assert (
-        f"in {seven} cells of the CNN on MNIST, in {nine} on Fashion-MNIST and in {twelve} on CIFAR-10 (means of two"
+        f"in {seven} cells of the CNN on MNIST, in {nine} on Fashion-MNIST and in {twelve} on CIFAR-10 (means of three"
         in page
     )
     readme = words((ROOT / "README.md").read_text())
@@ -927,9 +936,9 @@ def test_what_the_page_says_of_the_cnn_with_pixels_from_0_to_1(cnn: pd.DataFrame
     assert all(epochs == list(range(1, 26, 2)) for epochs in opened)
     pixels = by_run["cifar10", "random", 0.9, 0, 25]
     same = cnn.query("dataset == 'cifar10' and pruner == 'random' and target_sparsity == 0.9 and epoch == 25")
-    other = f"{listed(same.sort_values('seed')['test_accuracy'])} (two) and the paper"
+    other = f"{listed(same.sort_values('seed')['test_accuracy'])} (three) and the paper"
     assert f"comes nearer too: {pixels:.4f} (one seed), where standardized pixels have {other}" in page
-    assert f"(two) and the paper {paper['cifar10', 'cnn', 'random', 0.9]:.4f}." in page
+    assert f"(three) and the paper {paper['cifar10', 'cnn', 'random', 0.9]:.4f}." in page
     assert f"from 0.48 to 0.56*: so it is for the first, {pixels:.4f}" in page
     assert f"so it is, {mnist[25]:.4f}, {cifar[25]:.4f} and {fashion[25]:.4f} (one seed)" in page
     assert f"it fails, {bayes['mnist'][25]:.4f} and {bayes['cifar10'][25]:.4f}. By the printed" in page
