@@ -14,6 +14,8 @@ from bayes_pruning.results.cells import CELL
 from bayes_pruning.results.paper import paper_values
 from bayes_pruning.results.selection import choose, read_out
 from bayes_pruning.studies import details, exact_sparsity
+from bayes_pruning.studies.claims import verdicts
+from bayes_pruning.studies.claims.rules import FAILS, HOLDS, UNDECIDED, Verdict
 from bayes_pruning.studies.likelihood import Cells, log_likelihood
 from bayes_pruning.studies.publication import load_first, studies_in
 from bayes_pruning.studies.ranking import rank
@@ -301,3 +303,61 @@ def test_what_third_seeds_of_the_cnn_decided_at_other_epochs(page: str) -> None:
     assert f"{high:.4f}]." in page
     claims = (PUBLISHED / "claims.md").read_text()
     assert all(f"(above -{margin}: holds)" in claims for margin in similar.values())
+
+
+def test_what_seeds_5_to_9_of_the_fcn_decide(page: str) -> None:
+    """Prediction 33: the verdicts with five seeds, with ten, and with the five new ones alone."""
+    sparse = ("sparse_without_losing_accuracy", "Table 1: Fashion-MNIST FCN, bayes_magnitude")
+    falls = ("bayes_factor_falls", "Figure 16: CIFAR-10 FCN, bayes_magnitude")
+    dips = ("random_dips_then_improves", "Figure 16: CIFAR-10 FCN")
+    study = studies_in(PUBLISHED)[0]
+    of_fcn = study.judged[study.judged["model"] == "fcn"]
+    new = of_fcn["seed"] >= 5
+    cells = of_fcn[new].groupby(CELL)["seed"].unique()
+    assert len(cells) == 16
+    assert all(sorted(seeds) == [5, 6, 7, 8, 9] for seeds in cells)
+
+    def verdicts_of(rows: pd.DataFrame) -> dict[tuple[str, str], Verdict]:
+        return {(each.claim, each.where): each.verdict for each in verdicts.check(rows) if "CNN" not in each.where}
+
+    old, ten, alone = (verdicts_of(rows) for rows in (of_fcn[~new], of_fcn, of_fcn[new]))
+    assert len(old) == 57
+    assert sum(verdict.outcome == UNDECIDED for verdict in old.values()) == 19
+    assert {check for check in old if old[check].outcome != ten[check].outcome} == {sparse, falls, dips}
+    for check in (sparse, falls, dips):
+        assert (old[check].outcome, ten[check].outcome, alone[check].outcome) == (UNDECIDED, FAILS, FAILS)
+    for epoch in range(20, 26):
+        last = verdicts_of(read_out(of_fcn, epoch))
+        assert {last[check].outcome for check in (sparse, falls, dips)} == {FAILS}
+        assert (last[sparse].numbers[0].outcome == FAILS) == (epoch in (20, 22, 24))
+    for check, verdict in old.items():
+        assert {verdict.outcome, alone[check].outcome} != {HOLDS, FAILS}
+    assert "Sixteen cells of the FCN have ten under the printed formula, for the claims alone." in page
+    for said in (
+        "That decided three, which all fail: on CIFAR-10 that the Bayes factor of Bayes magnitude falls and that the",
+        "accuracy under random pruning dips and then improves (Figure 16), on Fashion-MNIST that Bayes magnitude",
+        "loses no accuracy (Table 1). They fail in each of the epochs 20 to 25 as if it were the last, the third at",
+        "20, 22 and 24 because a network that was not pruned is not as sparse as asked.",
+        "and with them alone the three fail too. No check is decided the other way, with ten seeds or with",
+    ):
+        assert said in page
+
+    def told(claim: str, where: str, number: int = 0) -> str:
+        found = ten[claim, where]
+        assert found.outcome == UNDECIDED
+        assert found.numbers[number].n == 10
+        mean, low, high = (getattr(found.numbers[number], name) for name in ("mean", "low", "high"))
+        return f"{mean:.4f} [{low:.4f}, {high:.4f}]"
+
+    overfits = told("magnitude_overfits_until_99", "Figure 6: MNIST FCN", 4)
+    assert f"no longer overfits at 99%, {overfits} where 0.05 is the limit; on Fashion-MNIST" in page
+    oscillates = told("random_loss_oscillates", "Figure 10: Fashion-MNIST FCN, test_loss")
+    reduces = told("pruning_reduces_overfitting", "Figure 12: Fashion-MNIST FCN, bayes_magnitude")
+    assert f"that the test loss oscillates, {oscillates}, and that pruning reduces" in page
+    assert f"overfitting, at 25% {reduces}; and that overfitting comes later on CIFAR-10" in page
+    later = [told("cifar_overfits_later", "Figure 16: CIFAR-10 FCN", number) for number in (0, 1)]
+    assert f"by {later[0]} epochs than on MNIST and by {later[1]} than on Fashion-MNIST." in page
+    counts = verdicts.counts(study.findings)
+    decided = counts[HOLDS] + counts[FAILS]
+    assert "it fails: three are decided, as named. Undecided with ten stay: that" in page
+    assert f"none comes out the other way, and {decided} are decided. Of the 63 cells the 16 have run" in page
