@@ -1,5 +1,6 @@
 """What the pages say of their findings with the cells at 99%, a family of cells or a training detail left out."""
 
+import re
 from collections.abc import Sequence
 from itertools import product
 
@@ -316,6 +317,13 @@ def test_what_seeds_5_to_9_of_the_fcn_decide(page: str) -> None:
     cells = of_fcn[new].groupby(CELL)["seed"].unique()
     assert len(cells) == 16
     assert all(sorted(seeds) == [5, 6, 7, 8, 9] for seeds in cells)
+    assert "Sixteen cells of the FCN have the seeds 5 to 9 too: those that seven checks need" in page
+    commands = re.findall(r"-m 'seed=range\(5,10\)' dataset=(\S+) pruner=(\S+) sparsity=(\S+)", page)
+    grids = [product(*(values.split(",") for values in command)) for command in commands]
+    ran = {
+        (dataset, "fcn", pruner, float(s) if pruner != "none" else 0.0) for each in grids for dataset, pruner, s in each
+    }
+    assert ran == set(cells.index)
 
     def verdicts_of(rows: pd.DataFrame) -> dict[tuple[str, str], Verdict]:
         return {(each.claim, each.where): each.verdict for each in verdicts.check(rows) if "CNN" not in each.where}
