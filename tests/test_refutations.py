@@ -1,12 +1,15 @@
 """What the pages say of their findings with the cells at 99%, a family of cells or a training detail left out."""
 
+import json
 import re
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from conftest import ROOT
 from test_prose import CIFAR, CLOSED_MOSTLY, EXCLUDED_DETAILS, MNIST, PUBLISHED, TELLS, words
 
@@ -369,3 +372,32 @@ def test_what_seeds_5_to_9_of_the_fcn_decide(page: str) -> None:
     decided = counts[HOLDS] + counts[FAILS]
     assert "it fails: three are decided, as named. Undecided with ten stay: that" in page
     assert f"none comes out the other way, and {decided} are decided. Of the 63 cells the 16 have run" in page
+
+
+def test_how_many_checks_more_seeds_would_decide(page: str) -> None:
+    """As if means and deviations stayed as they are."""
+
+    def outcome(found: dict[str, Any], seeds: int) -> str:
+        parts = 10 if found["claim"] == "bayes_beats_unpruned" else len(found["numbers"])  # of Bonferroni
+        outcomes = set()
+        for number in found["numbers"]:
+            narrower = np.sqrt(number["n"] / seeds) * np.divide(
+                *scipy.stats.t.ppf(1 - 0.025 / parts, [seeds - 1, number["n"] - 1])
+            )
+            half = (number["high"] - number["low"]) / 2 * narrower
+            limits = [float(value) for value in re.findall(r"-?\d\S*", number["wanted"])]
+            low, high = {"above": (limits[0], np.inf), "below": (-np.inf, limits[0]), "from": (limits[0], limits[-1])}[
+                number["wanted"].split()[0]
+            ]
+            inside = low < number["mean"] - half and number["mean"] + half < high
+            outside = number["mean"] + half <= low or number["mean"] - half >= high
+            outcomes.add(HOLDS if inside else FAILS if outside else UNDECIDED)
+        return FAILS if FAILS in outcomes else UNDECIDED if UNDECIDED in outcomes else HOLDS
+
+    findings = json.loads((PUBLISHED / "claims.json").read_text())["findings"]
+    undecided = [found for found in findings if found["outcome"] == UNDECIDED]
+    assert all(outcome(found, found["numbers"][0]["n"]) == UNDECIDED for found in undecided)
+    decided = [len(findings) - sum(outcome(found, seeds) == UNDECIDED for found in undecided) for seeds in (10, 20, 40)]
+    assert f"{decided[0]} of the {len(findings)} checks would be decided with ten seeds in every cell" in page
+    assert f"in every cell, {decided[1]} with twenty and {decided[2]} with forty" in page
+    assert "Prediction 33 took ten this way, and three of its seven came." in page
