@@ -78,3 +78,7 @@ def test_minus_zero_is_zero() -> None:
     assert run_of("protocol.prior.mean=-0.0").hash() == run_of().hash()
     assert run_of("protocol.prior.mean=-0.5").hash() != run_of("protocol.prior.mean=0.5").hash()
     assert "-magnitude-0-seed0" in zero.label()
+
+
+def test_a_name_of_sixty_bytes_is_the_longest() -> None:
+    assert run_of(f"pruner.name={'x' * 60}").label().count("x") == 60  # one of 61 is refused: test_cli.py
