@@ -714,6 +714,7 @@ def test_how_many_seeds_the_cells_of_the_cnn_have() -> None:
     assert {row["n"] for row in fcn} == {"5"}
     assert f"all {len(fcn)} of the FCN with five seeds, all {len(measured)} of the CNN with three." in page
     assert "the CNN has three seeds of each cell." in page
+    assert "python train.py -m experiment=table1 model=cnn seed=0,1,2 " in page
     assert "hangs on the seed (three seeds)." in page
     assert "the FCN with five seeds, the CNN with three." in readme
     assert "With three seeds: at epoch 25 the CNN says the same" in readme
