@@ -139,6 +139,8 @@ def test_claims_are_judged_on_further_seeds_too_and_table_1_and_ranking_are_not(
     assert [number.n for number in found.verdict.numbers] == [6, 6]
     assert "n = 6" in study.texts()["claims.md"]
     assert study.blocks()["origin"]().startswith("54 runs of 3 epochs ")
+    twice = Publication([*study.archives, *study.further], further=study.further)
+    assert len(twice.judged) == 54 * 3  # a run that both hold counts once
 
 
 def test_what_ran_on_several_machines_is_counted_by_machine_and_versions(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from bayes_pruning.config.errors import ConfigError, UserError, one_of
 
 LARGEST = 1e37  # of a learning rate, beta or deviation: Adam divides the first by 0.1, and float32 ends at 3.4e38
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")  # the types of pydantic's error for a field there is not
-
 NAME_BYTES = 60  # three names, sparsity, seed and hash stay below the 255 bytes that a folder's name may have
 
 

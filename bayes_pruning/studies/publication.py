@@ -58,6 +58,12 @@ def load_first(paths: Sequence[Path]) -> pd.DataFrame:
     return pd.concat([frame.load(path).frame for path in paths]).drop_duplicates(["hash", "epoch"], ignore_index=True)
 
 
+def load_methods(paths: Sequence[Path]) -> pd.DataFrame:
+    """Return the runs of all archives without those of the methods that the study of schedules compares."""
+    runs = load_first(paths)
+    return runs[~runs["pruner"].isin(exact_sparsity.METHODS)].reset_index(drop=True)
+
+
 @dataclass(frozen=True)
 class Publication:
     """Hold the study of the paper: its runs, and what is made of them.
@@ -66,8 +72,8 @@ class Publication:
         archives: runs of the paper's methods under all readings, and of their controls.
         schedules: archives of experiment=schedules, whose unpruned networks count too.
         details: archives of experiment=details, if it was run.
-        further: archives of seeds beyond the paper's five. Claims are judged on them too; Table 1, its figures and
-            the ranking are of as many seeds as the paper has.
+        further: archives with none of the paper's five seeds. Claims are judged on them too; Table 1, its figures and
+            the ranking are not made of them.
     """
 
     archives: Sequence[Path]
@@ -83,8 +89,7 @@ class Publication:
     @cached_property
     def all_runs(self) -> pd.DataFrame:
         """Return the runs of all readings."""
-        runs = load_first(self.sources)
-        return runs[~runs["pruner"].isin(exact_sparsity.METHODS)].reset_index(drop=True)
+        return load_methods(self.sources)
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -94,9 +99,7 @@ class Publication:
     @cached_property
     def all_seeds(self) -> pd.DataFrame:
         """Return the runs of all readings and those of further seeds."""
-        return (
-            pd.concat([self.all_runs, load_first(self.further)], ignore_index=True) if self.further else self.all_runs
-        )
+        return load_methods([*self.sources, *self.further])
 
     @cached_property
     def judged(self) -> pd.DataFrame:
