@@ -3,17 +3,19 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import run_of
 
 from bayes_pruning.config.errors import ConfigError, UserError
-from bayes_pruning.config.registry import SCHEDULES
+from bayes_pruning.config.registry import GATES, SCHEDULES, Declared
 from bayes_pruning.pruning import decision
 from bayes_pruning.pruning.decision import Comparison, Verdict, decide, tries, unchanged
 from bayes_pruning.pruning.gates import Candidate
 from bayes_pruning.pruning.posterior import Terms, log_bayes_factor
 
+NO_CANDIDATE: Candidate = None  # type: ignore[assignment]  # only an estimate of the gate's own looks at it
 NETWORK = Terms(-100.0, -50.0)
 SAME = Comparison(3, -100.0, -50.0, -100.0, -50.0, 0.0)  # nothing was pruned: a Bayes factor of 1
 BETTER = Comparison(3, -100.0, -50.0, -101.0, -45.0, 4.0)
@@ -72,8 +74,8 @@ def test_a_gate_that_reads_no_bayes_factor_has_no_row(pruner: str, prunes: bool)
 )
 def test_two_networks_are_compared_by_the_ratio_that_the_protocol_names(ratio: str, nats: float) -> None:
     before, after = NETWORK, Terms(-101.0, -45.0)
-    nothing: Candidate = None  # type: ignore[assignment]  # only an estimate of the gate's own looks at it
-    found = decision.compare(run_of("pruner=bayes_random", f"protocol.ratio={ratio}"), 3, before, after, nothing)
+    run = run_of("pruner=bayes_random", f"protocol.ratio={ratio}")
+    found = decision.compare(run, 3, before, after, NO_CANDIDATE)
     assert found == Comparison(3, -100.0, -50.0, -101.0, -45.0, pytest.approx(nats))  # type: ignore[arg-type]
     assert log_bayes_factor(after, before) == 4.0
     assert log_bayes_factor(Terms(None, -45.0), before) is None
@@ -106,3 +108,29 @@ def test_a_schedule_that_gives_no_fraction_is_named(given: Any, monkeypatch: pyt
     decision.check(run)
     with pytest.raises(UserError, match=r"^pruner\.schedule=mine gave .* in epoch 2: a schedule gives a number from 0"):
         decision.planned(run, 2, 0.0, lambda _: 0.0)
+
+
+@pytest.mark.parametrize("given", [np.float64(2.5), torch.tensor(2.5), 2.5])
+def test_a_gates_own_estimate_is_a_plain_number(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger and a checkpoint hold no other: what NumPy or PyTorch give could not be read from them again."""
+    compared = decision.compare(estimating(given, monkeypatch), 2, NETWORK, NETWORK, NO_CANDIDATE)
+    assert (type(compared.tested), compared.tested) == (float, 2.5)
+
+
+@pytest.mark.parametrize("given", [math.nan, None, "high", torch.ones(2)])
+def test_an_estimate_that_is_no_number_is_named(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = estimating(given, monkeypatch)
+    said = r"^pruner\.gate=mine gave .* in epoch 2: the estimate of a gate is a log Bayes factor, one number in nats\.$"
+    with pytest.raises(UserError, match=said):
+        decision.compare(run, 2, NETWORK, NETWORK, NO_CANDIDATE)
+
+
+def estimating(given: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A run whose gate has an estimate that gives `given`."""
+
+    def mine(seen: Any) -> bool:
+        return True
+
+    monkeypatch.setattr(mine, "declared", Declared(True, lambda _: given), raising=False)
+    monkeypatch.setitem(GATES.functions, "mine", mine)
+    return run_of("pruner=magnitude", "pruner.gate=mine")

@@ -11,8 +11,10 @@
 The functions here are pure and need neither a stack, Hydra nor a folder: `trainer` calls them for each of its networks.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.registry import GATES, SCHEDULES, SELECTORS
@@ -93,10 +95,22 @@ def compare(run: PruningConfig, epoch: int, before: Terms, after: Terms, candida
     """Return the two networks' terms with the log Bayes factor: the gate's own estimate, or the paper's ratio."""
     estimate = GATES.declared(run.pruner.gate).estimate
     if estimate is not None:
-        tested = estimate(candidate, **run.pruner.gate_options)
+        tested = _number(run, epoch, estimate(candidate, **run.pruner.gate_options))
     else:
         tested = log_ratio(log_posterior(after), log_posterior(before), run.protocol.ratio)
     return Comparison(epoch, *before, *after, tested=tested)
+
+
+def _number(run: PruningConfig, epoch: int, estimate: Any) -> float:
+    """Return a gate's estimate as a plain number. Raise UserError if it is none."""
+    try:
+        number = float(estimate)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: of a tensor of several numbers
+        number = math.nan
+    if math.isnan(number):
+        wrong = f"gave {estimate!r} in epoch {epoch}: the estimate of a gate is a log Bayes factor, one number in nats"
+        raise UserError(f"pruner.gate={run.pruner.gate} {wrong}.")
+    return number
 
 
 def unchanged(epoch: int, network: Terms) -> Comparison:
