@@ -205,3 +205,14 @@ def test_the_papers_networks_take_the_fast_path_and_have_the_papers_layers() -> 
     convolutions = [(32, 3, 3, 3), (64, 32, 3, 3)]
     assert [p.shape for p in cnn.parameters() if p.ndim > 1] == [*convolutions, (128, 4096), (10, 128)]
     assert not layers.is_stackable(Residual())
+
+
+def test_a_weight_that_is_held_stays_held_whatever_a_later_mask_says() -> None:
+    stack = Stack([network("fcn", 0), network("fcn", 1)], 0.01, CPU)
+    every = torch.ones(stack.parameters["1.weight"][0].shape, dtype=torch.bool)
+    first, second = every.clone(), every.clone()
+    first[0], second[1] = False, False
+    for keep in (first, second):
+        stack.freeze_zeros(1, {"1.weight": keep})
+    assert torch.equal(stack.keep["1.weight"][1] != 0, first & second)
+    assert torch.equal(stack.keep["1.weight"][0] != 0, every)

@@ -193,7 +193,7 @@ class Stack:
         for name, mask in keep.items():
             if name not in self.keep:
                 self.keep[name] = torch.ones_like(self.parameters[name])
-            self.keep[name][member] = mask
+            self.keep[name][member] *= mask  # what is held stays held, whatever `keep` says of it
             for moment in MOMENTS if name in self.trained else ():
                 self.optimizer.moments[moment][name][member] *= mask
 
