@@ -1,6 +1,7 @@
 """Modules that are no plain sequence of layers: BatchNorm's buffers, dropout, ResNet-18."""
 
 import copy
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -397,6 +398,45 @@ def test_a_builder_that_returns_no_module_is_named() -> None:
     builder = f"{__name__}.forgetful"
     with pytest.raises(ConfigError, match=rf"^model\.builder={builder} .* an nn\.Module \(this returns a NoneType\)"):
         build({"name": "none", "builder": builder}, (1, 28, 28), 10, seed=0)
+
+
+class Remembers(nn.Module):
+    """A network that keeps its hidden state on itself, where a gradient hangs on it."""
+
+    def __init__(self, num_classes: int, hidden: list[int]) -> None:
+        super().__init__()
+        self.first, self.out = nn.Linear(784, hidden[0]), nn.Linear(hidden[0], num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.hidden = self.first(images.flatten(1)).relu()
+        return self.out(self.hidden)  # type: ignore[no-any-return]
+
+
+def weight_normed(shape: tuple[int, ...], classes: int, hidden: list[int]) -> nn.Module:
+    """Old style: its weight is computed in each call, and kept as a plain attribute."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        first = nn.utils.weight_norm(nn.Linear(784, hidden[0]))
+    return nn.Sequential(nn.Flatten(), first, nn.ReLU(), nn.Linear(hidden[0], classes))
+
+
+def hooked(shape: tuple[int, ...], classes: int, hidden: list[int]) -> nn.Module:
+    """A plain sequence to look at, whose hidden units a hook halves."""
+    network = build({"name": "fcn", "builder": "fcn", "hidden": hidden}, shape, classes, 0)
+    network.get_submodule("1").register_forward_hook(lambda layer, seen, out: out / 2)
+    return network
+
+
+@pytest.mark.parametrize("kind", [Remembers, weight_normed, hooked])
+def test_what_a_module_does_beside_its_layers_is_trained_too(kind: Any, data: Dataset) -> None:
+    """As in a loop of PyTorch's own: what it keeps of a call, computes before it or changes after it."""
+    run = of_module(kind, "pruner=magnitude", "pruner.selector=snip")
+    trainer = Trainer([run], data, CPU)
+    trainer.run_epoch()
+    trained = Trainer([of_module(kind, "pruner=none")], data, CPU)
+    trained.run_epoch()
+    for name, weight in trained_by_pytorch(run, data).state_dict().items():
+        torch.testing.assert_close(state(trained)[name], weight, rtol=1e-4, atol=1e-6)
 
 
 def forgetful(shape: tuple[int, ...], classes: int) -> None: ...

@@ -37,6 +37,8 @@ def network(kind: str, seed: int) -> nn.Module:
         convolutions = [nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, stride=2, padding=(1, 0))]
         convolutions += [nn.Conv2d(4, 4, 3, groups=2, padding="same"), nn.Conv2d(4, 2, (2, 1), dilation=2)]
         return nn.Sequential(*convolutions, nn.MaxPool2d(2, 1), nn.Tanh(), nn.Flatten(), nn.Linear(4, 10))
+    if kind == "rows":  # a linear layer of each row of an image
+        return nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.Flatten(), nn.Linear(40, 10))
     return networks.fcn((1, 8, 8), 10, [32, 17]) if kind == "fcn" else networks.cnn((1, 8, 8), 10, [16, 16], 3, 12)
 
 
@@ -48,7 +50,7 @@ def as_on_a_gpu(stack: Stack) -> Stack:
     return stack
 
 
-@pytest.mark.parametrize("kind", ["fcn", "cnn", "settings"])
+@pytest.mark.parametrize("kind", ["fcn", "cnn", "settings", "rows"])
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_a_step_with_a_gpus_layers_is_a_cpus_step(kind: str, groups: int) -> None:
     """Of four members: all with the same images, two and two, each with its own."""

@@ -24,18 +24,19 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return linear layers of all networks.
 
     Args:
-        x: [groups, batch, inputs].
+        x: [groups, batch, ..., inputs].
         weight: [networks, outputs, inputs].
         bias: [networks, outputs].
 
     Returns:
-        [networks, batch, outputs].
+        [networks, batch, ..., outputs].
     """
     networks, outputs, inputs = weight.shape
-    groups, batch, _ = x.shape
+    groups, rows = len(x), x.shape[1:-1]
+    x = x.flatten(1, -2)
     # The weights come first, so that their gradient comes out in their own order, as Adam wants it.
     wide = torch.baddbmm(bias.view(groups, -1, 1), weight.view(groups, -1, inputs), x.transpose(1, 2))
-    return wide.view(networks, outputs, batch).transpose(1, 2)
+    return wide.view(networks, outputs, -1).transpose(1, 2).unflatten(1, rows)
 
 
 def patches(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:

@@ -167,8 +167,12 @@ class WholeModel:
         tensors = [*model.named_parameters(), *model.named_buffers()]
         self.names = tuple(name for name, _ in tensors)
         self.training = False
+        # What a module keeps of its last call, as a hidden state, is not copied as long as a gradient hangs on it.
+        kept = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
+        results = {id(value): value.detach() for value in kept if not value.is_leaf}
         # Module.to would make tensors of their own of a tied parameter's names: all but one stayed empty in a call.
-        self._model = copy.deepcopy(model, {id(tensor): tensor.detach().to("meta") for _, tensor in tensors})
+        empty = {id(tensor): tensor.detach().to("meta") for _, tensor in tensors}
+        self._model = copy.deepcopy(model, results | empty)
         self._threads = threading.local()
 
     def __call__(self, x: Tensor, *tensors: Tensor) -> Tensor:
@@ -219,8 +223,10 @@ def logits(network: Sequence[Stage], parameters: Mapping[str, Tensor], images: T
 
 
 def is_stackable(model: nn.Module) -> TypeGuard[nn.Sequential]:
-    """Return whether `model` is a sequence of layers that this module and gpu_layers.py know."""
+    """Return whether `model` is a sequence of layers that this module and gpu_layers.py know, without any hook."""
     if type(model) is not nn.Sequential:
+        return False
+    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
         return False
     weighted = [index for index, layer in enumerate(model) if isinstance(layer, (nn.Linear, nn.Conv2d))]
     # `stages` finds parameters by their place in the sequence, so that each layer has to have its own, and both.
