@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as F
 from conftest import ROOT, run_of
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 from bayes_pruning import BayesPruner
 from bayes_pruning.config.errors import ConfigError, UserError
 from bayes_pruning.config.random_streams import data_order
+from bayes_pruning.config.registry import SCHEDULES
 from bayes_pruning.data.datasets import Dataset, Split
 from bayes_pruning.models.networks import build
 from bayes_pruning.training.trainer import Trainer
@@ -31,6 +32,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "LBFGS": lambda weights: torch.optim.LBFGS(weights, lr=0.1, max_iter=3),
 }
 KEPT = {"regrow": False}
+IMAGES = r"images torch\.float32 \[4, 8\]"
 CASES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # as the grid and as BayesPruner are told
     "random": (("pruner=bayes_random",), {"selector": "random"}),
     "magnitude": (("pruner=bayes_magnitude",), {"selector": "magnitude"}),
@@ -398,9 +400,12 @@ def test_what_is_not_accepted_ends_in_a_sentence(arguments: dict[str, Any], sent
 
 
 def test_numbers_of_numpy_and_a_part_of_a_prior_are_accepted(data: Dataset) -> None:
-    told = {"beta": np.float64(0.25), "prior": {"std": np.float64(2.0)}, "seed": 3}
+    told = {"beta": np.float64(0.25), "prior": {"std": np.float64(2.0)}, "seed": np.int64(3), "epochs": np.int32(7)}
     run = BayesPruner(linear()[0], batches(data), np.float64(0.5), **told).run
     assert (run.sparsity, run.protocol.beta, run.protocol.prior.mean, run.protocol.prior.std) == (0.5, 0.25, 0, 2)
+    assert [(type(value), value) for value in (run.seed, run.epochs)] == [(int, 3), (int, 7)]
+    with pytest.raises(ConfigError, match=r"^seed=True is not accepted"):
+        BayesPruner(linear()[0], batches(data), 0.5, seed=True)
 
 
 def test_a_model_without_weights_to_prune_is_refused(data: Dataset) -> None:
@@ -477,16 +482,23 @@ def test_the_example_runs_and_is_short(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("batch", "said"),
     [
-        ({"images": torch.zeros(4, 8), "labels": torch.zeros(4).long()}, "a dict with no labels"),
-        ([torch.zeros(4, 8)], "a list with no labels"),
-        ((torch.zeros(4, 8), torch.zeros(4)), r"a tuple with labels torch\.float32 \[4\]"),
-        ((torch.zeros(4, 8), torch.zeros(4, 3).long()), r"a tuple with labels torch\.int64 \[4, 3\]"),
+        (
+            {"images": torch.zeros(4, 8), "labels": torch.zeros(4).long()},
+            "a dict with no tensor of images and no tensor of labels",
+        ),
+        ([torch.zeros(4, 8)], "a list with no tensor of images and no tensor of labels"),
+        ((torch.zeros(4, 8), torch.zeros(4)), rf"a tuple with {IMAGES} and labels torch\.float32 \[4\]"),
+        ((torch.zeros(4, 8), torch.zeros(4, 3).long()), rf"a tuple with {IMAGES} and labels torch\.int64 \[4, 3\]"),
+        ((torch.zeros(4, 8), torch.zeros(1).long()), rf"a tuple with {IMAGES} and labels torch\.int64 \[1\]"),
+        ((torch.zeros(4, 8), torch.zeros(4).byte()), rf"a tuple with {IMAGES} and labels torch\.uint8 \[4\]"),
+        ((np.zeros((4, 8)), torch.zeros(4).long()), r"a tuple with no tensor of images and labels torch\.int64 \[4\]"),
     ],
 )
 def test_a_batch_that_is_no_pair_of_images_and_labels_is_named(batch: Any, said: str) -> None:
     model = nn.Linear(8, 3)
     pruner = BayesPruner(model, [batch], 0.5)
-    with pytest.raises(UserError, match=rf"^The train_loader gave {said}: it takes pairs of images and int64 labels"):
+    accepted = r"pairs of images \[batch, \.\.\.\] and int64 labels \[batch\]\."
+    with pytest.raises(UserError, match=rf"^The train_loader gave {said}: it takes {accepted}$"):
         pruner.step(torch.optim.SGD(model.parameters()))
 
 
@@ -498,3 +510,85 @@ def test_an_output_that_is_no_logits_is_named(head: nn.Module, said: str) -> Non
     pruner = BayesPruner(model, [(torch.zeros(5, 8), torch.zeros(5).long())], 0.5)
     with pytest.raises(UserError, match=rf"^The model gave {said}: its output has to be logits \[batch, classes\]\.$"):
         pruner.step(torch.optim.SGD(model.parameters()))
+
+
+@pytest.mark.parametrize("label", [-100, 3])
+def test_a_label_that_has_no_logit_is_named(label: int) -> None:
+    model = nn.Linear(8, 3)
+    pruner = BayesPruner(model, [(torch.zeros(4, 8), torch.tensor([0, 2, label, 1]))], 0.5)
+    said = rf"gave the label {label}: it takes labels from 0 to 2, as the model gives 3 logits\.$"
+    with pytest.raises(UserError, match=said):
+        pruner.step(torch.optim.SGD(model.parameters()))
+    assert (pruner.epoch, pruner.known) == (0, None)  # the step that was refused is none
+
+
+@pytest.mark.parametrize("own", ["torch's", "the loader's", "the sampler's"])
+def test_what_a_pruner_asks_for_changes_no_batch_of_the_training(own: str) -> None:
+    """Nothing is pruned, and more or fewer passes of the loader are needed: batches are shuffled in the same order."""
+    images = torch.arange(60.0).view(60, 1)
+
+    def order(**told: Any) -> list[float]:
+        torch.manual_seed(0)
+        generator = None if own == "torch's" else torch.Generator().manual_seed(1)
+        pairs = TensorDataset(images, torch.zeros(60).long())
+        if own == "the sampler's":
+            loader = DataLoader(pairs, batch_size=20, sampler=RandomSampler(pairs, generator=generator))
+        else:
+            loader = DataLoader(pairs, batch_size=20, shuffle=True, generator=generator)
+        model = nn.Sequential(nn.Linear(1, 2), nn.Linear(2, 2))
+        pruner, seen = BayesPruner(model, loader, 0.0, **told), []
+        for _ in range(3):
+            seen += [float(value) for batch, _ in loader for value in batch]
+            pruner.step(torch.optim.SGD(model.parameters()))
+        return seen
+
+    plain = order(gate="always")
+    assert plain[:60] != plain[60:120] != plain[120:]
+    assert order(gate="always", log_evidence="always") == order(gate="bayes_factor") == plain
+    assert order(gate="laplace_evidence", decision="candidate") == plain
+
+
+def test_a_held_weight_stays_held_though_a_layer_is_asked_for_fewer(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A schedule that asks for the zeros there are: rounded in each layer that can be one fewer than it holds."""
+    monkeypatch.setitem(SCHEDULES.functions, "hold", lambda plan: plan.sparsity if plan.epoch == 1 else 0.1)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.ReLU(), nn.Linear(8, 10))
+    optimizer = torch.optim.Adam(model.parameters())
+    pruner = BayesPruner(model, batches(data), 0.5, gate="always", schedule="hold", regrow=False)
+    train_epoch(model, optimizer, data, 1)
+    pruner.step(optimizer)
+    held = {name: mask.clone() for name, mask in pruner.masks.items()}
+    for epoch in (2, 3):
+        train_epoch(model, optimizer, data, epoch)
+        assert pruner.step(optimizer).sparsity == 0.5
+        assert all(torch.equal(mask, held[name]) for name, mask in pruner.masks.items())
+
+
+@pytest.mark.parametrize("told", [{"selector": "evidence", "gate": "always"}, {"gate": "laplace_evidence"}])
+def test_a_network_that_reads_words_is_pruned_by_its_fisher_information_too(told: dict[str, Any]) -> None:
+    words = torch.randint(0, 20, (30, 5), generator=torch.Generator().manual_seed(0))
+    model = nn.Sequential(nn.Embedding(20, 6), nn.Flatten(), nn.Linear(30, 3))
+    report = BayesPruner(model, [(words, torch.arange(30) % 3)], 0.5, **told).step(torch.optim.SGD(model.parameters()))
+    assert report.sparsity == 0.5
+
+
+class Remembers(nn.Module):
+    """A network that keeps its hidden state, as one does that is looked at after a call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 6), nn.Linear(6, 3)
+        self.hidden: Any = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.hidden = self.first(x).relu()
+        return self.last(self.hidden)  # type: ignore[no-any-return]
+
+
+def test_a_network_that_keeps_what_it_computed_gives_its_gradient(data: Dataset) -> None:
+    torch.manual_seed(0)
+    model, x, labels = Remembers(), torch.randn(30, 8), torch.arange(30) % 3
+    F.cross_entropy(model(x), labels).backward()
+    pruner = BayesPruner(model, [(x, labels)], 0.5, selector="snip", gate="always")
+    assert pruner.step(torch.optim.SGD(model.parameters())).sparsity == 0.5

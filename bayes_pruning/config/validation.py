@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from numbers import Integral
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
@@ -18,6 +19,11 @@ def _short(name: str) -> str:
     if len(name.encode()) > NAME_BYTES:
         raise ValueError
     return name
+
+
+def _plain(value: Any) -> Any:
+    """Return a whole number of NumPy's as one of Python's, and everything else as it is."""
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
 
 
 # The descriptions say what a field takes; they end the sentence of a ConfigError.
@@ -46,9 +52,11 @@ AtLeastZero = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False, des
 Fraction = Annotated[  # abs: -0.0 is 0, also in a hash
     float, Field(strict=True, ge=0, le=1, description="a number from 0 to 1"), AfterValidator(abs)
 ]
-Count = Annotated[int, Field(strict=True, ge=1, description="a whole number of at least 1")]
+Count = Annotated[int, BeforeValidator(_plain), Field(strict=True, ge=1, description="a whole number of at least 1")]
 CountOrNull = Annotated[int | None, Field(strict=True, ge=1, description="a whole number of at least 1, or null")]
-Whole = Annotated[int, Field(strict=True, ge=0, lt=2**63, description="a whole number of at least 0")]
+Whole = Annotated[
+    int, BeforeValidator(_plain), Field(strict=True, ge=0, lt=2**63, description="a whole number of at least 0")
+]
 Numbers = Annotated[
     list[Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]],
     Field(min_length=1, description="a list of numbers, none infinite or NaN"),

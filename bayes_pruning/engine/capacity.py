@@ -41,11 +41,11 @@ class Footprint:
     operations: int  # multiplications and additions of a forward pass
 
 
-def footprint(model: nn.Module, shape: tuple[int, ...]) -> Footprint:
+def footprint(model: nn.Module, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> Footprint:
     """Return the sizes of `model`, measured by sending one example of `shape` through it.
 
-    The example has the data type and the device of the first parameter. A layer that gives a tuple, as nn.LSTM does,
-    counts with the tensors in it.
+    The example has the device of the first parameter, and its data type if `dtype` says no other. A layer that gives a
+    tuple, as nn.LSTM does, counts with the tensors in it.
     """
     sizes, patches, operations = [torch.Size(shape).numel()], [0], []
 
@@ -60,7 +60,7 @@ def footprint(model: nn.Module, shape: tuple[int, ...]) -> Footprint:
     with torch.no_grad(), evaluating(model), ExitStack() as hooks:  # BatchNorm would count this example in its mean
         for leaf in leaves:
             hooks.enter_context(leaf.register_forward_hook(measure))
-        model(next(model.parameters()).new_zeros(1, *shape))
+        model(next(model.parameters()).new_zeros(1, *shape, dtype=dtype))
     parameters = [parameter.numel() for parameter in model.parameters()]
     return Footprint(
         sum(parameters), max(parameters), sum(sizes), max(sizes), sum(patches), max(patches), sum(operations)

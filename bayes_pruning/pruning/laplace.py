@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayes_pruning.config.schema import Prior
@@ -95,7 +96,7 @@ def fisher_diagonal(
         slow = [name for name in names if name not in fast]
         diagonal = {name: torch.zeros_like(fixed[name], dtype=torch.float64) for name in names}
         if fast:
-            rows = capacity.evaluation_rows(capacity.footprint(model, tuple(images.shape[1:])))
+            rows = capacity.evaluation_rows(_footprint(model, images))
             for chunk, chosen in zip(images.split(rows), signs.split(rows, dim=1), strict=True):
                 for name, (inputs, signals) in linear_signals(model, fixed, chunk, chosen).items():
                     if name in fast:
@@ -154,7 +155,8 @@ def linear_signals(
     with torch.enable_grad():
         for index, layer in enumerate(model):
             of_layer = {name: parameters[f"{index}.{name}"] for name, _ in layer.named_parameters()}
-            out = torch.func.functional_call(layer, of_layer, (x,))
+            # A ReLU may be set to overwrite its input, which is the output that a signal is taken at.
+            out = F.relu(x) if isinstance(layer, nn.ReLU) else torch.func.functional_call(layer, of_layer, (x,))
             if isinstance(layer, nn.Linear) and x.ndim == 2:
                 inputs.append(x.detach())
                 # The graph starts at the first such output: nothing before it is differentiated, and no weight.
@@ -186,8 +188,13 @@ def _squared_gradients(
     return {name: square.sum(0) for name, square in each.items()}
 
 
+def _footprint(model: nn.Module, images: Tensor) -> capacity.Footprint:
+    """Return the sizes of a model that takes such images; whole numbers may be words, and stay whole numbers."""
+    return capacity.footprint(model, tuple(images.shape[1:]), None if images.is_floating_point() else images.dtype)
+
+
 def _rows_of_gradients(model: nn.Module, images: Tensor, free: list[Tensor], columns: int) -> int:
     """Return how many images a pass takes, so that their gradients and activations fit into a block (capacity.py)."""
-    largest = capacity.footprint(model, tuple(images.shape[1:])).largest_activation
+    largest = _footprint(model, images).largest_activation
     largest = max(largest, *(parameter.numel() for parameter in free))
     return max(1, LARGEST_REUSED_BLOCK // capacity.FLOAT_BYTES // (columns * largest))

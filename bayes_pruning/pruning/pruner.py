@@ -10,6 +10,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from operator import length_hint
 from typing import Any
@@ -60,6 +61,38 @@ class _Epoch:
     sparsity: float
     log_likelihood: float | None = None
     tried: dict[float, tuple[dict[str, Tensor], float]] = field(default_factory=dict)  # masks, log-likelihood
+
+
+@contextmanager
+def _same_random_numbers(loader: Iterable[Any]) -> Iterator[None]:
+    """Give back, after a while, the states that the random numbers of torch and of a DataLoader have now.
+
+    A DataLoader draws in each pass, also if it does not shuffle. A training would otherwise see other batches,
+    depending on how often the pruner asks for the images.
+    """
+    own = [getattr(each, "generator", None) for each in (loader, getattr(loader, "sampler", None))]
+    generators = [each for each in own if isinstance(each, torch.Generator)]
+    states = [each.get_state() for each in generators]
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            for each, state in zip(generators, states, strict=True):
+                each.set_state(state)
+
+
+def _images_and_labels(batch: Any) -> tuple[Tensor, Tensor]:
+    """Return the images and labels of a batch. Raise UserError if it has no such pair first."""
+    images, labels, *_ = batch if isinstance(batch, Sequence) and len(batch) > 1 else (batch, None)
+    both = isinstance(images, Tensor) and isinstance(labels, Tensor)
+    if both and labels.dtype == torch.int64 and labels.shape == images.shape[:1]:  # type: ignore[union-attr]
+        return images, labels  # type: ignore[return-value]
+    given = " and ".join(
+        f"{name} {part.dtype} {list(part.shape)}" if isinstance(part, Tensor) else f"no tensor of {name}"
+        for name, part in (("images", images), ("labels", labels))
+    )
+    accepted = "pairs of images [batch, ...] and int64 labels [batch]"
+    raise UserError(f"The train_loader gave a {type(batch).__name__} with {given}: it takes {accepted}.")
 
 
 class BayesPruner:
@@ -164,8 +197,12 @@ class BayesPruner:
             optimizer: what trains the model: its moments of weights that are to stay zero are forgotten.
         """
         self.epoch += 1
-        with networks.evaluating(self.model):
-            return self._step(optimizer)
+        try:
+            with networks.evaluating(self.model):
+                return self._step(optimizer)
+        except BaseException:
+            self.epoch -= 1
+            raise
 
     def _step(self, optimizer: torch.optim.Optimizer) -> Report:
         run, now = self.run, self._now()
@@ -221,20 +258,16 @@ class BayesPruner:
     _examples = 0  # images of a pass, which scale a mean log-likelihood; 0 before the first
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield a pass of the loader.
+        """Yield a pass of the loader, which leaves the random numbers of the training as they are.
 
-        Raise UserError for a batch that is none of images and labels, and at the end unless there were as many images
-        as in the first pass.
+        Raise UserError as `_images_and_labels`, and at the end unless there were as many images as in the first pass.
         """
         examples = 0
-        for batch in self.loader:
-            images, labels, *_ = batch if isinstance(batch, Sequence) and len(batch) > 1 else (batch, None)
-            if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point():
-                given = f"labels {labels.dtype} {list(labels.shape)}" if isinstance(labels, Tensor) else "no labels"
-                said = f"gave a {type(batch).__name__} with {given}: it takes pairs of images and int64 labels [batch]"
-                raise UserError(f"The train_loader {said}.")
-            examples += len(labels)
-            yield images.to(self._device), labels.to(self._device)
+        with _same_random_numbers(self.loader):
+            for batch in self.loader:
+                images, labels = _images_and_labels(batch)
+                examples += len(labels)
+                yield images.to(self._device), labels.to(self._device)
         first = self._examples = self._examples or examples
         if examples == 0 or examples != first:
             said = f"gave {examples} images in a pass of epoch {self.epoch} and {first} in the first pass"
@@ -288,6 +321,9 @@ class BayesPruner:
             if not isinstance(logits, Tensor) or logits.ndim != 2:
                 given = f"a tensor {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
                 raise UserError(f"The model gave {given}: its output has to be logits [batch, classes].")
+            if outside := [label for label in labels.unique().tolist() if not 0 <= label < logits.shape[1]]:
+                accepted = f"labels from 0 to {logits.shape[1] - 1}, as the model gives {logits.shape[1]} logits"
+                raise UserError(f"The train_loader gave the label {outside[0]}: it takes {accepted}.")
             total += float(posterior.log_likelihood(logits.unsqueeze(0), labels))
         if not math.isfinite(total):
             raise UserError(f"The log-likelihood became {total} in epoch {self.epoch}: the network has diverged.")
@@ -303,7 +339,7 @@ class BayesPruner:
                     if isinstance(state, Tensor) and state.shape == parameter.shape:
                         state.mul_(mask)
         if not self.run.protocol.regrow:
-            self.masks = dict(keep)
+            self.masks = {name: mask & self.masks.get(name, mask) for name, mask in keep.items()}
 
     def _hold(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Let no gradient reach a held weight, and no optimiser move it, whatever it remembers."""
