@@ -19,7 +19,7 @@ from faults.contents import contents
 from faults.wandb_troubles import descendants
 from test_sweep import Recorder
 
-from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.errors import ConfigError, UserError
 from bayes_pruning.config.schema import RunConfig
 from bayes_pruning.engine import capacity, device
 from bayes_pruning.runs import layout, planning, progress, tracking, workers
@@ -117,18 +117,43 @@ def test_a_worker_that_dies_fails_its_own_members_and_the_same_command_goes_on(
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
-def test_an_error_in_a_worker_fails_its_own_members(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [ONE, TWO])
+def test_an_error_fails_its_own_stack_and_the_others_finish(
+    number: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A defect, and a file that a user can mend; the first stack and the one in the middle of three."""
+
     def err(trainer: Trainer) -> None:
-        if trainer.runs[0].seed == 1:
+        if trainer.runs[0].seed == 0:
             raise ZeroDivisionError("division of a test")
 
+    stacks = ("epochs=1", "hydra.launcher.max_members=1", number, f"output_dir={tmp_path}")
+    assert not command("-m", *RUN, "seed=1", *stacks)[0]
+    [folder] = tmp_path.glob("*seed1*")
+    (folder / "summary.json").unlink()
+    (folder / "checkpoint.pt").write_bytes(b"no checkpoint")
     before_epoch(err, monkeypatch)
-    code, _ = command("-m", *RUN, "epochs=1", "seed=0,1", TWO, f"output_dir={tmp_path}")
-    assert "1 of 2 jobs failed" in code
-    [line] = [line for line in code.splitlines() if "seed=1 " in line]
-    assert line.endswith(": ZeroDivisionError: division of a test")
+    code, printed = command("-m", *RUN, "seed=0,1,2", *stacks)
+    assert "2 of 3 jobs failed" in code
+    assert "1 finished, 2 failed" in printed
+    reasons = [next(line for line in code.splitlines() if f"seed={seed} " in line) for seed in (0, 1)]
+    assert reasons[0].endswith(": ZeroDivisionError: division of a test")
+    assert "checkpoint.pt is not a readable checkpoint" in reasons[1]
+
+
+def test_data_that_is_not_there_ends_a_sweep_before_anything_is_written(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: Any) -> None:
+        raise UserError("The data is not there.")
+
+    monkeypatch.setattr("bayes_pruning.data.datasets.load", missing)
+    for number in (ONE, TWO):
+        code, _ = command(
+            "-m", *RUN, "seed=0,1", "hydra.launcher.max_members=1", number, f"output_dir={tmp_path / 'out'}"
+        )
+        assert code == "The data is not there."
+        assert not list(tmp_path.glob("out/*fcn*"))
 
 
 @pytest.mark.slow

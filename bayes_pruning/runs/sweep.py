@@ -1,6 +1,7 @@
 """Train a sweep as a few stacks: tell which jobs are the same run, what became of each, and sum it up for the user."""
 
 import json
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,11 +23,13 @@ from bayes_pruning.runs.train import (
     Clock,
     Job,
     Outcome,
+    outcome_in_folder,
     refused,
     skipped,
     train_stack,
 )
 
+log = logging.getLogger(__name__)
 TrainStacks = Callable[[Sequence[list[Job]], Display, Clock], dict[Path, Outcome]]  # the outcomes by folder
 
 
@@ -52,12 +55,25 @@ def train_or_fail(stack: list[Job], display: Display, clock: Clock) -> list[Outc
 
 
 def one_after_the_other(stacks: Sequence[list[Job]], display: Display, clock: Clock) -> dict[Path, Outcome]:
-    """Train stacks in this process while the clock allows it; return the outcomes by folder."""
+    """Train stacks in this process while the clock allows it; return the outcomes by folder.
+
+    An error of the only stack is raised. One of several fails its own runs, and the others are trained.
+    """
+    train = train_in_time if len(stacks) == 1 else _train_whatever_fails
     outcomes: dict[Path, Outcome] = {}
     for number, stack in enumerate(stacks, 1):
         display.title = f"stack {number}/{len(stacks)}"
-        outcomes |= {outcome.folder: outcome for outcome in train_in_time(stack, display, clock)}
+        outcomes |= {outcome.folder: outcome for outcome in train(stack, display, clock)}
     return outcomes
+
+
+def _train_whatever_fails(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
+    """Train a stack of several; what it fails by, a defect too, fails its runs alone."""
+    try:
+        return train_or_fail(stack, display, clock)
+    except Exception as error:
+        log.exception("A stack of %d runs failed.", len(stack))
+        return [outcome_in_folder(job.folder, FAILED, f"{type(error).__name__}: {error}") for job in stack]
 
 
 def run_sweep(

@@ -77,12 +77,12 @@ def _train_stacks(
     worker_seats: Sequence[Seat], stacks: Sequence[list[Job]], display: Display, clock: Clock
 ) -> dict[Path, Outcome]:
     """Train the planned stacks (a sweep.TrainStacks). However this ends, no worker is left."""
-    if min(len(worker_seats), len(stacks)) < 2:
-        return sweep.one_after_the_other(stacks, display, clock)
     for stack in stacks:  # once for all workers; and before anything is written
         check_data(stack[0], torch.device("cpu"))
     if worker_seats[0] is not None:
         datasets.forget()
+    if min(len(worker_seats), len(stacks)) < 2:
+        return sweep.one_after_the_other(stacks, display, clock)
     outcomes: dict[Path, Outcome] = {}
     waiting = list(enumerate(stacks, 1))
     workers = [_Worker(seat, clock) for seat in worker_seats[: len(stacks)]]
