@@ -310,3 +310,17 @@ def test_a_cell_whose_network_dies_in_one_seed_does_not_lend_its_variance(two_re
     median = 0.454936423
     assert of_cell[0.0] == of_cell[0.9] == pytest.approx(2e-6 / median)
     assert of_cell[0.99] == pytest.approx((0.7**2 / 2 + 4 * 2e-6 / median) / 5)
+
+
+def test_a_pattern_is_simulated_by_its_best_reading() -> None:
+    """Of two that give the same accuracies one is nearer to the paper, whichever name comes first."""
+    other = MEAN.replace("mean/mean", "sum/mean")
+    for near, far in ((MEAN, other), (other, MEAN)):
+        both = frame(
+            cell("none", 0.0),
+            cell("random", 0.0),
+            cell("bayes_random", 0.0005, protocol=near),
+            cell("bayes_random", 0.001, protocol=far),
+        )
+        assert line(ranking.rank(both), near, "before").pattern == line(ranking.rank(both), far, "before").pattern
+        assert set(ranking.simulate(both, "mnist fcn")["protocol"]) == {near}

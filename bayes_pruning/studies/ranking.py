@@ -281,7 +281,7 @@ def _patterns(compared: Compared, behind: Array) -> list[int]:
 
 
 def simulate(frame: pd.DataFrame, block: str) -> pd.DataFrame:
-    """Simulate tables for which a reading is right, one reading of each pattern, and rank the readings by them.
+    """Simulate tables for which a reading is right, the best reading of each pattern, and rank these readings by them.
 
     Accuracies are those before pruning, with the means, variances and seeds that the runs of a block have. Return a row
     for each scenario (`runs`, `excess`, `offset`) and right reading (`protocol`): how often it is the `best` and among
@@ -290,8 +290,8 @@ def simulate(frame: pd.DataFrame, block: str) -> pd.DataFrame:
     accuracies = _accuracies(frame)
     compared = _compared(accuracies[accuracies["block"] == block])
     compared = compared.pick(np.flatnonzero(compared.readings["accuracy"] == BEFORE.when))
-    numbers = _patterns(compared, _behind(likelihood.log_likelihood(against_paper(compared))))
-    compared = compared.pick([numbers.index(number) for number in sorted(set(numbers))])
+    behind = _behind(likelihood.log_likelihood(against_paper(compared)))
+    compared = compared.pick(pd.Series(behind).groupby(_patterns(compared, behind)).idxmin().to_numpy())
     means, variances, seeds = compared.means, compared.variances, compared.seeds
     families, rows = list(compared.cells["family"]), []
     for scenario in SCENARIOS:
