@@ -188,7 +188,9 @@ def publish(parser: argparse.ArgumentParser) -> None:
     serves all scripts in place of the folder it was made from. The W&B run is kept offline, in the folder
     `wandb` beside the runs, until scripts/sync_wandb.py uploads it; --wandb online uploads it at once.
     """
-    from bayes_pruning.results.frame import publish
+    import pandas as pd
+
+    from bayes_pruning.results.frame import load, publish
     from bayes_pruning.results.selection import choose
 
     parser.add_argument("source", nargs="?", default="outputs", type=Path, help="folder of runs (default: outputs)")
@@ -201,6 +203,9 @@ def publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project", metavar="[ENTITY/]PROJECT", default="", help=project)
     parser.add_argument("--protocol", help="with --wandb, if the runs follow several protocols: which")
     args = parser.parse_args()
+    if args.wandb:  # before anything is written
+        parts = [load(path).frame for path in (args.source, args.out) if path.exists()]
+        choose(pd.concat(parts).drop_duplicates(["hash", "epoch"]), args.protocol)
     published, kept = publish(args.source, args.out)
     report_incomplete(published)
     runs, size = published.frame["hash"].nunique(), args.out.stat().st_size / 1024
@@ -326,7 +331,7 @@ def rebuild(parser: argparse.ArgumentParser) -> None:
 
     What is made of another archive goes to DIR and into no page.
     """
-    from bayes_pruning.studies.publication import Publication, ScheduleStudy, filled, studies_in, write
+    from bayes_pruning.studies.publication import Publication, ScheduleStudy, studies_in, write
 
     parser.add_argument(
         "--archive", type=Path, nargs="+", help="of scripts/publish.py (default: those that are committed)"
@@ -339,19 +344,20 @@ def rebuild(parser: argparse.ArgumentParser) -> None:
     if args.schedules and args.archive is None:
         raise UserError("--schedules says what --archive holds: give --archive and --out too, or leave it out.")
     if args.archive is not None:
-        print(write((ScheduleStudy if args.schedules else Publication)(args.archive), args.out))
+        study = (ScheduleStudy if args.schedules else Publication)(args.archive)
+        print(*write([(study, None)], args.out), sep="\n")
         return
     root = Path(__file__).resolve().parents[1]
     published = root / "outputs" / "published"
     pages = ("reproduction.md", "bayesian_schedule.md")
+    quoted: list[tuple[Publication | ScheduleStudy, Path | None]] = []
     studies: tuple[Publication | ScheduleStudy, ...] = studies_in(published)
-    for study, page in zip(studies, [root / "docs" / name for name in pages], strict=True):
-        if not study.archives:
+    for each, page in zip(studies, [root / "docs" / name for name in pages], strict=True):
+        if each.archives:
+            quoted.append((each, page))
+        else:
             print(f"{published} has no archive for {page}, which is left as it is")
-            continue
-        print(write(study, published))
-        write_file(page, filled(page.read_text(encoding="utf-8"), study.blocks()))
-        print(f"filled {page}")
+    print(*write(quoted, published), sep="\n")
 
 
 @command

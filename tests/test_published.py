@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -11,15 +12,17 @@ import pytest
 from conftest import ROOT
 from fixtures import rewrite_summary, summary, unpack
 from omegaconf import OmegaConf
+from synthetic import PROTOCOL, call_script, runs
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.results import archive
 from bayes_pruning.results.frame import SORTED_BY, load, load_summaries, publish
 from bayes_pruning.studies import exact_sparsity
-from bayes_pruning.studies.publication import Publication, ScheduleStudy, filled, origin, studies_in
+from bayes_pruning.studies.publication import Publication, ScheduleStudy, filled, origin, studies_in, write
 
 FOLDER = ROOT / "outputs" / "published"
+script = pytest.fixture(call_script)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +142,7 @@ def test_claims_are_judged_on_further_seeds_too_and_table_1_and_ranking_are_not(
     assert [number.n for number in found.verdict.numbers] == [6, 6]
     assert "n = 6" in study.texts()["claims.md"]
     assert study.blocks()["origin"]().startswith("54 runs of 3 epochs ")
+    assert study.blocks()["controls"]() == "Not run yet.\n"  # a page may quote them, and no archive has any
     twice = Publication([*study.archives, *study.further], further=study.further)
     assert len(twice.judged) == 54 * 3  # a run that both hold counts once
 
@@ -159,3 +163,44 @@ def test_a_block_that_does_not_exist_is_named(tmp_path: Path) -> None:
     assert filled("a <!-- begin x -->old<!-- end x --> b", {"x": lambda: "new"}) == (
         "a <!-- begin x -->\n\nnew\n<!-- end x --> b"
     )
+
+
+@pytest.mark.parametrize("short_first", [True, False])
+def test_readings_are_ranked_at_the_epochs_of_the_default_one(short_first: bool) -> None:
+    long = [runs(name, test_accuracy=0.9) for name in ("mnist fcn none", "mnist fcn bayes_random 0.75")]
+    short = runs("mnist fcn bayes_random 0.75", epochs=4, protocol=PROTOCOL.replace("beta 0.5", "beta 0.4"))
+    study = Publication([])
+    vars(study)["all_runs"] = pd.concat([short, *long] if short_first else [*long, short], ignore_index=True)
+    assert study.ranking.epochs == [7, 8]
+    assert set(study.ranking.ranked["protocol"]) == {PROTOCOL}
+
+
+def test_kept_masks_alone_are_no_study_of_schedules() -> None:
+    with pytest.raises(UserError, match=r"fcn_kept\.parquet has no run of a pruner that the study .*: one_shot, "):
+        ScheduleStudy([FOLDER / "fcn_kept.parquet"]).texts()
+
+
+def test_nothing_is_written_before_everything_is_made(tmp_path: Path) -> None:
+    """Two studies, of which the second has a page that quotes what there is not."""
+    pages = [tmp_path / "first.md", tmp_path / "second.md"]
+    studies: list[Any] = []
+    for page, block in zip(pages, ("known", "unknown"), strict=True):
+        page.write_text(f"<!-- begin {block} --><!-- end {block} -->")
+        made = {"texts": lambda: {"a.md": "text"}, "pictures": lambda: {"b.png": b"picture"}, "archives": ["c.parquet"]}
+        studies.append((SimpleNamespace(**made, blocks=lambda: {"known": lambda: "quoted"}), page))
+    with pytest.raises(UserError, match='There is no block "unknown"'):
+        write(studies, tmp_path / "out")
+    assert sorted(tmp_path.iterdir()) == pages
+    assert "quoted" not in pages[0].read_text()
+    said = write([studies[0], (studies[1][0], None)], tmp_path / "out")
+    assert said == [f"{tmp_path / 'out'}: a.md and 1 figures, from c.parquet", f"filled {pages[0]}", said[0]]
+    assert (tmp_path / "out" / "figures" / "b.png").read_bytes() == b"picture"
+    assert pages[0].read_text() == "<!-- begin known -->\n\nquoted\n<!-- end known -->"
+
+
+def test_a_protocol_that_no_run_follows_publishes_nothing(tmp_path: Path, script: Any) -> None:
+    folder, path = unpack(tmp_path / "runs"), tmp_path / "runs.parquet"
+    code, printed = script("publish.py", folder, "--out", path, "--wandb", "--protocol", "nonsense")
+    assert '--protocol "nonsense" fits no protocol of these runs' in str(code)
+    assert printed == ""
+    assert not path.exists()

@@ -214,6 +214,25 @@ def test_a_run_whose_gate_decides_otherwise_is_not_replayed() -> None:
     assert [replay._decides_by_beta([row]) for row in at_beta] == [True, False]  # a ratio has to exceed beta
 
 
+def test_runs_that_prune_biases_too_are_counted_apart() -> None:
+    protocol = {"regrow": True, "decision": "previous", "log_likelihood": "sum", "log_prior": "sum", "beta": 0.5}
+    rows = [Decision(2, 1, math.log(0.5), 1, -100, -50, -109, -41.5, -0.5)]
+    summaries = {
+        run: {
+            "protocol": protocol | {"prior": {"std": 1.0}, "prunes": prunes},
+            **{"dataset": "mnist", "model": "fcn", "sparsity": 0.9, "pruner": "bayes_random", "prunable_weights": 10},
+        }
+        for run, prunes in (("a", "weights"), ("b", "parameters"), ("c", "weights"))
+    }
+    ledgers = dict.fromkeys(summaries, rows)
+    found = replay.replay(ledgers, summaries, {"beta": [1]})
+    assert {row.masks: row.differences for row in found} == {"regrow": (2, 2), "regrow with biases": (2,)}
+    lines = replay.coincidences(ledgers, summaries, [("beta", 1.0)]).splitlines()[2:]
+    assert [line.split(" | ")[0].strip("| ") for line in lines] == ["regrow", "regrow with biases"]
+    assert [line.split(" | ")[-1].strip("| ") for line in lines] == ["0 of 2", "0 of 1"]
+    assert "| 0.9 | regrow with biases | previous |" in replay.as_markdown(found)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

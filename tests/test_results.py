@@ -602,3 +602,20 @@ def test_what_older_runs_do_not_declare_is_derived_from_their_configs(own_runs):
     folder = next(own_runs.glob("*-none-seed0-*"))
     rewrite_summary(folder, pruner="baseline")  # a name that no file of conf/pruner has: its config says gate never
     assert set(load(folder).frame["pruner"]) == {"none"}
+
+
+def test_a_run_that_several_archives_of_a_folder_hold_is_that_of_the_first(runs, tmp_path):
+    first, again = (shutil.copytree(runs, tmp_path / name) for name in ("first", "again"))
+    for copy, threshold in ((first, -0.5), (again, -0.25)):
+        folder = folder_of(copy, "bayes_random", 0.9, 0)
+        (folder / "decisions.csv").write_text(f"{','.join(archive.LEDGER.values())}\n1,1,{threshold},,,,,,\n")
+    rewrite_summary(folder, wall_seconds=1.5)
+    (folder_of(again, "bayes_random", 0.9, 1) / "summary.json").unlink()
+    publish(first, tmp_path / "all" / "a.parquet")
+    publish(again, tmp_path / "all" / "b.parquet")
+    found = load(tmp_path / "all")
+    assert_same(found.frame, load(runs).frame)
+    assert found.incomplete == []  # what one archive lacks is finished in the other
+    assert load_summaries(tmp_path / "all") == load_summaries(first)
+    assert load_ledgers(tmp_path / "all") == load_ledgers(first)
+    assert load_ledgers(first)[folder.name][0].log_threshold == -0.5

@@ -53,16 +53,21 @@ def protocol_text(protocol: Mapping[str, Any]) -> str:
     they are pruned too.
     """
     prior, ratio = protocol["prior"], protocol.get("ratio", PRINTED)
-    weights_alone = protocol.get("prunes", WEIGHTS) == WEIGHTS
     return ", ".join(
         [
-            ("regrow" if protocol["regrow"] else "stay zero") + ("" if weights_alone else " with biases"),
+            masks_text(protocol),
             decision_text(protocol),
             f"{protocol['log_likelihood']}/{protocol['log_prior']}" + ("" if ratio == PRINTED else f" {ratio}"),
             f"beta {number(protocol['beta'])}",
             f"prior N({number(prior['mean'])}, {number(prior['std'])}^2)",
         ]
     )
+
+
+def masks_text(protocol: Mapping[str, Any]) -> str:
+    """Return whether pruned weights may grow again, and whether biases are pruned too: "regrow with biases"."""
+    weights_alone = protocol.get("prunes", WEIGHTS) == WEIGHTS
+    return ("regrow" if protocol["regrow"] else "stay zero") + ("" if weights_alone else " with biases")
 
 
 def ratio_of(protocol: str) -> str:

@@ -63,7 +63,7 @@ def load(source: str | Path = "outputs", wandb: str | None = None, filters: Mapp
 
     Args:
         source: a folder of run folders, one run's folder, a folder of W&B offline runs, a published archive, or a
-            folder of archives.
+            folder of archives, of which the first that holds a run counts.
         wandb: ENTITY/PROJECT on W&B's server (the one at WANDB_BASE_URL, if that is set); `source` is then not read.
         filters: with `wandb`, which runs, as `wandb.Api().runs` takes it.
 
@@ -78,12 +78,24 @@ def load(source: str | Path = "outputs", wandb: str | None = None, filters: Mapp
     if wandb_server.run_folders(Path(source)):
         runs, incomplete = wandb_server.read_offline(Path(source))
     elif archives and not folders:
-        return _of_archives(archives)
+        return load_archives(archives)
     else:
         runs, incomplete = read_folders(folders)
     if not runs and not incomplete:
         raise UserError(f"{source} has no runs in it: train some with train.py, or name another folder.")
     return _of_runs(runs, incomplete)
+
+
+def load_archives(paths: Sequence[Path]) -> Results:
+    """Read published archives as one frame. A run that several of them hold is that of the first; raise as `load`."""
+    parts, made_by, incomplete = list[pd.DataFrame](), dict[str, Any](), dict[str, str]()
+    for path in paths:
+        metrics, left_out = archive.read_metrics(path)
+        parts.append(metrics[~metrics["run"].isin(made_by)])
+        made_by = archive.read_provenance(path) | made_by
+        incomplete |= left_out
+    unfinished = sorted((run, why) for run, why in incomplete.items() if run not in made_by)
+    return Results(_of_provenance(pd.concat(parts), made_by), unfinished)
 
 
 def publish(source: str | Path, path: str | Path) -> tuple[Results, int]:
@@ -134,19 +146,21 @@ def load_ledgers(source: str | Path) -> dict[str, list[Decision]]:
     """Return the ledgers of runs, by run name, of those whose gate asks for evidence.
 
     Args:
-        source: a folder of run folders, one run's folder, a published archive, or a folder of archives.
+        source: a folder of run folders, one run's folder, a published archive, or a folder of archives, of which the
+            first that holds a run counts.
 
     Raise UserError if there is no such source or a ledger is damaged.
     """
     folders, archives = _contents(source)
-    published = {run: rows for path in archives for run, rows in archive.read_ledgers(path).items()}
+    published = {run: rows for path in reversed(archives) for run, rows in archive.read_ledgers(path).items()}
     return published | _read_ledgers(folders)
 
 
 def load_summaries(source: str | Path) -> dict[str, Any]:
     """Return the summary.json of each finished run of a source as `load_ledgers` takes it, by run name."""
     folders, archives = _contents(source)
-    published = {run: about["summary"] for path in archives for run, about in archive.read_provenance(path).items()}
+    made_by = {run: about for path in reversed(archives) for run, about in archive.read_provenance(path).items()}
+    published = {run: about["summary"] for run, about in made_by.items()}
     files = [folder / "summary.json" for folder in folders]
     return published | {file.parent.name: read_json(file) for file in files if file.exists()}
 
@@ -164,13 +178,6 @@ def _contents(source: str | Path) -> tuple[list[Path], list[Path]]:
 
 def _read_ledgers(folders: Iterable[Path]) -> dict[str, list[Decision]]:
     return {folder.name: ledger.read(folder / ledger.FILE) for folder in folders if (folder / ledger.FILE).exists()}
-
-
-def _of_archives(paths: Sequence[Path]) -> Results:
-    parts = [archive.read_metrics(path) for path in paths]
-    made_by = {run: about for path in paths for run, about in archive.read_provenance(path).items()}
-    metrics = pd.concat([metrics for metrics, _ in parts])
-    return Results(_of_provenance(metrics, made_by), [run for _, incomplete in parts for run in incomplete])
 
 
 def _of_provenance(metrics: pd.DataFrame, made_by: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

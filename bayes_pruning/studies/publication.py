@@ -23,7 +23,7 @@ from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results import archive, frame
 from bayes_pruning.results.paper import DATASETS, MODELS, SEEDS
 from bayes_pruning.results.run_records import counted
-from bayes_pruning.results.selection import choose
+from bayes_pruning.results.selection import choose, of_length
 from bayes_pruning.results.tables import markdown
 from bayes_pruning.runs.files import write_file
 from bayes_pruning.studies import details, exact_sparsity, formats, ranking_formats, replay
@@ -33,6 +33,7 @@ from bayes_pruning.studies.exact_sparsity_figure import schedules
 from bayes_pruning.studies.ranking_formats import Ranking
 
 PROTOCOL = "paper"  # the preset that table, figures and claims are of
+NOT_RUN = "Not run yet.\n"  # what a page quotes of runs that no archive holds
 SCHEDULE_PROTOCOL = "kept"  # the preset that all pruners of the study of schedules follow
 CHANGES = (
     ("beta", 0.001), ("beta", 0.1), ("beta", 0.9), ("beta", 1.0),
@@ -55,7 +56,7 @@ SCHEDULE_TABLES: Mapping[str, tuple[str, Callable[[pd.DataFrame], str]]] = {
 
 def load_first(paths: Sequence[Path]) -> pd.DataFrame:
     """Return the runs of all archives. A run that several of them hold is that of the first."""
-    return pd.concat([frame.load(path).frame for path in paths]).drop_duplicates(["hash", "epoch"], ignore_index=True)
+    return frame.load_archives(paths).frame
 
 
 def load_methods(paths: Sequence[Path]) -> pd.DataFrame:
@@ -108,8 +109,8 @@ class Publication:
 
     @cached_property
     def ranking(self) -> Ranking:
-        """Return the ranking of all readings."""
-        return ranking_formats.ranking_of(self.all_runs)
+        """Return the ranking of all readings that have as many epochs as the default one."""
+        return ranking_formats.ranking_of(of_length(self.all_runs, int(self.runs["epochs"].iloc[0])))
 
     @cached_property
     def findings(self) -> list[verdicts.Finding]:
@@ -164,7 +165,7 @@ class Publication:
 
     def blocks(self) -> dict[str, Callable[[], str]]:
         """Return what pages may quote, by name."""
-        quoted: dict[str, Callable[[], str]] = {
+        quoted: dict[str, Callable[[], str]] = {"controls": lambda: NOT_RUN} | {
             sheet.key: partial(formats.sheet_markdown, sheet, only_with_runs=True)
             for sheet in formats.sheets(self.runs, compared=True)
         }
@@ -181,9 +182,7 @@ class Publication:
             "claims-mixed": lambda: ranking_formats.mixed_claims_table(self.ranking),
             "claims": self.decided,
             "coincidences": self.coincidences,
-            "details": lambda: (
-                "Not run yet.\n" if self.compared_details.empty else details.markdown(self.compared_details)
-            ),
+            "details": lambda: NOT_RUN if self.compared_details.empty else details.markdown(self.compared_details),
         }
 
     def decided(self) -> str:
@@ -205,8 +204,16 @@ class ScheduleStudy:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """Return the runs that keep their masks, with the number of their prunable weights."""
+        """Return the runs that keep their masks, with the number of their prunable weights.
+
+        Raise UserError if none is of a method that the study compares.
+        """
         runs = choose(load_first(self.archives), SCHEDULE_PROTOCOL)
+        if not runs["pruner"].isin(exact_sparsity.METHODS).any():
+            raise UserError(
+                f"{' and '.join(map(str, self.archives))} has no run of a pruner that the study of schedules compares: "
+                f"{', '.join(exact_sparsity.METHODS)}."
+            )
         weights = {run: about["prunable_weights"] for run, about in self.summaries.items()}
         return runs.assign(**{exact_sparsity.WEIGHTS: runs["run"].map(weights)})
 
@@ -255,14 +262,30 @@ def studies_in(folder: Path) -> tuple[Publication, ScheduleStudy]:
     return Publication(paper, of_schedules, of_details, of_claims), ScheduleStudy(of_schedules)
 
 
-def write(study: Any, out: Path) -> str:
-    """Write the texts and figures of a study to a folder and return a line on it. Raise UserError if it can not."""
-    texts, pictures, sources = study.texts(), study.pictures(), ", ".join(map(str, study.archives))
-    for name, text in texts.items():
-        write_file(out / name, text)
-    for name, data in pictures.items():
-        write_file(out / "figures" / name, data)
-    return f"{out}: {', '.join(texts)} and {len(pictures)} figures, from {sources}"
+def write(studies: Sequence[tuple[Publication | ScheduleStudy, Path | None]], out: Path) -> list[str]:
+    """Write the texts and figures of studies to a folder, and fill the page that quotes each.
+
+    Nothing is written before everything is made.
+
+    Args:
+        studies: each with its page, None if none is to be filled.
+        out: the folder.
+
+    Return a line on each study and page. Raise UserError if something can not be made or written.
+    """
+    made, lines = dict[Path, str | bytes](), list[str]()
+    for study, page in studies:
+        texts, pictures = study.texts(), study.pictures()
+        made |= {out / name: text for name, text in texts.items()}
+        made |= {out / "figures" / name: data for name, data in pictures.items()}
+        sources = ", ".join(map(str, study.archives))
+        lines.append(f"{out}: {', '.join(texts)} and {len(pictures)} figures, from {sources}")
+        if page is not None:
+            made[page] = filled(page.read_text(encoding="utf-8"), study.blocks())
+            lines.append(f"filled {page}")
+    for path, content in made.items():
+        write_file(path, content)
+    return lines
 
 
 def load_summaries(paths: Sequence[Path]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 
 from bayes_pruning.config.errors import ConfigError, UserError
-from bayes_pruning.config.presets import decision_text
+from bayes_pruning.config.presets import decision_text, masks_text
 from bayes_pruning.config.schema import PRINTED
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.pruning.posterior import log_ratio
@@ -109,7 +109,7 @@ class Replayed:
     model: str
     pruner: str
     sparsity: float
-    regrow: bool
+    masks: str
     decision: str
     reading: Reading
     other: Reading
@@ -148,7 +148,7 @@ def replay(
             if images is None and other.log_likelihood != reading.log_likelihood:
                 raise UserError(f"The scale of {run} can not be changed: {about['dataset']} is not a known data set.")
             epoch = first_difference(ledgers[run], reading, other, images or 1, about["prunable_weights"])
-            alike = Replayed(*cell, protocol["regrow"], decision_text(protocol), reading, other, differences=())
+            alike = Replayed(*cell, masks_text(protocol), decision_text(protocol), reading, other, differences=())
             replayed.setdefault(alike, []).append(epoch)
     return [replace(row, differences=tuple(replayed[row])) for row in sorted(replayed, key=str)]
 
@@ -167,7 +167,7 @@ def _decides_by_beta(ledger: Sequence[Decision]) -> bool:
 def as_markdown(rows: Sequence[Replayed]) -> str:
     """Return a Markdown table of one line a cell and alternative."""
     header = (
-        "Data set", "Model", "Pruner", "Sparsity", "Regrow", "Decision", "Run as", "Replayed as", "Runs decided alike",
+        "Data set", "Model", "Pruner", "Sparsity", "Masks", "Decision", "Run as", "Replayed as", "Runs decided alike",
         "First epoch decided otherwise",
     )  # fmt: skip
     lines = []
@@ -175,7 +175,7 @@ def as_markdown(rows: Sequence[Replayed]) -> str:
         epochs = sorted(epoch for epoch in row.differences if epoch is not None)
         otherwise = f"{epochs[0]} to {epochs[-1]}" if epochs else "none"
         lines.append((
-            row.dataset, row.model, row.pruner, f"{row.sparsity:g}", str(row.regrow).lower(), row.decision,
+            row.dataset, row.model, row.pruner, f"{row.sparsity:g}", row.masks, row.decision,
             row.reading, row.other, f"{row.same} of {len(row.differences)}", otherwise,
         ))  # fmt: skip
     return markdown(header, lines)
@@ -195,7 +195,7 @@ def coincidences(
     for change in single:
         cells: dict[tuple[str, str], list[Replayed]] = {}
         for row in replay(ledgers, summaries, {change[0]: [change[1]]}):
-            key = ("regrow" if row.regrow else "stay zero", f"{row.decision}, {row.reading}")
+            key = (row.masks, f"{row.decision}, {row.reading}")
             shown.setdefault(key, {})
             if row.other != row.reading:
                 cells.setdefault(key, []).append(row)
