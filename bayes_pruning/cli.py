@@ -6,11 +6,12 @@ import sys
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from bayes_pruning.config.errors import RunFailed, UserError
 from bayes_pruning.config.paths import conf_dir
@@ -85,6 +86,8 @@ def main() -> None:
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from the last finished epoch.", file=sys.stderr)
         sys.exit(130)
+    except (yaml.YAMLError, InterpolationResolutionError) as error:
+        sys.exit(f"The config can not be read: {' '.join(str(error).split())}.")
     except CompactHydraException as error:
         cause = f" {error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
         sys.exit(f"{error}{cause}")

@@ -394,6 +394,59 @@ def test_a_network_without_logits_for_each_class_is_refused() -> None:
         build({"name": "flat", "builder": f"{__name__}.flat"}, (1, 28, 28), 10, seed=0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("paired", r"a network with 10 logits an image \(this gives a tuple\)"),
+        ("weightless", r"a network with weights to prune \(none of its parameters has two dimensions or more\)"),
+        ("impossible", r"the settings of .*impossible \(Trying to create tensor with negative dimension"),
+    ],
+)
+def test_a_network_that_can_not_be_pruned_or_built_is_refused(kind: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^model=.* is not accepted: model takes {said}"):
+        build({"name": kind, "builder": f"{__name__}.{kind}"}, (1, 28, 28), 10, seed=0)
+
+
+class Paired(nn.Sequential):
+    def forward(self, images: Tensor) -> Any:
+        return super().forward(images), images
+
+
+def paired(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return Paired(nn.Flatten(), nn.Linear(784, classes))
+
+
+class Weightless(nn.Module):
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1)[:, : len(self.bias)] + self.bias
+
+
+def weightless(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return Weightless(classes)
+
+
+def impossible(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return nn.Linear(784, -3)
+
+
+def lazy(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))
+
+
+def test_lazy_layers_begin_with_the_weights_of_their_seed() -> None:
+    """They draw them in their first call, which is in the stream of initial weights too."""
+    first, again, other = (
+        build({"name": "lazy", "builder": f"{__name__}.lazy"}, (1, 28, 28), 10, seed).get_parameter("1.weight")
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
 def test_a_builder_that_returns_no_module_is_named() -> None:
     builder = f"{__name__}.forgetful"
     with pytest.raises(ConfigError, match=rf"^model\.builder={builder} .* an nn\.Module \(this returns a NoneType\)"):

@@ -1,5 +1,6 @@
 """The commands of the contract, and bad input: one clear sentence, a non-zero exit, nothing written."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,6 +110,7 @@ BAD_INPUT = [
     (("+model.activation=step",), "model.activation=step", "relu, sigmoid or tanh"),
     (("model.hidden=[]",), "model.hidden=[]", "whole numbers of at least 1"),
     (("model.hidden=[8,0]",), "model.hidden=[8, 0]", "whole numbers of at least 1"),
+    (("model=cnn", "model.hidden=[8]"), "model.hidden=[8]", "a whole number of at least 1"),
     (("protocol.prior.std=0",), "protocol.prior.std=0", "a number above 0"),
     (("protocol.beta=-1",), "protocol.beta=-1", "a number above 0"),
     (("protocol.decision=next",), "protocol.decision=next", "previous or candidate"),
@@ -194,6 +196,26 @@ def test_bad_data_files_are_named_before_anything_is_written(command: Command, t
     code, _ = command(*QUIET, f"data_root={tmp_path}", f"output_dir={tmp_path / 'out'}")
     assert "t10k-labels-idx1-ubyte is truncated or altered" in code
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: mine\n  gate: always\n", r"mapping values are not allowed here in .*mine\.yaml\", line 2, column 7\.$"),
+        ("name: mine\nselector: ${oops}\n", r"Interpolation key 'oops' not found"),
+    ],
+)
+def test_a_config_file_that_can_not_be_read_is_one_sentence(
+    text: str, said: str, command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "pruner").mkdir()
+    (tmp_path / "pruner" / "mine.yaml").write_text(text)
+    for more in ((), ("-m",)):
+        run = (f"--config-dir={tmp_path}", *more, "pruner=mine", "dataset=mnist_5k", *QUIET)
+        code, _ = command(*run, f"output_dir={tmp_path / 'out'}")
+        assert re.match(f"The config can not be read: .*{said}", code)
+        assert "\n" not in code
+        assert not (tmp_path / "out").exists()
 
 
 def test_an_output_folder_that_can_not_be_written_is_named(command: Command, tmp_path: Path) -> None:

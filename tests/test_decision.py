@@ -134,3 +134,17 @@ def estimating(given: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(mine, "declared", Declared(True, lambda _: given), raising=False)
     monkeypatch.setitem(GATES.functions, "mine", mine)
     return run_of("pruner=magnitude", "pruner.gate=mine")
+
+
+@pytest.mark.parametrize("given", [True, np.True_, torch.tensor([True]), 1])
+def test_a_gate_answers_in_any_kind_of_boolean(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GATES.functions, "mine", lambda _: given)
+    assert decision.opens(run_of("pruner=magnitude", "pruner.gate=mine"), 1, None) is True
+
+
+@pytest.mark.parametrize("given", [None, "no", 0.5, torch.tensor([True, False]), np.ones(3)])
+def test_a_gate_that_gives_no_answer_is_named(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forgotten `return` would else be a gate that never opens."""
+    monkeypatch.setitem(GATES.functions, "mine", lambda _: given)
+    with pytest.raises(UserError, match=r"(?s)^pruner\.gate=mine gave .* in epoch 3: a gate gives True or False\.$"):
+        decision.opens(run_of("pruner=magnitude", "pruner.gate=mine"), 3, None)

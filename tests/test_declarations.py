@@ -17,6 +17,8 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.registry import GATES, SCHEDULES
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.data.datasets import Dataset
+from bayes_pruning.pruning.gates import gate
+from bayes_pruning.pruning.schedules import schedule
 from bayes_pruning.results import declared
 from bayes_pruning.runs import tracking
 from bayes_pruning.runs.train import job_of
@@ -50,6 +52,7 @@ def estimated(seen: GateInput, nats: float = 7.25): return seen.log_bayes_factor
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A researcher's own functions, to be imported as my_pruning."""
     (tmp_path / "my_pruning.py").write_text(MINE)
+    (tmp_path / "my_broken.py").write_text("import nothing_of_this_name")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "my_pruning", raising=False)
 
@@ -133,7 +136,9 @@ def test_a_users_gate_tests_its_own_estimate(options: tuple[str, ...], nats: flo
             "pruner.schedul=gradual",
             "pruner has only control_of, gate, gate_options, masks",
         ),
-        (("+epoch=3",), "epoch=3", "the config has only checkpoint_seconds, compile, data_root"),
+        (("+epoch=3",), "epoch=3", "the config has only batch_size, checkpoint_seconds, compile, data_root"),
+        (("+epoch=3",), "epoch=3", "epochs, learning_rate, log_evidence, max_minutes, model, output_dir, precision"),
+        (("+experiment.epochs=3",), "experiment={'epochs': 3}", 'begins with the line "# @package _global_"'),
         (("+wandb.grup=mine",), "wandb.grup=mine", "wandb has only entity, group, mode or project"),
         (("+protocol.bta=0.5",), "protocol.bta=0.5", "protocol has only beta, decision, first_gate"),
         (("+protocol.prior.sd=1",), "protocol.prior.sd=1", "protocol.prior has only mean or std"),
@@ -148,7 +153,14 @@ def test_a_users_gate_tests_its_own_estimate(options: tuple[str, ...], nats: flo
         (("pruner=gradual", "pruner.schedule_options.power=steep"), "power=steep", "a number above 0"),
         (("pruner=gradual", "pruner.scope=net"), "pruner.scope=net", "layer or global"),
         (("pruner.gate=my_pruning.undeclared", "+pruner.gate_options.least=x"), "least=x", "a valid number"),
-        (("pruner.gate=my_pruning.undeclared", "+pruner.gate_options.least='0.5'"), "least=0.5", "a valid number"),
+        (("pruner.gate=my_pruning.undeclared", "+pruner.gate_options.least='0.5'"), "least='0.5'", "a valid number"),
+        (("learning_rate='1e-3'",), "learning_rate='1e-3'", "a number above 0"),
+        (
+            ("pruner.gate=my_pruning.misspelt",),
+            "my_pruning.misspelt",
+            "'my_pruning' has no attribute 'misspelt')",
+        ),
+        (("pruner.gate=my_broken.mine",), "my_broken.mine", "(No module named 'nothing_of_this_name')"),
         (
             ("pruner.gate=my_pruning.undeclared", "+pruner.gate_options.names=[1]"),
             "names=[1]",
@@ -250,3 +262,12 @@ def test_an_identity_and_a_decision_need_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("declare", [gate, schedule])
+def test_a_decorator_without_parentheses_is_a_sentence(declare: Any) -> None:
+    with pytest.raises(UserError, match=rf"^@{declare.__name__} takes parentheses, as in @{declare.__name__}\(\) or "):
+
+        @declare
+        def mine(seen: Any) -> bool:
+            return True

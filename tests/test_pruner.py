@@ -192,13 +192,19 @@ def test_a_state_of_other_layers_is_refused_and_loads_nothing(data: Dataset) -> 
     model, optimizer = linear()
     pruner = BayesPruner(model, batches(data), 0.8, gate="always", regrow=False)
     pruner.step(optimizer)
-    narrow = BayesPruner(nn.Sequential(nn.Flatten(), nn.Linear(784, 9)), batches(data), 0.8)
+    narrow = BayesPruner(nn.Sequential(nn.Flatten(), nn.Linear(784, 9)), batches(data), 0.8, regrow=False)
     with pytest.raises(UserError, match=r"has 1\.weight of shape \(10, 784\), and this pruner of shape \(9, 784\)"):
         narrow.load_state_dict(pruner.state_dict())
-    other = BayesPruner(nn.Linear(784, 10), batches(data), 0.8)
+    other = BayesPruner(nn.Linear(784, 10), batches(data), 0.8, regrow=False)
     with pytest.raises(UserError, match=r"has 1\.weight of shape \(10, 784\), and this pruner of shape None"):
         other.load_state_dict(pruner.state_dict())
-    assert [narrow.epoch, other.epoch] == [0, 0]
+    regrowing = BayesPruner(linear()[0], batches(data), 0.8)
+    with pytest.raises(UserError, match="masks that stay, and this pruner lets weights regrow: give it regrow=False"):
+        regrowing.load_state_dict(pruner.state_dict())
+    for state in ({}, model.state_dict(), {"epoch": 3}):
+        with pytest.raises(UserError, match=r"^The state is none of a pruner: load what BayesPruner\.state_dict"):
+            regrowing.load_state_dict(state)
+    assert [narrow.epoch, other.epoch, regrowing.epoch] == [0, 0, 0]
 
 
 def test_a_frozen_weight_is_pruned_and_held_once_it_trains(data: Dataset) -> None:
@@ -380,7 +386,16 @@ def test_resnet18_is_pruned_and_its_zeros_hold(name: str, data: Dataset) -> None
         ({"sparsity": 1.5}, "sparsity=1.5 is not accepted"),
         ({"selector": "largest"}, "pruner.selector=largest is not accepted"),
         ({"beta": -1.0}, "protocol.beta=-1.0 is not accepted"),
-        ({"betta": 0.5}, "protocol.betta=0.5 is not accepted"),
+        (
+            {"betta": 0.5},
+            "betta=0.5 is not accepted: there is no such field, BayesPruner has only beta, decision",
+        ),
+        ({"sparsity": "0.5"}, "sparsity='0.5' is not accepted: sparsity takes a number from 0 to 1."),
+        (
+            {"prunable": "1.weight"},
+            "prunable takes a list of names, as model.named_parameters() has them, and was given text.",
+        ),
+        ({"prunable": [nn.Parameter(torch.ones(2, 2))]}, "and was given something else than names."),
         ({"protocol": "papper"}, "protocol=papper is not accepted"),
         ({"log_evidence": "never"}, "log_evidence=never is not accepted"),
         ({"beta": np.float32(-1.0)}, "protocol.beta=-1.0 is not accepted"),

@@ -5,10 +5,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import ONE_THREAD, QUIET, ROOT
+from conftest import ONE_THREAD, QUIET, ROOT, run_of
+
+from bayes_pruning.data import datasets
+from bayes_pruning.engine import device
 
 METHODS = ("random", "bayes_random", "magnitude", "bayes_magnitude")
 BLOCK = re.compile(r"```(?:python|yaml) (\S+)\n(.*?)```", re.DOTALL)
@@ -50,3 +54,22 @@ def test_the_readmes_rows_are_those_of_the_published_table() -> None:
         for method, cell in zip(METHODS, cells.split(" | "), strict=True):
             before, after = (("before", method, int(percent) / 100), ("after", method, int(percent) / 100))
             assert cell == f"{paper[before]:.4f}, {mean[before]:.4f}, {mean[after]:.4f}"
+
+
+def test_a_runs_network_is_loaded_as_the_page_says(command: Any, tmp_path: Path) -> None:
+    """It is the pruned one: its zeros and its accuracy are those of the last epoch after pruning."""
+    run = ("dataset=mnist_5k", "model.hidden=[16]", "pruner=magnitude", "sparsity=0.9", "epochs=1", *QUIET)
+    assert not command(*run, f"output_dir={tmp_path}")[0]
+    [folder] = tmp_path.iterdir()
+    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "runs.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    network = names["load_network"](folder)
+    row = pd.read_csv(folder / "metrics.csv").iloc[-1]
+    weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    zeros = sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
+    assert zeros == pytest.approx(row["sparsity"])
+    test = datasets.load(run_of(*run[:2]).dataset, "unused", device.pick("cpu")).test
+    accuracy = float((network(test.images).argmax(1) == test.labels).float().mean())
+    assert accuracy == pytest.approx(row["pruned_test_accuracy"])
+    assert row["pruned_test_accuracy"] != row["test_accuracy"]

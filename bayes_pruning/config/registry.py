@@ -60,13 +60,14 @@ class Registry:
         if name in self.functions:
             return self.functions[name]
         module, _, attribute = name.rpartition(".")
+        function, reason = None, ""
         try:
             function = getattr(importlib.import_module(module), attribute) if module else None
-        except (ImportError, AttributeError):
-            function = None
+        except (ImportError, AttributeError) as error:
+            reason = f" ({error})"
         if not callable(function):
             accepted = f"{one_of(sorted(self.functions))}, or the dotted path of a function that can be imported"
-            raise ConfigError(self.field, name, accepted)
+            raise ConfigError(self.field, name, f"{accepted}{reason}")
         return function
 
     def declared(self, name: str) -> Declared:

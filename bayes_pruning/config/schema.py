@@ -10,12 +10,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import AfterValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.registry import GATES, SCHEDULES, short_name
 from bayes_pruning.config.validation import (
     AboveZero,
@@ -32,6 +33,7 @@ from bayes_pruning.config.validation import (
     TextOrNull,
     Whole,
     checked,
+    unknown,
 )
 
 Scale = Literal["sum", "mean"]
@@ -276,6 +278,13 @@ def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_settings(values: Mapping[str, Any]) -> None:
     """Raise ConfigError or UserError unless all that a composed config has beside the run is known and accepted."""
+    settings = get_type_hints(Settings)
+    for name, value in values.items():
+        if name == "experiment":
+            first = 'its file begins with the line "# @package _global_", so that its fields are those of the config'
+            raise UserError(f"experiment={value} is not accepted: {first}.")
+        if name not in {*NAMES, *settings}:
+            raise unknown(name, value, "the config", dict.fromkeys([*NAMES, *settings]))
     checked(Settings, {name: value for name, value in values.items() if name not in NAMES})
 
 

@@ -1,5 +1,6 @@
 """Values against their types, by pydantic; what is not accepted ends in one sentence."""
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from numbers import Integral
@@ -12,6 +13,7 @@ from bayes_pruning.config.errors import ConfigError, UserError, one_of
 
 LARGEST = 1e37  # of a learning rate, beta or deviation: Adam divides the first by 0.1, and float32 ends at 3.4e38
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")  # the types of pydantic's error for a field there is not
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 NAME_BYTES = 60  # three names, sparsity, seed and hash stay below the 255 bytes that a folder's name may have
 
 
@@ -97,7 +99,8 @@ def checked(kind: Any, value: Any, field: str = "", strict: bool | None = None) 
     if problem["type"].startswith("missing"):
         raise UserError(f"The config has no field '{name}'; conf/config.yaml and its groups list them all.")
     message = str(kind) if deeper else problem["msg"].removeprefix("Input should be ")
-    raise ConfigError(name, value, _accepted(kind) or message)
+    shown = repr(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value  # a number only without quotes
+    raise ConfigError(name, shown, _accepted(kind) or message)
 
 
 def unknown(name: str, value: Any, owner: str, fields: Mapping[str, Any]) -> UserError:

@@ -13,12 +13,13 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bayes_pruning.config.errors import ConfigError, one_of
 from bayes_pruning.config.random_streams import generator
 from bayes_pruning.config.registry import Registry
 from bayes_pruning.config.schema import PARAMETERS, WEIGHTS
+from bayes_pruning.config.validation import Count, checked
 
 BUILDERS = Registry("model.builder", __name__)
 ACTIVATIONS: Mapping[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
@@ -63,7 +64,7 @@ def fcn(
 def cnn(shape: tuple[int, ...], classes: int, filters: Sequence[int], kernel_size: int, hidden: int) -> nn.Module:
     """Return convolutions of `filters` filters, each with ReLU and 2 x 2 max pooling, and two linear layers."""
     _widths("model.filters", filters)
-    _widths("model.hidden", [hidden])
+    checked(Count, hidden, "model.hidden")
     if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
         raise ConfigError("model.kernel_size", kernel_size, "an odd whole number of at least 1")
     channels, height, width = shape
@@ -106,9 +107,9 @@ def build(config: Mapping[str, Any], shape: tuple[int, ...], classes: int, seed:
         try:
             takes_classes = _takes_num_classes(builder)
             network = builder(num_classes=classes, **settings) if takes_classes else builder(shape, classes, **settings)
-        except TypeError as error:
+        except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
             raise ConfigError("model", dict(config), f"the settings of {config['builder']} ({error})") from error
-    _check_images(config, network, shape, classes)
+        _check_images(config, network, shape, classes)  # here, since lazy layers draw their weights in the first call
     return network
 
 
@@ -126,14 +127,17 @@ def _check_images(config: Mapping[str, Any], network: nn.Module, shape: tuple[in
     try:
         with torch.enable_grad(), evaluating(network):
             out = network(torch.zeros(2, *shape))
-        logits = tuple(out.shape)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError("model", dict(config), f"a network for images of shape {shape} ({reason})") from error
-    if logits != (2, classes):
-        raise ConfigError("model", dict(config), f"a network with {classes} logits an image (this gives {logits[1:]})")
+    given = tuple(out.shape)[1:] if isinstance(out, Tensor) else f"a {type(out).__name__}"
+    if given != (classes,):
+        raise ConfigError("model", dict(config), f"a network with {classes} logits an image (this gives {given})")
     if not out.requires_grad:
         reason = "a network with parameters to train (its logits depend on none that has requires_grad)"
+        raise ConfigError("model", dict(config), reason)
+    if not prunable(network):
+        reason = "a network with weights to prune (none of its parameters has two dimensions or more)"
         raise ConfigError("model", dict(config), reason)
 
 

@@ -61,10 +61,19 @@ class Verdict:
 
 
 def opens(run: PruningConfig, epoch: int, compared: Comparison | None) -> bool:
-    """Return whether the gate opens by what was compared, None if nothing was yet (line 4 of Algorithms 2 and 3)."""
+    """Return whether the gate opens by what was compared, None if nothing was yet (line 4 of Algorithms 2 and 3).
+
+    Raise UserError if the gate does not say so.
+    """
     tested = compared.tested if compared else None
     seen = GateInput(epoch, run.epochs, tested, run.log_beta, run.seed, run.protocol.first_gate == OPEN)
-    return bool(GATES.find(run.pruner.gate)(seen, **run.pruner.gate_options))
+    answer = GATES.find(run.pruner.gate)(seen, **run.pruner.gate_options)
+    try:
+        if answer in (False, True):  # of NumPy or PyTorch too
+            return bool(answer)
+    except (ValueError, RuntimeError):  # several at once
+        pass
+    raise UserError(f"pruner.gate={run.pruner.gate} gave {answer!r} in epoch {epoch}: a gate gives True or False.")
 
 
 def tries(run: PruningConfig, epoch: int, known: Comparison | None) -> bool:

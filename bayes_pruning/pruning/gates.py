@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.errors import ConfigError, UserError
 from bayes_pruning.config.registry import GATES, Declared
 from bayes_pruning.config.validation import Count, CountOrNull, Whole
 
@@ -65,6 +65,8 @@ def gate(
             paper's ratio of posteriors.
         of_a_reading: whether the runs of a gate that reads none belong to one reading of the paper all the same.
     """
+    if callable(reads_bayes_factor):
+        raise UserError("@gate takes parentheses, as in @gate() or @gate(reads_bayes_factor=False).")
     return lambda function: GATES.register(function, Declared(reads_bayes_factor, estimate, of_a_reading))
 
 

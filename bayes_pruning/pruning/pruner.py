@@ -8,12 +8,13 @@
 `step` is lines 3 to 16 of Algorithms 2 and 3 of the paper, for one network (decision.py has them line by line).
 """
 
+import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from operator import length_hint
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,8 @@ from torch.utils.hooks import RemovableHandle
 
 from bayes_pruning.config import presets
 from bayes_pruning.config.errors import ConfigError, UserError, one_of
-from bayes_pruning.config.schema import ALWAYS, ASKED, PruningConfig, pruning_config
+from bayes_pruning.config.schema import ALWAYS, ASKED, Protocol, PruningConfig, pruning_config
+from bayes_pruning.config.validation import unknown
 from bayes_pruning.models import networks
 from bayes_pruning.pruning import decision, masks, posterior
 from bayes_pruning.pruning.gates import Candidate
@@ -156,6 +158,9 @@ class BayesPruner:
             "schedule_options": schedule_options,
         }
         fields, prior = presets.values(protocol), reading.get("prior")
+        own = {name: None for name in inspect.signature(BayesPruner).parameters if name != "reading"}
+        if other := [name for name in reading if name not in get_type_hints(Protocol)]:
+            raise unknown(other[0], reading[other[0]], "BayesPruner", own | get_type_hints(Protocol))
         if isinstance(prior, Mapping):  # it may say one of its two fields
             reading["prior"] = fields["prior"] | dict(prior)
         self.run: PruningConfig = pruning_config(
@@ -177,8 +182,13 @@ class BayesPruner:
             raise UserError(f"A train_loader {what} is not accepted: it takes {LOADER}.")
         named = dict(model.named_parameters())
         self.prunable = tuple(networks.prunable(model, self.run.protocol.prunes) if prunable is None else prunable)
-        if unknown := [name for name in self.prunable if name not in named]:
-            raise UserError(f"prunable={', '.join(unknown)} is not accepted: the model has no such parameters.")
+        if isinstance(prunable, str) or not all(isinstance(name, str) for name in self.prunable):
+            given = "text" if isinstance(prunable, str) else "something else than names"
+            raise UserError(
+                f"prunable takes a list of names, as model.named_parameters() has them, and was given {given}."
+            )
+        if missing := [name for name in self.prunable if name not in named]:
+            raise UserError(f"prunable={', '.join(missing)} is not accepted: the model has no such parameters.")
         if not self.prunable or len(set(self.prunable)) < len(self.prunable):
             raise UserError(
                 f"prunable={', '.join(self.prunable)} is not accepted: it takes one name or more, each once."
@@ -376,8 +386,13 @@ class BayesPruner:
             optimizer: what trains the model, so that it moves no held weight from its first step on. Without it only
                 gradients are masked until the next `step`.
 
-        Raise UserError, with nothing loaded, if the masks are of other parameters or shapes.
+        Raise UserError, with nothing loaded, if it is no such state, has masks where weights may regrow, or masks of
+        other parameters or shapes.
         """
+        if state.keys() != {"epoch", "known", "masks"}:
+            raise UserError("The state is none of a pruner: load what BayesPruner.state_dict() gave.")
+        if state["masks"] and self.run.protocol.regrow:
+            raise UserError("The state has masks that stay, and this pruner lets weights regrow: give it regrow=False.")
         parameters = {name: self.model.get_parameter(name) for name in self.prunable}
         held, wanted = ({name: tuple(t.shape) for name, t in each.items()} for each in (state["masks"], parameters))
         if held and (other := sorted(held.items() ^ wanted.items())):

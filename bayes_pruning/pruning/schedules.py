@@ -8,7 +8,7 @@ networks whose masks are kept. To add your own, write the function, declare it a
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.config.errors import ConfigError, UserError
 from bayes_pruning.config.registry import SCHEDULES, Declared
 from bayes_pruning.config.validation import AboveZero, Count, Whole
 
@@ -30,6 +30,8 @@ Schedule = Callable[..., float | None]  # (plan, **schedule_options)
 
 def schedule(reads_bayes_factor: bool = True) -> Callable[[Schedule], Schedule]:
     """Declare a schedule: whether it reads `plan.log_bayes_factor`. If not, beta is no part of the run."""
+    if callable(reads_bayes_factor):
+        raise UserError("@schedule takes parentheses, as in @schedule() or @schedule(reads_bayes_factor=False).")
     return lambda function: SCHEDULES.register(function, Declared(reads_bayes_factor))
 
 
