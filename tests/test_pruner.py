@@ -537,7 +537,7 @@ def test_a_label_that_has_no_logit_is_named(label: int) -> None:
     assert (pruner.epoch, pruner.known) == (0, None)  # the step that was refused is none
 
 
-@pytest.mark.parametrize("own", ["torch's", "the loader's", "the sampler's"])
+@pytest.mark.parametrize("own", ["torch's", "the loader's", "the sampler's", "shared by two loaders"])
 def test_what_a_pruner_asks_for_changes_no_batch_of_the_training(own: str) -> None:
     """Nothing is pruned, and more or fewer passes of the loader are needed: batches are shuffled in the same order."""
     images = torch.arange(60.0).view(60, 1)
@@ -551,7 +551,8 @@ def test_what_a_pruner_asks_for_changes_no_batch_of_the_training(own: str) -> No
         else:
             loader = DataLoader(pairs, batch_size=20, shuffle=True, generator=generator)
         model = nn.Sequential(nn.Linear(1, 2), nn.Linear(2, 2))
-        pruner, seen = BayesPruner(model, loader, 0.0, **told), []
+        asked = DataLoader(pairs, batch_size=20, generator=generator) if own == "shared by two loaders" else loader
+        pruner, seen = BayesPruner(model, asked, 0.0, **told), []
         for _ in range(3):
             seen += [float(value) for batch, _ in loader for value in batch]
             pruner.step(torch.optim.SGD(model.parameters()))

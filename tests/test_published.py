@@ -204,3 +204,12 @@ def test_a_protocol_that_no_run_follows_publishes_nothing(tmp_path: Path, script
     assert '--protocol "nonsense" fits no protocol of these runs' in str(code)
     assert printed == ""
     assert not path.exists()
+    publish(folder, path)
+    before = path.read_bytes()
+    for run in [*folder.iterdir()]:  # the same runs by another reading: with those of the archive they are of two
+        about = summary(run)
+        rewrite_summary(run, protocol=about["protocol"] | {"beta": 0.25}, hash=f"{about['hash']}x")
+        run.rename(folder / f"{run.name}x")
+    code, printed = script("publish.py", folder, "--out", path, "--wandb")
+    assert "The runs follow 2 protocols: choose with --protocol one of " in str(code)
+    assert path.read_bytes() == before

@@ -57,18 +57,16 @@ def train_or_fail(stack: list[Job], display: Display, clock: Clock) -> list[Outc
 def one_after_the_other(stacks: Sequence[list[Job]], display: Display, clock: Clock) -> dict[Path, Outcome]:
     """Train stacks in this process while the clock allows it; return the outcomes by folder.
 
-    An error of the only stack is raised. One of several fails its own runs, and the others are trained.
+    What a stack fails by, a defect too, fails its own runs, and the others are trained.
     """
-    train = train_in_time if len(stacks) == 1 else _train_whatever_fails
     outcomes: dict[Path, Outcome] = {}
     for number, stack in enumerate(stacks, 1):
         display.title = f"stack {number}/{len(stacks)}"
-        outcomes |= {outcome.folder: outcome for outcome in train(stack, display, clock)}
+        outcomes |= {outcome.folder: outcome for outcome in _outcomes(stack, display, clock)}
     return outcomes
 
 
-def _train_whatever_fails(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
-    """Train a stack of several; what it fails by, a defect too, fails its runs alone."""
+def _outcomes(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
     try:
         return train_or_fail(stack, display, clock)
     except Exception as error:
