@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -262,3 +263,10 @@ def test_the_folders_of_a_run_come_the_oldest_first_offline_or_online(tmp_path: 
         (tmp_path / name / f"run-{name.split('-')[-1]}.wandb").touch()
     found = {run: [folder.name for folder in folders] for run, folders in folders_of(tmp_path).items()}
     assert found == {"first": [names[0], names[1], names[3]], "second": [names[2]]}
+
+
+def test_half_a_line_of_a_killed_process_says_nothing() -> None:
+    """The helper would else end there, and leave the runs open that it has begun."""
+    queue: SimpleQueue[bytes | None] = SimpleQueue()
+    wandb_process._read_ahead([b'{"run": "a"}\n', b'{"run": "b", "lo'], queue)
+    assert [queue.get(), queue.get()] == [b'{"run": "a"}\n', None]

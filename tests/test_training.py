@@ -259,6 +259,30 @@ def test_a_run_that_diverges_fails_with_a_reason_and_leaves_the_others_bits(few_
     assert "training loss became nan in epoch 1" in trainer.failures[1]
 
 
+@pytest.mark.parametrize("pruner", ["bayes_magnitude", "laplace_magnitude", "gradual_snip", "bayes_schedule"])
+@pytest.mark.parametrize("weight", [math.nan, 3e37])
+def test_weights_that_diverge_in_an_epochs_last_step_end_their_own_run_alone(
+    pruner: str, weight: float, few_digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training loss says nothing of them yet, and no estimate, selector or schedule is asked of such a network."""
+    splits = (Split(split.images[:100], split.labels[:100]) for split in (few_digits.train, few_digits.test))
+    runs = [run_of("model.hidden=[8]", f"pruner={name}") for name in (pruner, "magnitude")]
+    trainer = Trainer(runs, Dataset(*splits), CPU)
+    whole = trainer._train
+
+    def poisoned() -> list[float]:
+        losses = whole()
+        for parameter in trainer.stack.parameters.values():
+            parameter.detach()[0] = weight
+        return losses
+
+    monkeypatch.setattr(trainer, "_train", poisoned)
+    first, second = trainer.run_epoch()
+    assert first is None
+    assert second is not None
+    assert "became" in trainer.failures[0]
+
+
 @pytest.mark.parametrize("selector", ["random", "magnitude"])
 def test_with_kept_masks_a_bayes_method_is_its_classic_twin(selector: str, few_digits: Dataset) -> None:
     """The first epoch's gate is open, and what it prunes stays: no later decision can change the network."""

@@ -160,7 +160,8 @@ class RunFolder:
         if state is not None:
             self.save_checkpoint(metrics, decisions, state)
         self._metrics.check_in_place()
-        for name, _, rows in self._texts(metrics[-1:], decisions[-1:]):
+        decided = [row for row in decisions[-1:] if row.epoch == metrics[-1].epoch]  # an epoch may decide nothing
+        for name, _, rows in self._texts(metrics[-1:], decided):
             with self._open(name) as file:
                 file.append(rows)
 

@@ -144,9 +144,13 @@ def settings(git_commit: str | None) -> Any:
 
 
 def _read_ahead(lines: Iterable[bytes], queue: "SimpleQueue[bytes | None]") -> None:
-    """Take the input as it comes, so that the training process never waits while W&B is busy."""
+    """Take the input as it comes, so that the training process never waits while W&B is busy.
+
+    A process that is killed may leave half a line, which says nothing.
+    """
     for line in lines:
-        queue.put(line)
+        if line.endswith(b"\n"):
+            queue.put(line)
     queue.put(None)
 
 

@@ -136,7 +136,8 @@ class Trainer:
     def _prune(self) -> dict[int, Score]:
         """Prune the members whose gates open, as pruning.decision says; return their scores after pruning."""
         before, runs = self.before, self.runs
-        trying = [m for m in before if decision.tries(runs[m], self.epoch, self.known[m])]
+        healthy = [member for member, score in before.items() if math.isfinite(score.test_log_likelihood)]
+        trying = [member for member in healthy if decision.tries(runs[member], self.epoch, self.known[member])]
         self._ask([member for member in trying if runs[member].gate_reads_bayes_factor])
         networks = {member: self.network(member) for member in trying}
         keeps: dict[int, Parameters] = {}
