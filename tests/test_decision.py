@@ -148,3 +148,11 @@ def test_a_gate_that_gives_no_answer_is_named(given: Any, monkeypatch: pytest.Mo
     monkeypatch.setitem(GATES.functions, "mine", lambda _: given)
     with pytest.raises(UserError, match=r"(?s)^pruner\.gate=mine gave .* in epoch 3: a gate gives True or False\.$"):
         decision.opens(run_of("pruner=magnitude", "pruner.gate=mine"), 3, None)
+
+
+def test_a_gate_that_reads_this_epochs_factor_is_never_asked_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not either when a run is checked before it trains: only under `previous` there is none before the first epoch."""
+    monkeypatch.setitem(GATES.functions, "mine", lambda seen: seen.log_bayes_factor > 2 * seen.log_beta)
+    decision.check(run_of("pruner=magnitude", "pruner.gate=mine", "protocol.decision=candidate"))
+    with pytest.raises(TypeError):
+        decision.check(run_of("pruner=magnitude", "pruner.gate=mine"))

@@ -1,6 +1,7 @@
 """What a gate, a schedule and a pruner file declare decides the identity, the estimate, the options and the twin."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import torch
 from conftest import QUIET, ROOT, composed, config_of, run_of
 from omegaconf import OmegaConf, open_dict
 
+from bayes_pruning.config import presets
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.registry import GATES, SCHEDULES
 from bayes_pruning.config.schema import run_config
@@ -271,3 +273,17 @@ def test_a_decorator_without_parentheses_is_a_sentence(declare: Any) -> None:
         @declare
         def mine(seen: Any) -> bool:
             return True
+
+
+def test_a_file_that_starts_from_another_has_its_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Hydra composes it, for a reading and for a pruner; what an editor leaves beside them is none."""
+    conf = shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    for group, parent in (("protocol", "candidate"), ("pruner", "gradual")):
+        (conf / group / "mine.yaml").write_text(f"defaults: [{parent}, _self_]\nname: mine\n")
+        (conf / group / ".mine.yaml.swp").write_bytes(b"\xff")
+        (conf / group / ".hidden.yaml").write_bytes(b"\xff")
+    monkeypatch.setattr(presets, "conf_dir", lambda: conf)
+    assert presets.values("mine") == presets.values("candidate") | {"name": "mine"}
+    assert presets.values("mine")["decision"] == "candidate"
+    files = declared._files.__wrapped__()
+    assert files["mine"] == files["gradual"] | {"name": "mine"}

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from conftest import ROOT, run_of
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from bayes_pruning import BayesPruner
 from bayes_pruning.config.errors import ConfigError, UserError
@@ -432,6 +432,10 @@ def test_a_loader_that_drops_images_is_refused(data: Dataset) -> None:
     loader = DataLoader(TensorDataset(data.train.images, data.train.labels), batch_size=64, drop_last=True)
     with pytest.raises(UserError, match="drop_last=True is not accepted"):
         BayesPruner(linear()[0], loader, 0.9)
+    pairs = TensorDataset(data.train.images, data.train.labels)
+    drawn = BatchSampler(RandomSampler(pairs), 64, drop_last=True)
+    with pytest.raises(UserError, match="drop_last=True is not accepted"):
+        BayesPruner(linear()[0], DataLoader(pairs, batch_sampler=drawn), 0.9)
 
 
 @pytest.mark.parametrize(
@@ -537,7 +541,7 @@ def test_a_label_that_has_no_logit_is_named(label: int) -> None:
     assert (pruner.epoch, pruner.known) == (0, None)  # the step that was refused is none
 
 
-@pytest.mark.parametrize("own", ["torch's", "the loader's", "the sampler's", "shared by two loaders"])
+@pytest.mark.parametrize("own", ["torch's", "the loader's", "the sampler's", "shared by two loaders", "of its batches"])
 def test_what_a_pruner_asks_for_changes_no_batch_of_the_training(own: str) -> None:
     """Nothing is pruned, and more or fewer passes of the loader are needed: batches are shuffled in the same order."""
     images = torch.arange(60.0).view(60, 1)
@@ -546,7 +550,10 @@ def test_what_a_pruner_asks_for_changes_no_batch_of_the_training(own: str) -> No
         torch.manual_seed(0)
         generator = None if own == "torch's" else torch.Generator().manual_seed(1)
         pairs = TensorDataset(images, torch.zeros(60).long())
-        if own == "the sampler's":
+        if own == "of its batches":
+            drawn = BatchSampler(RandomSampler(pairs, generator=generator), 20, drop_last=False)
+            loader = DataLoader(pairs, batch_sampler=drawn)
+        elif own == "the sampler's":
             loader = DataLoader(pairs, batch_size=20, sampler=RandomSampler(pairs, generator=generator))
         else:
             loader = DataLoader(pairs, batch_size=20, shuffle=True, generator=generator)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -23,19 +24,28 @@ def names() -> dict[str, str]:
 
 
 def _presets() -> list[str]:
-    names = {path.stem for path in (conf_dir() / "protocol").glob("*.yaml")}
-    return [BASE, *sorted(names - {BASE})]
+    return [BASE, *sorted({file.stem for file in files("protocol")} - {BASE})]
+
+
+def files(group: str) -> list[Path]:
+    """Return the files of a config group, without those that an editor hides beside them."""
+    return [file for file in sorted((conf_dir() / group).glob("*.yaml")) if not file.name.startswith(".")]
 
 
 def values(name: str) -> dict[str, Any]:
     """Return the fields of the preset `name`. Raise ConfigError if there is none."""
     if name not in _presets():
         raise ConfigError("protocol", name, one_of(_presets()))
-    folder = conf_dir() / "protocol"
-    merged: Any = OmegaConf.merge(OmegaConf.load(folder / f"{BASE}.yaml"), OmegaConf.load(folder / f"{name}.yaml"))
-    merged.pop("defaults", None)
-    fields: Any = OmegaConf.to_container(merged)
-    return dict(fields)
+    return file_values(conf_dir() / "protocol" / f"{name}.yaml")
+
+
+def file_values(file: Path) -> dict[str, Any]:
+    """Return the fields of a file of a config group, and those of the files beside it that its defaults list first."""
+    own: Any = OmegaConf.to_container(OmegaConf.load(file))
+    parents = [each for each in own.pop("defaults", []) if isinstance(each, str) and each != "_self_"]
+    inherited = [file_values(file.with_name(f"{parent}.yaml")) for parent in parents]
+    merged: Any = OmegaConf.to_container(OmegaConf.merge(*inherited, own))
+    return dict(merged)
 
 
 def name_of(protocol: str) -> str:

@@ -42,7 +42,7 @@ Precision = Literal["fp32", "tf32"]
 Prunes = Literal["weights", "parameters"]  # no bias, or biases too
 RATIOS: tuple[str, ...] = get_args(Ratio)
 PRINTED = RATIOS[0]  # the formula of section 1.1
-OPEN, CLOSED = "open", "closed"  # of a gate before there is a Bayes factor
+OPEN = "open"  # of a gate before there is a Bayes factor; else it is closed
 PRECISIONS = FULL, TF32 = get_args(Precision)
 WEIGHTS, PARAMETERS = get_args(Prunes)
 ASKED, ALWAYS = "asked", "always"  # values of log_evidence, which changes no number and is not part of a run

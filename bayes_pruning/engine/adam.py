@@ -28,7 +28,7 @@ class Adam:
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], learning_rate: float, one_by_one: bool) -> None:
-        self.parameters, self.learning_rate = parameters, learning_rate
+        self.learning_rate = learning_rate
         self.moments: dict[str, Parameters] = {
             moment: {name: torch.zeros_like(p) for name, p in parameters.items()} for moment in MOMENTS
         }

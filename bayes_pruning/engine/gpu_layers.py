@@ -5,7 +5,7 @@ groups are of one size, and networks of a group follow each other. A first layer
 networks' weights beside each other are one wide layer; later layers have a group for each network. Parameters are
 [networks, ...]. All of it runs on a CPU too: the tests hold it against layers.py there.
 
-Convolutions go one of two ways, by the table in `convolution`. Neither has been measured on a GPU yet; the reasons are
+Convolutions go one of two ways, by the table in `way`. Neither has been measured on a GPU yet; the reasons are
 counted bytes, and benchmarks/bench_convolutions.py measures both.
 """
 

@@ -1,12 +1,13 @@
 """Algorithms 2 and 3 of the paper: whether an epoch prunes, from what was compared before and what it compares now.
 
-    1  train one epoch                                                training.trainer
-    2  log posterior of the network as trained                        posterior.terms
-    4  if Bayes factor > beta                                         opens
-    6  how many zeros, which weights, w <- w * m                      planned, masks.masks, masks.pruned
-    13 log posterior of the pruned network, log Bayes factor          compare
-    15 else the network stays as it is, a Bayes factor of 1           unchanged
-       what is kept, and what the next epoch's gate sees              decide
+    Lines of 2 and of 3, for each epoch that training.trainer has trained:
+
+    3       3       log posterior of the network as trained                     posterior.terms
+    4       4       if Bayes factor > beta                                      opens
+    5-13    5-9     how many zeros, which weights, w <- w * m                   planned, masks.masks, masks.pruned
+    15, 16  12, 13  log posterior of the pruned network, log Bayes factor       compare
+                    else the network stays as it is, a Bayes factor of 1        unchanged
+                    what is kept, and what the next epoch's gate sees           decide
 
 The functions here are pure and need neither a stack, Hydra nor a folder: `trainer` calls them for each of its networks.
 """
@@ -159,5 +160,5 @@ def check(run: PruningConfig) -> None:
     SELECTORS.check(pruner.selector, pruner.selector_options)
     GATES.check(pruner.gate, pruner.gate_options)
     SCHEDULES.check(pruner.schedule, pruner.schedule_options)
-    opens(run, 1, None)
+    opens(run, 1, unchanged(1, Terms(0.0, 0.0)) if run.tries_candidate else None)
     planned(run, 1, 0.0, lambda _: 0.0)

@@ -5,7 +5,7 @@
         train_one_epoch(model, optimizer)
         report = pruner.step(optimizer)
 
-`step` is lines 3 to 16 of Algorithms 2 and 3 of the paper, for one network (decision.py has them line by line).
+`step` is lines 3 to 16 of Algorithm 2 of the paper and 3 to 13 of Algorithm 3 (in decision.py), for one network.
 """
 
 import inspect
@@ -65,6 +65,12 @@ class _Epoch:
     tried: dict[float, tuple[dict[str, Tensor], float]] = field(default_factory=dict)  # masks, log-likelihood
 
 
+def _parts(loader: Iterable[Any]) -> list[Any]:
+    """Return a loader and what it draws its batches from, where it is a DataLoader."""
+    batches = getattr(loader, "batch_sampler", None)
+    return [loader, getattr(loader, "sampler", None), batches, getattr(batches, "sampler", None)]
+
+
 @contextmanager
 def _same_random_numbers(loader: Iterable[Any]) -> Iterator[None]:
     """Give back, after a while, the states that the random numbers of torch and of a DataLoader have now.
@@ -72,7 +78,7 @@ def _same_random_numbers(loader: Iterable[Any]) -> Iterator[None]:
     A DataLoader draws in each pass, also if it does not shuffle. A training would otherwise see other batches,
     depending on how often the pruner asks for the images.
     """
-    own = [getattr(each, "generator", None) for each in (loader, getattr(loader, "sampler", None))]
+    own = [getattr(each, "generator", None) for each in _parts(loader)]
     generators = [each for each in own if isinstance(each, torch.Generator)]
     states = [each.get_state() for each in generators]
     with torch.random.fork_rng(devices=[]):
@@ -175,7 +181,7 @@ class BayesPruner:
         decision.check(self.run)
         if log_evidence not in (ASKED, ALWAYS):
             raise ConfigError("log_evidence", log_evidence, one_of((ASKED, ALWAYS)))
-        if getattr(train_loader, "drop_last", False):
+        if any(getattr(each, "drop_last", False) for each in _parts(train_loader)):
             raise UserError("train_loader.drop_last=True is not accepted: the log-likelihood is that of all images.")
         if isinstance(train_loader, Iterator) or length_hint(train_loader, 1) == 0:
             what = "that ends after one pass" if isinstance(train_loader, Iterator) else "without batches"

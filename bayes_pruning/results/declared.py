@@ -10,13 +10,14 @@ from functools import lru_cache
 from typing import Any
 
 import pandas as pd
-from omegaconf import OmegaConf
+from omegaconf import MISSING
 
+from bayes_pruning.config import presets
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.config.registry import GATES, SCHEDULES
 from bayes_pruning.config.schema import UNPRUNED_GATE
 
+PARTS = ("selector", "gate", "schedule")
 NOTHING, MASKS, ALL = "nothing", "masks", "all"  # of a protocol: MASKS is whether pruned weights may grow again
 
 
@@ -60,13 +61,18 @@ def _by_name() -> dict[str, Declared]:
 @lru_cache(maxsize=1)
 def _files() -> dict[str, dict[str, Any]]:
     """Return the fields of the files of conf/pruner, by the pruner's name."""
-    files: list[Any] = [OmegaConf.to_container(OmegaConf.load(p)) for p in sorted((conf_dir() / "pruner").glob("*"))]
-    return {values["name"]: values for values in files}
+    return {values["name"]: values for values in map(presets.file_values, presets.files("pruner"))}
 
 
 def controls() -> list[tuple[str, str]]:
     """Return each control of conf/pruner, and the Bayes pruner that is compared with it."""
     return [(name, values["control_of"]) for name, values in _files().items() if values.get("control_of")]
+
+
+def unfinished() -> set[str]:
+    """Return the pruners whose files of conf/pruner leave an option to the user: their names alone train nothing."""
+    options = {name: [file.get(f"{part}_options") or {} for part in PARTS] for name, file in _files().items()}
+    return {name for name, parts in options.items() if any(MISSING in part.values() for part in parts)}
 
 
 def twins(frame: pd.DataFrame | None = None) -> dict[str, str]:
