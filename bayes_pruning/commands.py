@@ -89,7 +89,7 @@ def table(parser: argparse.ArgumentParser) -> None:
     """Write Table 1 of the paper from logged runs: accuracy before and after pruning, beside the paper's values.
 
     python scripts/make_table.py                                     runs in outputs/, Markdown on the terminal
-    python scripts/make_table.py outputs/published/table1.parquet    a published archive
+    python scripts/make_table.py outputs/published/mnist_cnn.parquet a published archive
     python scripts/make_table.py --wandb ENTITY/PROJECT              from the W&B server
     python scripts/make_table.py --compare --out docs                table1.md, table1.tex and table1.csv in docs/
     """
@@ -204,7 +204,7 @@ def publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocol", help="with --wandb, if the runs follow several protocols: which")
     args = parser.parse_args()
     if args.wandb:  # before anything is written
-        parts = [load(path).frame for path in (args.source, args.out) if path.exists()]
+        parts = [load(args.source).frame, *([load(args.out).frame] if args.out.exists() else [])]
         choose(pd.concat(parts).drop_duplicates(["hash", "epoch"]), args.protocol)
     published, kept = publish(args.source, args.out)
     report_incomplete(published)

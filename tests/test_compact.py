@@ -1,6 +1,7 @@
 """Compacted networks: same outputs to rounding, nothing dead left, the border of padded convolutions, files, script."""
 
 import json
+import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
@@ -436,6 +437,9 @@ def test_script_ends_bad_input_in_one_sentence(tmp_path: Path, script: Any) -> N
         assert str(folder) in code
         assert "\n" not in code
         assert printed == ""
+    copied = shutil.copytree(good, tmp_path / "elsewhere" / "good")
+    code, printed = script("compact.py", good, copied)
+    assert (code, printed) == (f"{good} and {copied} have one name, as copies of a run do: give one of them.", "")
     code, _ = script("compact.py", good, "--rounds", "0")
     assert code == "--rounds 0 is not accepted: it takes a whole number of at least 1."
     assert not (tmp_path / "small").exists()

@@ -18,7 +18,7 @@ from synthetic import PROTOCOL, assert_one_sentence_each, frame, runs
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.figures.catalogue import catalogue, chosen, render, write
-from bayes_pruning.figures.style import METHOD_LOOKS, OTHER_LOOKS, SPARSITY_LOOKS, STYLES
+from bayes_pruning.figures.style import METHOD_LOOKS, OTHER_LOOKS, SPARSITY_LOOKS, STYLES, sparsity_looks
 from bayes_pruning.studies import table1
 
 PAPER = STYLES["paper"]
@@ -363,6 +363,38 @@ def test_data_that_the_paper_does_not_have_gets_no_paper_points():
 def test_the_accuracy_figure_counts_what_is_missing():
     # two pairs x (baseline + 4 methods x 5 sparsities) = 42 points, of which 4 have runs
     assert "No runs for 38 of 42 points." in small_print(drawn("accuracy", accuracy_frame()))
+
+
+def test_a_pruner_that_is_not_drawn_is_named_and_a_dollar_sign_begins_no_formula():
+    own = frame(accuracy_frame(), runs("mnist a$\\x$b disturbed 0.5"), runs("mnist a$\\x$b magnitude 0.5"))
+    figure = drawn("accuracy", own)
+    assert "Not drawn: Disturbed." in small_print(figure)
+    assert "Not drawn" not in small_print(drawn("accuracy", accuracy_frame()))
+    assert "MNIST, A\\$\\X\\$B" in panels(figure)
+    figure.canvas.draw()  # and text that looks like TeX is no error
+
+
+def test_a_pruner_that_is_asked_for_no_zeros_stands_at_zero_percent():
+    figure = drawn("accuracy", frame(runs("mnist fcn none"), runs("mnist fcn magnitude 0.0", test_accuracy=0.5)))
+    [axes] = panels(figure).values()
+    assert [tick.get_text() for tick in axes.get_xticklabels()][:3] == ["unpruned", "0%", "25%"]
+    assert values(lines_of(figure, axes)["magnitude"]) == [0.5]
+
+
+@pytest.mark.parametrize("accuracies", [(0.9135, 0.925), (0.51, 0.59), (0.3, 0.99)])
+def test_the_axis_of_accuracies_has_numbers_wherever_they_are(accuracies):
+    low, high = accuracies
+    some = frame(runs("mnist_5k fcn none", test_accuracy=low), runs("mnist_5k fcn random 0.5", test_accuracy=high))
+    figure = drawn("accuracy", some)
+    figure.canvas.draw()
+    [axes] = panels(figure).values()
+    bottom, top = axes.get_ylim()
+    assert len([tick for tick in axes.get_yticks() if bottom <= tick <= top]) >= 2
+
+
+def test_twenty_other_sparsities_have_looks_of_their_own():
+    looks = sparsity_looks([i / 100 for i in range(1, 21)])
+    assert len({(look.color, str(look.dashes), look.marker) for look in looks.values()}) == len(looks) == 25
 
 
 def test_the_table_and_the_accuracy_figure_agree(real):

@@ -198,6 +198,11 @@ def test_nothing_is_written_before_everything_is_made(tmp_path: Path) -> None:
     assert pages[0].read_text() == "<!-- begin known -->\n\nquoted\n<!-- end known -->"
 
 
+def test_a_folder_that_is_not_there_is_named_with_wandb_too(tmp_path: Path, script: Any) -> None:
+    code, _ = script("publish.py", tmp_path / "nowhere", "--out", tmp_path / "runs.parquet", "--wandb")
+    assert str(code).startswith(f"{tmp_path / 'nowhere'} does not exist")
+
+
 def test_a_protocol_that_no_run_follows_publishes_nothing(tmp_path: Path, script: Any) -> None:
     folder, path = unpack(tmp_path / "runs"), tmp_path / "runs.parquet"
     code, printed = script("publish.py", folder, "--out", path, "--wandb", "--protocol", "nonsense")

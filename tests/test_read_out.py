@@ -6,7 +6,7 @@ import pytest
 from synthetic import call_script, frame, runs
 
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.results.selection import read_out
+from bayes_pruning.results.selection import read_out, setting
 from bayes_pruning.script import add_source_arguments, load_source
 from bayes_pruning.studies import table1
 
@@ -20,6 +20,9 @@ def test_a_run_that_is_read_early_is_one_that_ended_then() -> None:
     assert list(final["test_accuracy"]) == pytest.approx([0.5, 0.5])
     columns = [name for name in whole.columns if name not in ("run", "hash")]
     assert read[columns].reset_index(drop=True).equals(short[columns])
+    assert setting(read).endswith(" Read after epoch 5 of 8.")
+    assert setting(whole).endswith(" 8 epochs.")
+    assert setting(runs("mnist fcn none", epochs=1)).endswith(" 1 epoch.")
     assert read_out(whole, None) is whole
 
 

@@ -214,6 +214,17 @@ def test_a_run_whose_gate_decides_otherwise_is_not_replayed() -> None:
     assert [replay._decides_by_beta([row]) for row in at_beta] == [True, False]  # a ratio has to exceed beta
 
 
+def test_an_epoch_that_decides_nothing_has_no_row_in_the_ledger(command: Any, tmp_path: Path) -> None:
+    """Under `candidate` there is nothing to decide once the schedule is done; the same folder is published twice."""
+    gradual = ("pruner=gradual", "pruner.gate=bayes_factor", "pruner.schedule_options.end=2", "protocol=candidate")
+    run = ("dataset=mnist_5k", "model.hidden=[8]", *gradual, "epochs=4", *QUIET)
+    assert not command(*run, f"output_dir={tmp_path}")[0]
+    [folder] = (path for path in tmp_path.iterdir() if path.is_dir())
+    assert [row.epoch for row in ledgers.read(folder / ledgers.FILE)] == [1, 2]
+    for kept in (0, 1):
+        assert frame.publish(tmp_path, tmp_path / "runs.parquet")[1] == kept
+
+
 def test_runs_that_prune_biases_too_are_counted_apart() -> None:
     protocol = {"regrow": True, "decision": "previous", "log_likelihood": "sum", "log_prior": "sum", "beta": 0.5}
     rows = [Decision(2, 1, math.log(0.5), 1, -100, -50, -109, -41.5, -0.5)]

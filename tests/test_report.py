@@ -12,6 +12,7 @@ from synthetic import PROTOCOL, assert_one_sentence_each, frame, runs
 
 from bayes_pruning.figures.catalogue import catalogue
 from bayes_pruning.results.frame import publish
+from bayes_pruning.results.selection import read_out
 from bayes_pruning.studies import report
 from bayes_pruning.studies.claims import verdicts
 
@@ -213,6 +214,19 @@ def test_sweep_command_names_what_the_runs_are():
     found = frame(runs("mnist fcn none"), runs("mnist cnn random 0.5", seeds=3), runs("mnist cnn random 0.99"))
     assert report.sweep_command(found) == (
         "python train.py -m dataset=mnist model=cnn,fcn pruner=none,random sparsity=0.5,0.99 seed=0,1,2 epochs=8"
+    )
+
+
+def test_sweep_command_trains_the_reading_and_the_length_that_the_runs_have():
+    candidate = PROTOCOL.replace("previous", "candidate")
+    found = frame(
+        runs("mnist fcn bayes_random 0.5", protocol=candidate),
+        runs("mnist fcn matched_random 0.5", protocol=candidate),  # which takes an option that no name says
+        runs("mnist fcn magnitude 0.0", protocol=candidate),
+    )
+    assert report.sweep_command(read_out(found, 3)) == (
+        "python train.py -m protocol=candidate dataset=mnist model=fcn pruner=bayes_random,magnitude sparsity=0.0,0.5 "
+        "seed=0,1 epochs=8"
     )
 
 

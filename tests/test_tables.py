@@ -13,11 +13,12 @@ import scipy.stats
 from fixtures import raw_rows, rewrite_summary, unpack
 from synthetic import script_path
 
+from bayes_pruning.results import tables
 from bayes_pruning.results.frame import load
 from bayes_pruning.results.paper import paper_values, percent
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.statistics import paired_difference, summarise
-from bayes_pruning.studies import table1
+from bayes_pruning.studies import formats, table1
 from bayes_pruning.studies.formats import FORMATS, csv_text, latex, markdown, row_markdown, seeds_markdown
 
 METHODS = ("random", "bayes_random", "magnitude", "bayes_magnitude")
@@ -375,3 +376,12 @@ def test_an_error_leaves_with_status_1_and_no_stack_trace(tmp_path):
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == "nowhere does not exist: name a folder of runs or a published archive.\n"
+
+
+def test_signs_of_markdown_and_latex_in_a_name_are_shown_as_they_are():
+    assert tables.markdown(["own|50%"], [["a|b"], ["c<br>d"]]).splitlines() == [
+        r"| own\|50% |", "| --- |", r"| a\|b |", "| c<br>d |"
+    ]  # fmt: skip
+    assert formats._escape("a\\b{c}~<|>^_%&#$ +1") == (
+        r"a\textbackslash{}b\{c\}\textasciitilde{}\textless{}\textbar{}\textgreater{}\textasciicircum{}\_\%\&\#\$ $+$1"
+    )

@@ -51,7 +51,7 @@ def accuracy_by_sparsity(frame: pd.DataFrame, lines: list[Line], title: str, sty
     """Draw a panel for each data set and network that has runs; arguments as learning_curves.learning_curves."""
     rows = rows_of(frame, lines)
     points = _points(rows, lines)
-    sparsities = sorted({line.target_sparsity for line in lines} - {0.0})
+    sparsities = sorted({line.target_sparsity for line in lines if line.pruner != UNPRUNED})
     cells = set(zip(rows["dataset"], rows["model"], strict=True))
     datasets = sorted({dataset for dataset, _ in cells}, key=lambda name: rank(name, DATASETS))
     models = sorted({model for _, model in cells}, key=lambda name: rank(name, MODELS))
@@ -61,12 +61,14 @@ def accuracy_by_sparsity(frame: pd.DataFrame, lines: list[Line], title: str, sty
     with style.context():
         figure = Figure((style.width, style.height * (PANEL_HEIGHT * len(panels) + 0.5)), layout="constrained")
         for panel, axes in figure.subplot_mosaic(panels).items():
-            axes.set_title(panel)
+            axes.set_title(plotting.plain(panel))
             _draw(axes, points[points["panel"] == panel], ["unpruned", *map(percent, sparsities)])
         kinds = [Line2D([], [], **{"color": GREY, "marker": "o", "label": kind} | look) for kind, look in KINDS.items()]
         methods = [plotting.handle(METHOD_LABELS[pruner], look, linestyle="") for pruner, look in METHOD_LOOKS.items()]
         plotting.heading(figure, style, title, [*methods, *kinds])
-        plotting.small_print(figure, style, _sentences(rows, lines))
+        others = [display_name(name) for name in sorted(frame["pruner"].unique()) if name not in METHOD_LOOKS]
+        not_drawn = f"Not drawn: {', '.join(others)}." if others else ""
+        plotting.small_print(figure, style, [*_sentences(rows, lines), not_drawn])
     return figure
 
 
@@ -109,7 +111,7 @@ def _sentences(rows: pd.DataFrame, lines: list[Line]) -> list[str]:
     seeds = sorted(rows.groupby("label")["seed"].nunique().unique())
     return [
         f"Mean of {' or '.join(map(str, seeds))} seed{'s' if seeds[-1] > 1 else ''}, upright lines ±1 standard "
-        "deviation; dashed: unpruned baseline.",
+        "deviation, cut where they leave the frame; dashed: unpruned baseline.",
         f"No runs for {len(missing)} of {len(lines)} points." if missing else "",
         "The axis is logarithmic in the error.",
         setting(rows),

@@ -76,7 +76,7 @@ class Plate:
         last = rows[rows["epoch"] == rows["epochs"]].groupby("label", sort=False)[LOSSES["before"]].mean()
         listed = ", ".join(f"{label} {value:.3f}" for label, value in last.items())
         absent = f" No runs for {', '.join(missing)}." if missing else ""
-        return f"{self.title}. Test loss before pruning at the last epoch: {listed}.{absent}"
+        return f"{self.title}. Test loss before pruning at the last epoch read: {listed}.{absent}"
 
 
 def catalogue(mnist: str = "mnist") -> list[Plate]:
@@ -100,7 +100,7 @@ def catalogue(mnist: str = "mnist") -> list[Plate]:
                 lines = partial(sparsity_lines, dataset=dataset, model=model, pruner=pruner)
                 title = f"test loss of {METHOD_LABELS[pruner]} pruning"
                 add(dataset, model, selector, title, lines, loss_by_sparsity)
-    title = "Test accuracy before and after pruning at the last epoch, against the sparsity asked"
+    title = "Test accuracy before and after pruning at the last epoch read, against the sparsity asked"
     return [*plates, Plate(ACCURACY, title, accuracy_lines, accuracy_by_sparsity)]
 
 

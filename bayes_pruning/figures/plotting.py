@@ -160,7 +160,8 @@ def accuracy_axis(axes: Axes) -> None:
     room = 0.06 * (high - low) or 0.05
     axes.set_yscale("function", functions=(_to_axis, _from_axis))
     axes.set_ylim(*_from_axis(np.array([low - room, high + room])))
-    axes.yaxis.set_major_locator(FixedLocator(ACCURACIES))
+    shown = [tick for tick in ACCURACIES if axes.get_ylim()[0] <= tick <= axes.get_ylim()[1]]
+    axes.yaxis.set_major_locator(FixedLocator(ACCURACIES) if len(shown) > 1 else MaxNLocator(4))
     axes.yaxis.set_major_formatter("{x:g}")
 
 
@@ -172,6 +173,11 @@ def _from_axis(position: Any) -> Any:
     return 1 - 10.0 ** -np.asarray(position)
 
 
+def plain(text: str) -> str:
+    """Return a text that Matplotlib shows as it is: a dollar sign in a name begins no formula."""
+    return text.replace("$", r"\$")
+
+
 def heading(figure: Figure, style: Style, title: str, handles: Sequence[Artist]) -> None:
     """Write the title above all panels and the legend of all below it."""
     em = style.width * 72 / style.font  # so many letters M stand beside each other
@@ -180,7 +186,7 @@ def heading(figure: Figure, style: Style, title: str, handles: Sequence[Artist])
     rows = math.ceil(len(handles) / beside)
     figure.legend(
         handles=handles, loc="outside upper left", ncols=math.ceil(len(handles) / rows),
-        title=textwrap.fill(title, int(1.6 * em)), title_fontproperties={"weight": "bold", "size": style.font},
+        title=textwrap.fill(plain(title), int(1.6 * em)), title_fontproperties={"weight": "bold", "size": style.font},
         alignment="left", handlelength=3.2, borderpad=0.1,
     )  # fmt: skip
 
@@ -189,4 +195,4 @@ def small_print(figure: Figure, style: Style, sentences: Sequence[str]) -> None:
     """Write sentences under a figure, as wide as it is."""
     width = int(style.width * 72 / style.small * 1.75)
     text = "\n".join(textwrap.wrap(" ".join(sentence for sentence in sentences if sentence), width))
-    figure.supxlabel(text, x=0.01, ha="left", fontsize=style.small, color=GREY)
+    figure.supxlabel(plain(text), x=0.01, ha="left", fontsize=style.small, color=GREY)

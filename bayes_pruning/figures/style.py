@@ -6,7 +6,7 @@ is imported where something is drawn, since it takes a second that commands with
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
@@ -58,6 +58,7 @@ SPARSITY_LOOKS = {
     0.99: Look("C4", DASH_DOTS, "v"),
 }
 OTHER_LOOKS = (Look("C0", WHOLE, "X"), Look("C7", DASH_DOT, "P"), Look("C5", DOTS, "*"), Look("C6", WHOLE, "p"))
+MORE_MARKERS = ("h", "8", "<", ">", "d", "1", "2")
 
 SETTINGS: dict[str, Any] = {
     "pdf.fonttype": 42,  # embeds fonts as TrueType, which journals ask for and editors can search
@@ -120,4 +121,11 @@ STYLES = {
 def sparsity_looks(sparsities: Iterable[float]) -> dict[float, Look]:
     """Return a look for each sparsity: the paper's five keep theirs whatever else is drawn."""
     others = [sparsity for sparsity in sparsities if sparsity not in SPARSITY_LOOKS]
-    return SPARSITY_LOOKS | {other: OTHER_LOOKS[i % len(OTHER_LOOKS)] for i, other in enumerate(others)}
+    return SPARSITY_LOOKS | {other: _other_look(i) for i, other in enumerate(others)}
+
+
+def _other_look(number: int) -> Look:
+    """Return the look of a further sparsity, from 0: after the fourth with the colours of these and other markers."""
+    turn, place = divmod(number, len(OTHER_LOOKS))
+    look = OTHER_LOOKS[place]
+    return replace(look, marker=MORE_MARKERS[(turn - 1) % len(MORE_MARKERS)]) if turn else look

@@ -118,7 +118,8 @@ def _row(cells: Sequence[str], epoch: int, where: str) -> list[float]:
 def _why_incomplete(folder: Path) -> str:
     failure = folder / "failure.json"
     if failure.exists():
-        return f"failed: {read_json(failure).get('reason', 'no reason given')}"
+        about = read_json(failure)
+        return f"failed: {about['reason'] if isinstance(about, dict) and 'reason' in about else 'no reason given'}"
     try:
         return f"not finished: {counted(len(read_metrics(folder / 'metrics.csv')), 'epoch')} so far"
     except UserError:  # its last line may be torn: it is being written

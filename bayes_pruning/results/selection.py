@@ -37,7 +37,7 @@ def choose(frame: pd.DataFrame, protocol: str | None = None, epochs: int | None 
 
 
 def read_out(frame: pd.DataFrame, epoch: int | None) -> pd.DataFrame:
-    """Return the runs as they were after `epoch`, None for their last.
+    """Return the runs as they were after `epoch`, None for their last. Their column `trained` has their true length.
 
     Raise UserError if a run has no such epoch.
     """
@@ -45,7 +45,7 @@ def read_out(frame: pd.DataFrame, epoch: int | None) -> pd.DataFrame:
         return frame
     if not 1 <= epoch <= frame["epochs"].min():
         raise UserError(f"--epoch {epoch} fits not all runs: they have {_lengths(frame)} epochs.")
-    return frame[frame["epoch"] <= epoch].assign(epochs=epoch)
+    return frame[frame["epoch"] <= epoch].assign(epochs=epoch, trained=frame["epochs"])
 
 
 def of_length(frame: pd.DataFrame, epochs: int | None) -> pd.DataFrame:
@@ -73,7 +73,9 @@ def setting(frame: pd.DataFrame) -> str:
     """Return the protocol and length of the runs in words; unpruned runs stand for any protocol."""
     pruned = frame[frame["pruner"] != UNPRUNED]
     rows = frame if pruned.empty else pruned
-    return f"Protocol: {'; or '.join(protocols(rows))}. {_lengths(rows)} epochs."
+    read = f"Read after epoch {_lengths(rows)} of {_lengths(rows, 'trained')}" if "trained" in rows else ""
+    length = _lengths(rows)
+    return f"Protocol: {'; or '.join(protocols(rows))}. {read or f'{length} epoch' + 's' * (length != '1')}."
 
 
 def of_protocol(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
@@ -120,5 +122,5 @@ def _refuse_doubles(frame: pd.DataFrame) -> None:
         )
 
 
-def _lengths(frame: pd.DataFrame) -> str:
-    return " or ".join(map(str, sorted(frame["epochs"].unique())))
+def _lengths(frame: pd.DataFrame, column: str = "epochs") -> str:
+    return " or ".join(map(str, sorted(frame[column].unique())))

@@ -14,8 +14,12 @@ COMPACT = TableFormat(  # GitHub's, without spaces that make columns even: a cel
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a table of GitHub's Markdown; a cell is shown as its text."""
-    texts = pd.DataFrame([list(map(str, row)) for row in rows], columns=list(header))
+    texts = pd.DataFrame([list(map(_cell, row)) for row in rows], columns=list(map(_cell, header)))
     return f"{texts.to_markdown(index=False, tablefmt=COMPACT, disable_numparse=True, stralign=None)}\n"
+
+
+def _cell(content: Any) -> str:
+    return str(content).replace("|", "\\|")  # which else begins the next cell
 
 
 def latex(header: Sequence[str], rows: Iterable[Sequence[str]], escape: Callable[[Any], str]) -> str:

@@ -132,7 +132,11 @@ def measure(runs: Sequence[Path], out: Path | None, data_root: str | None, round
     Raise UserError, before anything is written, for a folder that is no finished run or can not be compacted.
     """
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-    networks_of = {folder.resolve().name: read_run(folder, data_root) for folder in runs}
+    names = [folder.resolve().name for folder in runs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        same = " and ".join(str(run) for run in runs if run.resolve().name == twice[0])
+        raise UserError(f"{same} have one name, as copies of a run do: give one of them.")
+    networks_of = {name: read_run(folder, data_root) for name, folder in zip(names, runs, strict=True)}
     size_rows, time_rows = [], []
     for name, (dense, pruned, small, images) in networks_of.items():
         if out:

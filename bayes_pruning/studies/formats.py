@@ -215,8 +215,14 @@ def _latex_table(sheet: Sheet) -> str:
     )
 
 
+LATEX = {sign: f"\\{sign}" for sign in "_%&#${}"} | {
+    "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$",
+}  # fmt: skip
+
+
 def _escape(text: str) -> str:
-    text = re.sub(r"([_%&#$])", r"\\\1", text).replace("^", r"\textasciicircum{}").replace("±", r"$\pm$")
+    text = re.sub("|".join(map(re.escape, LATEX)), lambda match: LATEX[match[0]], text)
     return re.sub(r"([+-])(?=\d)", r"$\1$", text)
 
 

@@ -18,12 +18,14 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bayes_pruning import __version__
+from bayes_pruning.config import presets
 from bayes_pruning.figures.catalogue import Plate, render
 from bayes_pruning.figures.style import METHOD_LABELS, STYLES
+from bayes_pruning.results.declared import unfinished
 from bayes_pruning.results.frame import load_summaries
 from bayes_pruning.results.paper import NAMES, UNPRUNED, Key, percent
 from bayes_pruning.results.run_records import Incomplete, counted
-from bayes_pruning.results.selection import setting
+from bayes_pruning.results.selection import protocols, setting
 from bayes_pruning.results.statistics import Difference, Summary
 from bayes_pruning.studies import table1
 from bayes_pruning.studies.claims import verdicts
@@ -84,6 +86,7 @@ def page(
     return environment.get_template(TEMPLATE).render(
         runs=frame["hash"].nunique(),
         setting=setting(frame),
+        epoch=" or ".join(map(str, sorted(frame["epochs"].unique()))),
         incomplete=incomplete,
         header=HEADER,
         rows=table_rows(frame),
@@ -150,14 +153,21 @@ def picture(frame: pd.DataFrame, plate: Plate) -> dict[str, str]:
 
 
 def sweep_command(frame: pd.DataFrame) -> str:
-    """Return a sweep of train.py that has these runs, and any that are missing between them."""
+    """Return a sweep of train.py that has these runs, and any that are missing between them.
+
+    Pruners whose files leave an option to the user, as matched_random, are left out, and so is a protocol without name.
+    """
+    frame = frame[~frame["pruner"].isin(unfinished())]
+    pruned = frame[frame["pruner"] != UNPRUNED]
+    named = {presets.name_of(text) for text in protocols(pruned)} & set(presets.names().values()) - {presets.BASE}
     values = {
+        "protocol": pd.Series(sorted(named), dtype=str),
         "dataset": frame["dataset"],
         "model": frame["model"],
         "pruner": frame["pruner"],
-        "sparsity": frame.loc[frame["target_sparsity"] > 0, "target_sparsity"],
+        "sparsity": pruned["target_sparsity"],
         "seed": frame["seed"],
-        "epochs": frame["epochs"],
+        "epochs": frame.get("trained", frame["epochs"]),
     }
     listed = {name: ",".join(f"{value}" for value in sorted(column.unique())) for name, column in values.items()}
     return "python train.py -m " + " ".join(f"{name}={text}" for name, text in listed.items() if text)
