@@ -358,7 +358,7 @@ def test_half_finished_and_failed_runs_are_reported_not_mixed_in(own_runs):
         (failed.name, "failed: the training loss became nan in epoch 2"),
         (half.name, "not finished"),
     ]
-    (failed / "failure.json").write_text("[]")
+    (failed / "failure.json").write_text("3")
     assert load(own_runs).incomplete[0] == (failed.name, "failed: no reason given")
     assert results.frame["run"].nunique() == 16
     assert not {half.name, failed.name} & set(results.frame["run"])
