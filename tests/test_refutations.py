@@ -348,7 +348,7 @@ def test_what_seeds_5_to_9_of_the_fcn_decide(page: str) -> None:
     for check in (sparse, falls, dips):
         assert (old[check].outcome, ten[check].outcome, alone[check].outcome) == (UNDECIDED, FAILS, FAILS)
     for epoch in range(20, 26):
-        last = verdicts_of(read_out(of_fcn, epoch))
+        last = verdicts_of(read_out(of_fcn[of_fcn["target_sparsity"].isin((0.0, 0.9))], epoch))
         assert {last[check].outcome for check in (sparse, falls, dips)} == {FAILS}
         assert (last[sparse].numbers[0].outcome == FAILS) == (epoch in (20, 22, 24))
     for check, verdict in old.items():
@@ -457,7 +457,8 @@ def test_what_seeds_3_and_4_of_the_cnn_decide(page: str, monkeypatch: pytest.Mon
     limit = float(accuracy.wanted.split()[1])
     assert f"[{accuracy.low:.4f}, {accuracy.high:.4f}] with {limit:.4f} as the limit, which it clears by" in page
     assert f"which it clears by {accuracy.low - limit:.5f}." in page
-    early = {epoch: verdicts_of(read_out(judged, epoch)) for epoch in range(20, 25)}
+    of_these = (judged["dataset"] != "cifar10") & ((judged["model"] == "cnn") | (judged["pruner"] == "none"))
+    early = {epoch: verdicts_of(read_out(judged[of_these], epoch)) for epoch in range(20, 25)}
     assert {each[check].outcome for each in early.values() for check in (later, dips)} == {HOLDS}
     assert [epoch for epoch, each in early.items() if each[spares].outcome == HOLDS] == [23]
     assert [epoch for epoch, each in early.items() if each[spares].numbers[0].outcome != HOLDS] == [20, 22, 24]
