@@ -468,6 +468,16 @@ def test_what_seeds_3_and_4_of_the_cnn_decide(page: str, monkeypatch: pytest.Mon
     )
     assert [early[epoch][best].outcome for epoch in range(20, 25)] == [HOLDS, *[UNDECIDED] * 4]
     assert "This hangs on the epoch: at 20 the claim holds, from 21 to 24 it is undecided." in page
+    without = [verdicts_of(judged[of_these & ~((judged["model"] == "cnn") & (judged["seed"] == s))]) for s in range(5)]
+    decided = [sum(each[check].outcome == verdict for each in without) for check, verdict in changed.items()]
+    assert dict(zip(changed, decided, strict=True)) == {later: 2, dips: 5, best: 1, spares: 0}
+    assert {each[check].outcome for each in without for check in (later, spares)} == {HOLDS, UNDECIDED}
+    assert {each[best].outcome for each in without} == {FAILS, UNDECIDED}
+    assert (
+        "With any one seed of the CNN left out only the second stays decided in all five cases; the first does in two, the"
+        in page
+    )
+    assert "fourth in one and the third in none, and none of them turns round." in page
     similar = measures.tolerance
 
     def by_student(runs: Any, where: Any) -> float:

@@ -167,7 +167,7 @@ class WholeModel:
         tensors = [*model.named_parameters(), *model.named_buffers()]
         self.names = tuple(name for name, _ in tensors)
         self.training = False
-        # What a module keeps of its last call, as a hidden state, is not copied as long as a gradient hangs on it.
+        # deepcopy refuses a tensor that a gradient hangs on, as a hidden state that a module keeps of its last call.
         kept = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
         results = {id(value): value.detach() for value in kept if not value.is_leaf}
         # Module.to would make tensors of their own of a tied parameter's names: all but one stayed empty in a call.

@@ -1,6 +1,6 @@
 """Algorithms 2 and 3 of the paper: whether an epoch prunes, from what was compared before and what it compares now.
 
-    Lines of 2 and of 3, for each epoch that training.trainer has trained:
+    Lines of Algorithm 2 and of Algorithm 3, for each epoch that training.trainer has trained:
 
     3       3       log posterior of the network as trained                     posterior.terms
     4       4       if Bayes factor > beta                                      opens
@@ -114,7 +114,7 @@ def compare(run: PruningConfig, epoch: int, before: Terms, after: Terms, candida
 def _number(run: PruningConfig, epoch: int, estimate: Any) -> float:
     """Return a gate's estimate as a plain number. Raise UserError if it is none."""
     try:
-        number = float(estimate)
+        number = math.nan if isinstance(estimate, str) else float(estimate)
     except (TypeError, ValueError, RuntimeError):  # RuntimeError: of a tensor of several numbers
         number = math.nan
     if math.isnan(number):

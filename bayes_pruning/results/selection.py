@@ -44,7 +44,7 @@ def read_out(frame: pd.DataFrame, epoch: int | None) -> pd.DataFrame:
     if epoch is None:
         return frame
     if not 1 <= epoch <= frame["epochs"].min():
-        raise UserError(f"--epoch {epoch} fits not all runs: they have {_lengths(frame)} epochs.")
+        raise UserError(f"--epoch {epoch} fits not all runs: they have {lengths(frame)} epochs.")
     return frame[frame["epoch"] <= epoch].assign(epochs=epoch, trained=frame["epochs"])
 
 
@@ -53,10 +53,10 @@ def of_length(frame: pd.DataFrame, epochs: int | None) -> pd.DataFrame:
     if epochs is not None:
         rows = frame[frame["epochs"] == epochs]
         if rows.empty:
-            raise UserError(f"--epochs {epochs} fits no run: they have {_lengths(frame)} epochs.")
+            raise UserError(f"--epochs {epochs} fits no run: they have {lengths(frame)} epochs.")
         return rows
     if frame["epochs"].nunique() > 1:
-        raise UserError(f"The runs have {_lengths(frame)} epochs, which must not be mixed: choose with --epochs.")
+        raise UserError(f"The runs have {lengths(frame)} epochs, which must not be mixed: choose with --epochs.")
     return frame
 
 
@@ -73,8 +73,8 @@ def setting(frame: pd.DataFrame) -> str:
     """Return the protocol and length of the runs in words; unpruned runs stand for any protocol."""
     pruned = frame[frame["pruner"] != UNPRUNED]
     rows = frame if pruned.empty else pruned
-    read = f"Read after epoch {_lengths(rows)} of {_lengths(rows, 'trained')}" if "trained" in rows else ""
-    length = _lengths(rows)
+    read = f"Read after epoch {lengths(rows)} of {lengths(rows, 'trained')}" if "trained" in rows else ""
+    length = lengths(rows)
     return f"Protocol: {'; or '.join(protocols(rows))}. {read or f'{length} epoch' + 's' * (length != '1')}."
 
 
@@ -122,5 +122,6 @@ def _refuse_doubles(frame: pd.DataFrame) -> None:
         )
 
 
-def _lengths(frame: pd.DataFrame, column: str = "epochs") -> str:
+def lengths(frame: pd.DataFrame, column: str = "epochs") -> str:
+    """Return the different lengths of the runs in words: "8 or 25"."""
     return " or ".join(map(str, sorted(frame[column].unique())))

@@ -67,6 +67,7 @@ def one_after_the_other(stacks: Sequence[list[Job]], display: Display, clock: Cl
 
 
 def _outcomes(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
+    """Train a stack, and return what became of its runs, whatever it fails by."""
     try:
         return train_or_fail(stack, display, clock)
     except Exception as error:

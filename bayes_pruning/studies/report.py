@@ -25,7 +25,7 @@ from bayes_pruning.results.declared import unfinished
 from bayes_pruning.results.frame import load_summaries
 from bayes_pruning.results.paper import NAMES, UNPRUNED, Key, percent
 from bayes_pruning.results.run_records import Incomplete, counted
-from bayes_pruning.results.selection import protocols, setting
+from bayes_pruning.results.selection import lengths, protocols, setting
 from bayes_pruning.results.statistics import Difference, Summary
 from bayes_pruning.studies import table1
 from bayes_pruning.studies.claims import verdicts
@@ -86,7 +86,7 @@ def page(
     return environment.get_template(TEMPLATE).render(
         runs=frame["hash"].nunique(),
         setting=setting(frame),
-        epoch=" or ".join(map(str, sorted(frame["epochs"].unique()))),
+        epoch=lengths(frame),
         incomplete=incomplete,
         header=HEADER,
         rows=table_rows(frame),
