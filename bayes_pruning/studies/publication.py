@@ -23,7 +23,7 @@ from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results import archive, frame
 from bayes_pruning.results.paper import DATASETS, MODELS, SEEDS
 from bayes_pruning.results.run_records import counted
-from bayes_pruning.results.selection import choose, of_length
+from bayes_pruning.results.selection import choose, lengths, of_length
 from bayes_pruning.results.tables import markdown
 from bayes_pruning.runs.files import write_file
 from bayes_pruning.studies import details, exact_sparsity, formats, ranking_formats, replay
@@ -306,7 +306,7 @@ def origin(runs: pd.DataFrame, summaries: Mapping[str, Any]) -> str:
     blocks = (runs["dataset"] + " " + runs["model"]).value_counts(sort=False)
     listed = ", ".join(f"{n} of {ranking_formats.block_name(str(block))}" for block, n in blocks.items())
     return (
-        f"{len(runs)} runs of {' or '.join(map(str, sorted(runs['epochs'].unique())))} epochs ({listed}), "
+        f"{len(runs)} runs of {lengths(runs)} epochs ({listed}), "
         f"{hours:.1f} hours of training in all, {'; '.join(setups)}.\n"
     )
 
