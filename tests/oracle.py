@@ -2,10 +2,10 @@
 
     python tests/oracle.py            writes tests/fixtures/oracle.json
 
-Nothing here comes from the package under test. The networks are `nn.Sequential`, the optimiser is `torch.optim.Adam`,
-masks are those of `torch.nn.utils.prune`, the log-prior is SciPy's normal density. The random streams are spelled out
-as docs and docstrings define them, so that a changed stream is a changed number. The tests read the file that this
-writes, so they need not repeat the work.
+Nothing here comes from the package under test. The networks are `nn.Sequential`, the optimisers are those of
+`torch.optim`, masks are those of `torch.nn.utils.prune`, the log-prior is SciPy's normal density. The random streams
+are spelled out as docs and docstrings define them, so that a changed stream is a changed number. The tests read the
+file that this writes, so they need not repeat the work.
 """
 
 import hashlib
@@ -44,6 +44,8 @@ class Case:
     mean: float = 0.0
     std: float = 1.0
     prunes: str = "weights"
+    optimizer: str = "adam"
+    momentum: float = 0.0
     opens: list[int] = field(default_factory=list)  # what the gate is expected to do, so that both ways are met
 
     @property
@@ -57,8 +59,9 @@ class Case:
             f"protocol.beta={self.beta}",
             f"protocol.prunes={self.prunes}",
         ]
+        trained = [f"optimizer={self.optimizer}", f"momentum={self.momentum}"]
         run = [f"{name}={getattr(self, name)}" for name in ("model", "pruner", "sparsity", "seed", "epochs")]
-        return ["dataset=mnist_5k", *run, *readings, *scales, *prior]
+        return ["dataset=mnist_5k", *run, *trained, *readings, *scales, *prior]
 
 
 CASES = {
@@ -75,6 +78,13 @@ CASES = {
         pruner="bayes_magnitude", sparsity=0.5, regrow=False, prunes="parameters", opens=[1, 0, 1]
     ),
     "fcn random with biases, regrown": Case(pruner="random", sparsity=0.99, prunes="parameters", opens=[1, 1, 1]),
+    "fcn magnitude by SGD, regrown": Case(pruner="magnitude", optimizer="sgd", opens=[1, 1, 1]),
+    "fcn Bayes magnitude by SGD with momentum, kept": Case(
+        pruner="bayes_magnitude", sparsity=0.5, regrow=False, optimizer="sgd", momentum=0.9, opens=[1, 1, 1]
+    ),
+    "cnn random by SGD with momentum, regrown": Case(
+        "cnn", "random", 0.75, epochs=2, optimizer="sgd", momentum=0.9, opens=[1, 1]
+    ),
     "cnn magnitude, kept": Case("cnn", "magnitude", epochs=2, regrow=False, opens=[1, 1]),
     "cnn random, regrown": Case("cnn", "random", 0.75, seed=1, epochs=2, opens=[1, 1]),
     "cnn Bayes magnitude": Case("cnn", "bayes_magnitude", epochs=2, opens=[1, 0]),
@@ -124,7 +134,11 @@ class Run:
         self.train = images[:TRAIN], labels[:TRAIN]
         self.test = images[4000 : 4000 + TEST], labels[4000 : 4000 + TEST]
         self.net = network(case.model, case.seed)
-        self.adam = torch.optim.Adam(self.net.parameters(), lr=RATE)
+        self.optimizer: torch.optim.Optimizer = (
+            torch.optim.Adam(self.net.parameters(), lr=RATE)
+            if case.optimizer == "adam"
+            else torch.optim.SGD(self.net.parameters(), lr=RATE, momentum=case.momentum)
+        )
         self.weights = dict(self.net.named_parameters())  # those that are pruned
         if case.prunes == "weights":
             self.weights = {name: p for name, p in self.weights.items() if name.endswith("weight")}
@@ -136,11 +150,11 @@ class Run:
         losses = []
         for batch in torch.randperm(TRAIN, generator=stream(self.case.seed, "data order", number)).split(BATCH):
             loss = F.cross_entropy(self.net(self.train[0][batch]), self.train[1][batch])
-            self.adam.zero_grad()
+            self.optimizer.zero_grad()
             loss.backward()
             for name, mask in self.kept.items():
                 self.weights[name].grad *= mask
-            self.adam.step()
+            self.optimizer.step()
             losses.append(loss.item())
         before = self.scores()
         unpruned = {name: weight.detach().clone() for name, weight in self.weights.items()}
@@ -212,9 +226,9 @@ class Run:
         for name, weight in self.weights.items():
             mask = (weight.detach() != 0).float()
             self.kept[name] = mask
-            state = self.adam.state[weight]
-            state["exp_avg"] *= mask
-            state["exp_avg_sq"] *= mask
+            for moment in ("exp_avg", "exp_avg_sq", "momentum_buffer"):
+                if moment in self.optimizer.state[weight]:
+                    self.optimizer.state[weight][moment] *= mask
 
 
 def rows(case: Case, images: Tensor, labels: Tensor) -> list[dict[str, float]]:

@@ -139,7 +139,7 @@ def test_a_users_gate_tests_its_own_estimate(options: tuple[str, ...], nats: flo
             "pruner has only control_of, gate, gate_options, masks",
         ),
         (("+epoch=3",), "epoch=3", "the config has only batch_size, checkpoint_seconds, compile, data_root"),
-        (("+epoch=3",), "epoch=3", "epochs, learning_rate, log_evidence, max_minutes, model, output_dir, precision"),
+        (("+epoch=3",), "epoch=3", "max_minutes, model, momentum, optimizer, output_dir, precision"),
         (("+experiment.epochs=3",), "experiment={'epochs': 3}", 'begins with the line "# @package _global_"'),
         (("+wandb.grup=mine",), "wandb.grup=mine", "wandb has only entity, group, mode or project"),
         (("+protocol.bta=0.5",), "protocol.bta=0.5", "protocol has only beta, decision, first_gate"),

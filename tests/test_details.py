@@ -42,7 +42,7 @@ def test_the_experiment_gives_each_setting_a_name_of_its_own() -> None:
         for grid in hydra.sweeper.grids
     }
     names, settings = zip(*named, strict=True)
-    assert len(named) == len(set(names)) == len(set(settings)) == 12
+    assert len(named) == len(set(names)) == len(set(settings)) == 14
 
 
 def test_distances_by_hand(found: pd.DataFrame) -> None:

@@ -16,7 +16,7 @@ from bayes_pruning.config.errors import ConfigError
 from bayes_pruning.config.schema import Prior, RunConfig
 from bayes_pruning.data.datasets import Dataset
 from bayes_pruning.engine import device, gpu_layers, graphs, layers
-from bayes_pruning.engine.adam import Adam
+from bayes_pruning.engine.optimizers import SGD, Adam
 from bayes_pruning.engine.resident_epoch import ResidentEpoch, group_size
 from bayes_pruning.engine.stack import Stack
 from bayes_pruning.models import networks
@@ -46,16 +46,23 @@ def as_on_a_gpu(stack: Stack) -> Stack:
     """The same stack with a GPU's layers, and a step for all members at once."""
     stack.stages, stack.one_by_one = layers.stages(stack.model, gpu_layers.MANY_NETWORKS), False
     stack.parameters = {name: p.detach().contiguous().requires_grad_() for name, p in stack.parameters.items()}
-    stack.optimizer = Adam(stack.parameters, 0.001, one_by_one=False)
+    old = stack.optimizer
+    stack.optimizer = (
+        Adam(stack.parameters, old.learning_rate, one_by_one=False)
+        if isinstance(old, Adam)
+        else SGD(stack.parameters, old.learning_rate, old.momentum, one_by_one=False)
+    )
     return stack
 
 
-@pytest.mark.parametrize("kind", ["fcn", "cnn", "settings", "rows"])
+@pytest.mark.parametrize(
+    ("kind", "momentum"), [("fcn", None), ("fcn", 0.9), ("cnn", None), ("settings", None), ("rows", None)]
+)
 @pytest.mark.parametrize("groups", [1, 2, 4])
-def test_a_step_with_a_gpus_layers_is_a_cpus_step(kind: str, groups: int) -> None:
-    """Of four members: all with the same images, two and two, each with its own."""
+def test_a_step_with_a_gpus_layers_is_a_cpus_step(kind: str, momentum: float | None, groups: int) -> None:
+    """Of four members: all with the same images, two and two, each with its own; Adam, and SGD with momentum."""
     members = [network(kind, seed) for seed in range(4)]
-    one, other = Stack(members, 0.001, CPU), as_on_a_gpu(Stack(members, 0.001, CPU))
+    one, other = Stack(members, 0.001, CPU, momentum), as_on_a_gpu(Stack(members, 0.001, CPU, momentum))
     x, labels = images(groups, 8, 1, 8, 8), torch.arange(8 * groups).view(groups, 8).remainder(10)
     for _ in range(3):
         torch.testing.assert_close(one.step(x, labels), other.step(x, labels), rtol=1e-5, atol=1e-6)

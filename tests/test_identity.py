@@ -11,6 +11,7 @@ from bayes_pruning.config.schema import RunConfig
 
 # A reading in which nothing is idle: the gate reads a Bayes factor, the schedule and the selector have options.
 BASE = (
+    *("optimizer=sgd", "momentum=0.5"),
     *("pruner=bayes_schedule", "pruner.gate=laplace_evidence"),
     *("pruner.selector_options.examples=100", "pruner.gate_options.draws=2"),
 )
@@ -70,6 +71,13 @@ def test_a_run_that_differs_in_one_field_has_another_hash(path: tuple[str, ...])
 @pytest.mark.parametrize("path", sorted(NAMES))
 def test_what_a_protocol_or_a_twin_is_called_changes_nothing(path: tuple[str, ...]) -> None:
     assert changed(RUN, path, "another name").hash() == RUN.hash()
+
+
+def test_adam_has_no_momentum_and_is_the_optimizer_of_the_runs_before_there_was_a_choice() -> None:
+    adam = run_of()
+    assert {"optimizer", "momentum"}.isdisjoint(adam.identity())
+    assert run_of("momentum=0.9") == adam
+    assert len({adam.hash(), run_of("optimizer=sgd").hash(), run_of("optimizer=sgd", "momentum=0.9").hash()}) == 3
 
 
 def test_minus_zero_is_zero() -> None:

@@ -186,8 +186,8 @@ def test_pages_name_what_is_there() -> None:
             assert callable(getattr(importlib.import_module(module), function)), path
     assert "bayes_pruning.studies.compact.load(" in page("compact")
     recorded = json.loads((ROOT / "tests" / "fixtures" / "oracle.json").read_text())["runs"]
-    assert len(recorded) == 12
-    assert "Twelve runs of both networks" in page("testing")
+    assert len(recorded) == 15
+    assert "Fifteen runs of both networks" in page("testing")
 
 
 def test_the_networks_worth_compacting_have_the_published_accuracies() -> None:

@@ -155,8 +155,9 @@ def test_a_member_that_diverges_changes_no_bit_of_the_others() -> None:
             assert torch.equal(healthy.parameters[name][i], sick.parameters[name][i])
 
 
-def test_frozen_zeros_stay_zero_through_adams_moments() -> None:
-    stack = Stack([network("fcn", 0), network("fcn", 1)], 0.01, CPU)
+@pytest.mark.parametrize("momentum", [None, 0.9])
+def test_frozen_zeros_stay_zero_through_the_moments(momentum: float | None) -> None:
+    stack = Stack([network("fcn", 0), network("fcn", 1)], 0.01, CPU, momentum)
     images, labels = batch(1)
     for _ in range(3):  # so that the moments are not zero
         stack.step(images, labels)
@@ -172,14 +173,15 @@ def test_frozen_zeros_stay_zero_through_adams_moments() -> None:
     assert not torch.any(after[0] == 0)  # the other member is not masked
 
 
-def test_state_goes_on_with_the_same_bits() -> None:
+@pytest.mark.parametrize("momentum", [None, 0.0, 0.9])
+def test_state_goes_on_with_the_same_bits(momentum: float | None) -> None:
     images, labels = batch(1)
-    straight, first = Stack([network("fcn", 0)], 0.01, CPU), Stack([network("fcn", 0)], 0.01, CPU)
+    straight, first = (Stack([network("fcn", 0)], 0.01, CPU, momentum) for _ in range(2))
     for _ in range(6):
         straight.step(images, labels)
     for _ in range(3):
         first.step(images, labels)
-    second = Stack([network("fcn", 9)], 0.01, CPU)
+    second = Stack([network("fcn", 9)], 0.01, CPU, momentum)
     second.load_state(0, copy.deepcopy(first.state(0)), steps=3)
     for _ in range(3):
         second.step(images, labels)

@@ -208,6 +208,8 @@ def test_what_can_share_a_stack() -> None:
         assert planning.stack_key(job(same)) == base, same
     for other in ("model=cnn", "batch_size=32", "learning_rate=0.1", "epochs=3", "protocol.prunes=parameters"):
         assert planning.stack_key(job(other)) != base, other
+    sgd = "optimizer=sgd"
+    assert len({base, planning.stack_key(job(sgd)), planning.stack_key(job(sgd, "momentum=0.9"))}) == 3
 
 
 @pytest.mark.parametrize("more", [[], ["wandb.group=${pruner.name} at ${sparsity}-${seed}", "+twice=${wandb.group}"]])

@@ -22,6 +22,7 @@ from bayes_pruning.config.validation import (
     AboveZero,
     AboveZeroOrNull,
     AtLeastZero,
+    BelowOne,
     Count,
     Flag,
     Fraction,
@@ -40,17 +41,20 @@ Scale = Literal["sum", "mean"]
 Ratio = Literal["pruned_over_unpruned", "unpruned_over_pruned", "of_logs"]  # what "the Bayes factor" may be a ratio of
 Precision = Literal["fp32", "tf32"]
 Prunes = Literal["weights", "parameters"]  # no bias, or biases too
+Optimizer = Literal["adam", "sgd"]  # those that section 1.1 names
 RATIOS: tuple[str, ...] = get_args(Ratio)
 PRINTED = RATIOS[0]  # the formula of section 1.1
 OPEN = "open"  # of a gate before there is a Bayes factor; else it is closed
 PRECISIONS = FULL, TF32 = get_args(Precision)
 WEIGHTS, PARAMETERS = get_args(Prunes)
+ADAM, SGD = get_args(Optimizer)
 ASKED, ALWAYS = "asked", "always"  # values of log_evidence, which changes no number and is not part of a run
 HASH_DIGITS = 10
 UNPRUNED_GATE = "never"  # the gate of an unpruned run: it never opens
 
 # Fields that came after the first published runs, and what those did. A saved config may lack them, and at these values
 # they are not part of an identity, so that a field that a later version adds changes no earlier run's hash.
+LATER_OF_TRAINING: Mapping[str, Any] = {"precision": FULL, "optimizer": ADAM, "momentum": 0.0}
 LATER: Mapping[str, Mapping[str, Any]] = {
     "pruner": {"schedule": "constant", "schedule_options": {}, "scope": "layer", "masks": "protocol"},
     "protocol": {"ratio": PRINTED, "first_gate": OPEN, "prunes": WEIGHTS},
@@ -199,6 +203,8 @@ class RunConfig(PruningConfig):
     batch_size: Count
     learning_rate: AboveZero
     precision: Precision
+    optimizer: Optimizer
+    momentum: BelowOne  # of SGD
 
     def identity(self) -> dict[str, Any]:
         """Return what the run is, as plain values, without what can not change its numbers.
@@ -215,8 +221,9 @@ class RunConfig(PruningConfig):
         for group, fields in LATER.items():
             plain[group] = {k: v for k, v in plain[group].items() if k not in fields or fields[k] != v}
         protocol = plain["protocol"]
-        if self.precision == FULL:  # all runs are, that were made before there was a choice
-            del plain["precision"]
+        for name, value in LATER_OF_TRAINING.items():
+            if plain[name] == value:
+                del plain[name]
         unread: list[str] = []
         if not (gate.reads_bayes_factor or gate.of_a_reading):
             unread += ["decision", "first_gate"]
@@ -245,20 +252,25 @@ NAMES = tuple(field.name for field in dataclasses.fields(RunConfig))
 def run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:
     """Check a composed or a saved config and return its scientific part.
 
-    Some values follow from others: `regrow` is false where the pruner keeps its masks, and neither a sparsity nor a
-    pruning of biases is asked of an unpruned run.
+    Some values follow from others: `regrow` is false where the pruner keeps its masks, neither a sparsity nor a pruning
+    of biases is asked of an unpruned run, and Adam has no `momentum`.
 
     Raise ConfigError for the first value that is not accepted, UserError if a field is missing or there is no such.
     """
     values: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
-    fields = {"precision": FULL} | {name: values[name] for name in NAMES if name in values}
+    fields = {**LATER_OF_TRAINING} | {name: values[name] for name in NAMES if name in values}
     run: RunConfig = checked(RunConfig, _completed(fields))
     protocol = dataclasses.replace(
         run.protocol,
         regrow=run.protocol.regrow and run.pruner.masks != "kept",
         prunes=WEIGHTS if run.unpruned else run.protocol.prunes,
     )
-    return dataclasses.replace(run, protocol=protocol, sparsity=0.0 if run.unpruned else run.sparsity)
+    return dataclasses.replace(
+        run,
+        protocol=protocol,
+        sparsity=0.0 if run.unpruned else run.sparsity,
+        momentum=0.0 if run.optimizer == ADAM else run.momentum,
+    )
 
 
 def pruning_config(values: Mapping[str, Any]) -> PruningConfig:
@@ -291,7 +303,7 @@ def check_settings(values: Mapping[str, Any]) -> None:
 def as_trained(config: DictConfig, run: RunConfig) -> DictConfig:
     """Return the config with the values of `run` that follow from others, so that what is saved is what was trained."""
     follow = {"regrow": run.protocol.regrow, "prunes": run.protocol.prunes}
-    trained = {"protocol": follow, "sparsity": run.sparsity}
+    trained = {"protocol": follow, "sparsity": run.sparsity, "momentum": run.momentum}
     merged = OmegaConf.merge(config, trained)
     assert isinstance(merged, DictConfig)
     return merged

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayes_pruning.engine import gpu_layers, layers, perceptron
-from bayes_pruning.engine.adam import MOMENTS, Adam, Parameters
+from bayes_pruning.engine.optimizers import SGD, Adam, Parameters
 
 ALIGNMENT = 16  # float32 numbers, 64 bytes: a product's last bits may depend on where its operands begin
 
@@ -51,16 +51,19 @@ def _of_each(x: Tensor, members: int) -> Sequence[Tensor]:
 
 
 class Stack:
-    """Networks of one architecture, their Adam optimiser, and masks for weights that may not grow back.
+    """Networks of one architecture, their optimiser, and masks for weights that may not grow back.
 
     Args:
         models: one module a member, all built alike; their parameters are copied. One without requires_grad keeps its
             values through all steps, but `replace` may set it.
-        learning_rate: of Adam.
+        learning_rate: of the optimiser.
         device: where the parameters live.
+        momentum: of SGD; None for Adam.
     """
 
-    def __init__(self, models: Sequence[nn.Module], learning_rate: float, device: torch.device) -> None:
+    def __init__(
+        self, models: Sequence[nn.Module], learning_rate: float, device: torch.device, momentum: float | None = None
+    ) -> None:
         self.model = models[0]
         self.size = len(models)
         self.device = device
@@ -87,7 +90,11 @@ class Stack:
         every = len(self.trained) == len(self.parameters)
         self.relus = perceptron.relus(self.model) if every else None  # None: autograd finds the gradient
         self.keep: Parameters = {}  # 1 where a weight may change, 0 where it must stay zero; empty: all may change
-        self.optimizer = Adam(trained, learning_rate, self.one_by_one)
+        self.optimizer: Adam | SGD = (
+            Adam(trained, learning_rate, self.one_by_one)
+            if momentum is None
+            else SGD(trained, learning_rate, momentum, self.one_by_one)
+        )
 
     def forward(self, x: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return the logits [members, batch, classes], by default with the stack's parameters.
@@ -160,7 +167,7 @@ class Stack:
             whole.training = False
 
     def _descend(self, loss: Tensor, parameters: Parameters, members: int | slice) -> None:
-        """Take Adam's step down the gradient of `loss` by some members' `parameters`, those that are trained."""
+        """Take a step down the gradient of `loss` by some members' `parameters`, those that are trained."""
         trained = [parameters[name] for name in self.trained]
         found = zip(torch.autograd.grad(loss, trained, allow_unused=True), trained, strict=True)
         # None: the logits do not depend on that parameter.
@@ -168,7 +175,7 @@ class Stack:
         self._step(gradients, members)
 
     def _step(self, gradients: Sequence[Tensor], members: int | slice) -> None:
-        """Take Adam's step with the gradients of `trained`; what is frozen at zero stays so."""
+        """Take a step with the gradients of `trained`; what is frozen at zero stays so."""
         if self.keep:
             for name, gradient in zip(self.trained, gradients, strict=True):
                 if name in self.keep:
@@ -189,23 +196,23 @@ class Stack:
             self.parameters[name].detach()[member] = weight
 
     def freeze_zeros(self, member: int, keep: Mapping[str, Tensor]) -> None:
-        """Hold the weights where `keep` is False at zero from now on: no gradient, and no memory of one in Adam."""
+        """Hold the weights where `keep` is False at zero from now on: no gradient, and no memory of one."""
         for name, mask in keep.items():
             if name not in self.keep:
                 self.keep[name] = torch.ones_like(self.parameters[name])
             self.keep[name][member] *= mask  # what is held stays held, whatever `keep` says of it
-            for moment in MOMENTS if name in self.trained else ():
-                self.optimizer.moments[moment][name][member] *= mask
+            for moment in self.optimizer.moments.values() if name in self.trained else ():
+                moment[name][member] *= mask
 
     def state(self, member: int) -> dict[str, dict[str, Tensor]]:
-        """Return all that changes as one member trains, as views: parameters, buffers, Adam's moments and the mask.
+        """Return all that changes as one member trains, as views: parameters, buffers, moments and the mask.
 
         A mask that holds nothing at zero is left out: whether there is one depends on the member's company.
         """
         tensors = {"parameters": {name: p.detach()[member] for name, p in self.parameters.items()}}
         tensors["buffers"] = {name: buffer[member] for name, buffer in self.buffers.items()}
-        for moment in MOMENTS:
-            tensors[moment] = {n: tensor[member] for n, tensor in self.optimizer.moments[moment].items()}
+        for moment, of_each in self.optimizer.moments.items():
+            tensors[moment] = {name: tensor[member] for name, tensor in of_each.items()}
         tensors["keep"] = {name: keep[member] for name, keep in self.keep.items() if not keep[member].all()}
         return tensors
 
@@ -214,8 +221,8 @@ class Stack:
         self.replace(member, state["parameters"])
         for name, buffer in self.buffers.items():
             buffer[member] = state["buffers"][name]
-        for moment in MOMENTS:
-            for name, tensor in self.optimizer.moments[moment].items():
+        for moment, of_each in self.optimizer.moments.items():
+            for name, tensor in of_each.items():
                 tensor[member] = state[moment][name]
         self.optimizer.set_steps(steps)
         if state["keep"]:

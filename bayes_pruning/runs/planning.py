@@ -22,10 +22,11 @@ SEVERAL_SEEDS = 0.05  # more for each member, if the members of a stack do not a
 def stack_key(job: Job) -> str:
     """Return a text that is the same for jobs that can share a stack.
 
-    They have the same data, network, batches and learning rate, and prune the same parameters, whatever else differs.
+    They have the same data, network, batches and optimiser, and prune the same parameters, whatever else differs.
     """
     run = job.run
     same = [dict(run.dataset), dict(run.model), run.batch_size, run.learning_rate, run.epochs, run.precision]
+    same += [run.optimizer, run.momentum]
     return json.dumps([*same, run.protocol.prunes, *(job.values.get(name) for name in SHARED)], sort_keys=True)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bayes_pruning.config.schema import Prior
 from bayes_pruning.data.datasets import Dataset, Split
 from bayes_pruning.engine import capacity, device
-from bayes_pruning.engine.adam import Parameters
+from bayes_pruning.engine.optimizers import Parameters
 from bayes_pruning.engine.stack import Stack
 from bayes_pruning.models.networks import prunable
 from bayes_pruning.pruning.posterior import log_likelihood, log_priors

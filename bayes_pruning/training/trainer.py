@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from bayes_pruning.config import random_streams
-from bayes_pruning.config.schema import ALWAYS, ASKED, RunConfig
+from bayes_pruning.config.schema import ALWAYS, ASKED, SGD, RunConfig
 from bayes_pruning.data.datasets import CLASSES, Dataset
-from bayes_pruning.engine.adam import Parameters
+from bayes_pruning.engine.optimizers import Parameters
 from bayes_pruning.engine.resident_epoch import ResidentEpoch
 from bayes_pruning.engine.stack import Stack, joined, selected
 from bayes_pruning.models.networks import build
@@ -52,7 +52,8 @@ class Trainer:
         self.data = data
         self.device = device
         networks = [build(run.model, data.shape, CLASSES, run.seed) for run in runs]
-        self.stack = Stack(networks, runs[0].learning_rate, device)
+        momentum = runs[0].momentum if runs[0].optimizer == SGD else None
+        self.stack = Stack(networks, runs[0].learning_rate, device, momentum)
         self.evaluator = Evaluator(self.stack, networks[0], data, runs[0].protocol.prunes)
         self.prunable = self.evaluator.prunable
         self.weights = sum(self.stack.parameters[name][0].numel() for name in self.prunable)
