@@ -27,13 +27,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
-
+from checkout import ROOT
 from measuring import machine
 from memory import run_measured
 from racing import Racer, cores, race
 
-SCRIPTS = Path(__file__).resolve().parent
+SCRIPTS = ROOT / "benchmarks"
 METHODS = ("none", "random", "bayes_random", "bayes_magnitude")
 SWEEP = ("dataset=mnist", "model=fcn", "sparsity=0.5,0.9", "seed=range(0,10)", "epochs=2")
 
@@ -44,7 +43,7 @@ def checkout(revision: str | None) -> Iterator[Path | None]:
     if revision is None:
         yield None
         return
-    git = ["git", "-C", str(SCRIPTS.parent), "worktree"]
+    git = ["git", "-C", str(ROOT), "worktree"]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "checkout"
         subprocess.run([*git, "add", "--quiet", "--detach", str(root), revision], check=True)
@@ -112,7 +111,7 @@ def sweeps(arguments: argparse.Namespace, old: Path | None, folder: str) -> dict
     def command(name: str, program: Path, *more: str) -> list[str]:
         return [sys.executable, str(program), "-m", *overrides, *more, f"output_dir={folder}/{name}"]
 
-    train = SCRIPTS.parent / "train.py"
+    train = ROOT / "train.py"
     commands: dict[str, tuple[list[str], dict[str, str]]] = {
         "a worker on each core": (command("workers", train), {}),
         "one worker": (command("one", train, "hydra.launcher.workers=1"), {}),

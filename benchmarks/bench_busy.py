@@ -18,11 +18,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
-
+from checkout import ROOT
 from measuring import machine
 
-ROOT = Path(__file__).resolve().parents[1]
 ONE_THREAD = """
 import runpy, sys
 try:

@@ -7,15 +7,12 @@ before the first line that it prints, which says how long it took. It has the fu
 convolutions on a CPU take ten times as long inside of a loop such as `scan` as outside (docs/performance.md).
 """
 
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
-
+import checkout  # noqa: F401  (so that the package is found)
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -17,13 +17,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
-
+from checkout import ROOT
 from memory import descendants, resident
 
 from bayes_pruning.results import frame
 
-ROOT = Path(__file__).resolve().parents[1]
 PRUNERS, SPARSITIES = 4, 5
 NETWORK = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=500", "epochs=1", "device=cpu")
 GRID = ("pruner=random,magnitude,bayes_random,bayes_magnitude", "sparsity=0.25,0.5,0.75,0.9,0.99")

@@ -6,11 +6,7 @@ The products of the fully connected network's layers with one thread: forward (a
 of the weights, as F.linear does them (MKL) and by oneDNN's inner product. Medians, in GFLOP/s.
 """
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
-
+import checkout  # noqa: F401  (so that the package is found)
 import torch
 import torch.nn.functional as F
 from measuring import machine, median_seconds

@@ -17,8 +17,7 @@ import time
 from dataclasses import fields, replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
-
+import checkout  # noqa: F401  (so that the package is found)
 from setting import compose_config
 
 from bayes_pruning.config.schema import run_config

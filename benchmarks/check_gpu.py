@@ -20,11 +20,9 @@ Exit status 1 if one of them fails; in tf32 the distances are shown, but only de
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
-
+import checkout  # noqa: F401  (so that the package is found)
 import torch
 from setting import compose_config, part, run_values
 

@@ -9,10 +9,8 @@ one epoch predicts that of the same weight after the last. Seeds are others than
 
 import argparse
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
-
+import checkout  # noqa: F401  (so that the package is found)
 import torch
 from setting import compose_config, run_values
 from torch import Tensor

@@ -9,18 +9,16 @@ and prints Markdown. All ratios are pruned over unpruned, in nats.
 
 import argparse
 import math
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import checkout  # noqa: F401  (so that the package is found)
 import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.random_streams import generator

@@ -13,11 +13,8 @@ evaluations of the test images, and of the Bayes runs, two in five, two of the t
 """
 
 import argparse
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
-
+import checkout  # noqa: F401  (so that the package is found)
 import workload
 from gpu_rules import META, GpuRules, stack_of
 from setting import compose_config, run_values

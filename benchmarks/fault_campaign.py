@@ -15,10 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from checkout import ROOT
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(ROOT / "tests"))
 
 from faults.campaign import Campaign
 

@@ -17,13 +17,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from checkout import ROOT
+
+sys.path.insert(0, str(ROOT / "tests"))
 
 from faults.contents import contents
 from faults.wandb_troubles import TROUBLES
 
-TRAIN = Path(__file__).resolve().parents[1] / "train.py"
+TRAIN = ROOT / "train.py"
 
 
 def measure(trouble: str, output: Path, epochs: int) -> tuple[float, float, float]:

@@ -14,14 +14,12 @@ measured time over the higher of the two. Memory is the most that the stack, its
 import argparse
 import itertools
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
-
+import checkout  # noqa: F401  (so that the package is found)
 import torch
 import workload
 from measuring import bandwidth, machine, matrix_rates, wait

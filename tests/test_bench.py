@@ -135,7 +135,7 @@ def test_a_sweep_is_timed_with_workers_with_one_and_at_another_revision(
         if shutil.which("git") is None:
             pytest.skip("needs git")
         subprocess.run([*git, *step], check=True)
-    monkeypatch.setattr(bench, "SCRIPTS", tmp_path / "benchmarks")
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
     monkeypatch.setattr(bench, "run_measured", measured)
     bench.main(["--data-root", "data", "--turns", "1", "--against", "HEAD", "--sweep", "epochs=1", "seed=0,1"])
     assert ["hydra.launcher.workers=1" in command for command in commands] == [False, True, False]

@@ -98,7 +98,8 @@ def test_schedules_without_an_archive_rebuild_nothing(monkeypatch: pytest.Monkey
 
 
 def test_every_script_is_a_command_and_finds_the_checkout() -> None:
-    scripts = [path.read_text() for path in sorted((ROOT / "scripts").glob("*.py"))]
-    named = [re.findall(r'^    call\("(\w+)"\)$', text, re.MULTILINE) for text in scripts]
+    scripts = {path.name: path.read_text() for path in sorted((ROOT / "scripts").glob("*.py"))}
+    assert "sys.path.insert(0, " in scripts.pop("command.py")
+    named = [re.findall(r'^    call\("(\w+)"\)$', text, re.MULTILINE) for text in scripts.values()]
     assert sorted(name for [name] in named) == sorted({*commands.COMMANDS} - {"train"})
-    assert all("sys.path.insert(0, " in text for text in scripts)
+    assert all("\nfrom command import call\n" in text for text in scripts.values())

@@ -291,7 +291,7 @@ def test_csv_has_every_cell_in_full(runs, as_mnist):
 
 def call(name, monkeypatch, *arguments):
     """Run a script as `python scripts/NAME ARGUMENTS` would, in this process."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "path", [str(script_path(f"{name}.py").parent), *sys.path])
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
     runpy.run_path(str(script_path(f"{name}.py")), run_name="__main__")
 
