@@ -17,8 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from checkout import ROOT
-from memory import descendants, resident
+from memory import resident
 
 from bayes_pruning.results import frame
 
@@ -56,22 +57,21 @@ def train(arguments: list[str], output: Path) -> tuple[list[Look], float]:
     """Run the sweep; return what was seen, and the seconds it took."""
     started = time.monotonic()
     command = [sys.executable, str(ROOT / "train.py"), "-m", *arguments, "progress=none"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL)
     looks = []
     while process.poll() is None:
-        with suppress(OSError):  # it may end while it is looked at
-            looks.append(look(process.pid, output, time.monotonic() - started))
+        with suppress(psutil.Error):  # it may end while it is looked at
+            looks.append(look(process, output, time.monotonic() - started))
         time.sleep(PAUSE)
     if process.returncode:
         sys.exit("The sweep failed.")
     return looks, time.monotonic() - started
 
 
-def look(process: int, output: Path, seconds: float) -> Look:
+def look(process: psutil.Process, output: Path, seconds: float) -> Look:
     """Return what the system says of a process now."""
-    below = sum(map(resident, descendants(process)))
-    files = len(list(Path(f"/proc/{process}/fd").iterdir()))
-    return Look(seconds, len(list(output.glob("mnist_5k-*"))), resident(process), below, files)
+    below = sum(map(resident, process.children(recursive=True)))
+    return Look(seconds, len(list(output.glob("mnist_5k-*"))), resident(process), below, process.num_fds())
 
 
 def seconds_of(command: list[str]) -> float:
