@@ -7,13 +7,23 @@ first epoch each time, open, so that every epoch does what costs most. --root ta
 """
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 KINDS = ("stack", "plain", "plain_fused", "loader", "floor")
 WARM = 1280  # images of an epoch that is not timed
+OLDER = {  # module of today: its name when all modules lay in one folder
+    "config.schema": "config",
+    "config.paths": "paths",
+    "data.datasets": "datasets",
+    "engine.device": "device",
+    "models.networks": "models",
+    "training.trainer": "training",
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -95,12 +105,23 @@ def floor(config: Any, data: Any) -> Callable[[], float]:
     return lambda: cost.operations / matrix_rate() + moved / bandwidth()
 
 
+def take_names(root: Path) -> None:
+    """Make `bayes_pruning.config.schema` and the like importable from the checkout `root`, whatever its layout."""
+    if (root / "bayes_pruning" / "config").is_dir():
+        return
+    for today, then in OLDER.items():
+        package, _, name = today.partition(".")
+        module = importlib.import_module(f"bayes_pruning.{then}")
+        parent = sys.modules.setdefault(f"bayes_pruning.{package}", ModuleType(package))
+        setattr(parent, name, module)
+        sys.modules[f"bayes_pruning.{today}"] = module
+
+
 def main() -> None:
     """Prepare an epoch and wait."""
     arguments = parser().parse_args()
     sys.path.insert(0, arguments.root)
     import torch
-    from older import take_names
     from racing import say, serve
 
     take_names(Path(arguments.root))

@@ -111,12 +111,3 @@ def training(model: nn.Module, shape: tuple[int, ...], images: int, batch_size: 
 def optimiser_bytes(model: nn.Module, images: int, batch_size: int) -> float:
     """Return the bytes that Adam alone moves in an epoch."""
     return steps(images, batch_size) * ADAM_BYTES * sum(parameter.numel() for parameter in model.parameters())
-
-
-def epoch(
-    model: nn.Module, shape: tuple[int, ...], train_images: int, test_images: int, batch_size: int, rows: int
-) -> Cost:
-    """Return the cost of a network's epoch: training, both splits before and after pruning, `rows` images a pass."""
-    parts = steps(train_images, rows) + steps(test_images, rows)
-    scores = evaluation(model, shape, train_images + test_images, parts) * 2
-    return training(model, shape, train_images, batch_size) + scores
