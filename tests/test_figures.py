@@ -402,9 +402,9 @@ def test_the_table_and_the_accuracy_figure_agree(real):
     figure = drawn("accuracy", real)
     [axes] = panels(figure).values()
     by_table = [
-        row.methods["magnitude"].ours.mean
-        for row in table1.build(real, table1.AFTER)
-        if row.methods["magnitude"].ours is not None
+        cell.ours.mean
+        for (*_, method, _), cell in table1.cells(real, table1.AFTER).items()
+        if method == "magnitude" and cell.ours is not None
     ]
     assert len(by_table) == 2
     assert values(lines_of(figure, axes)["magnitude, hollow"]) == pytest.approx(by_table, rel=1e-12)

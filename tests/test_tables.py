@@ -53,9 +53,9 @@ def last_values(runs, pruner, sparsity, column):
     return [float(raw_rows(folder)[-1][column]) for folder in folders]
 
 
-def cells(rows):
-    found = {("none", 0.0): rows[0].unpruned}
-    return found | {(method, row.sparsity): row.methods[method] for row in rows for method in row.methods}
+def cells(frame, accuracy):
+    """The cells of a frame of one data set and network, by method and sparsity."""
+    return {key[2:]: cell for key, cell in table1.cells(frame, accuracy).items()}
 
 
 # ---- statistics
@@ -99,7 +99,7 @@ def test_pairs_are_matched_by_seed_and_only_shared_seeds_count():
     ],
 )
 def test_every_cell_is_mean_sd_and_n_of_the_last_epoch(runs, frame, accuracy, column, measured):
-    found = cells(table1.build(frame, accuracy))
+    found = cells(frame, accuracy)
     assert set(found) == {("none", 0.0)} | {(method, sparsity) for method in METHODS for sparsity in (0.5, 0.9)}
     for (pruner, sparsity), cell in found.items():
         a, b = last_values(runs, pruner, sparsity, column)
@@ -139,24 +139,24 @@ def test_paper_table_is_complete_and_as_printed():
 
 
 def test_rows_are_those_of_the_paper_with_its_values_and_our_difference(as_mnist):
-    rows = table1.build(as_mnist, table1.BEFORE)
-    assert [(row.dataset, row.model, row.sparsity) for row in rows] == [
-        (dataset, model, sparsity)
+    found = table1.cells(as_mnist, table1.BEFORE)
+    assert list(found) == [
+        (dataset, model, method, sparsity)
         for dataset in ("mnist", "fashion_mnist", "cifar10")
         for model in ("fcn", "cnn")
-        for sparsity in (0.25, 0.5, 0.75, 0.9, 0.99)
+        for method, sparsity in [("none", 0.0), *((m, s) for s in (0.25, 0.5, 0.75, 0.9, 0.99) for m in METHODS)]
     ]
-    cell = rows[1].methods["magnitude"]
+    cell = found["mnist", "fcn", "magnitude", 0.5]
     assert cell.paper == 0.9791
     assert cell.difference == pytest.approx(cell.ours.mean - 0.9791)
-    assert rows[1].unpruned.paper == 0.9782
+    assert found["mnist", "fcn", "none", 0.0].paper == 0.9782
 
 
 def test_missing_runs_are_missing_not_filled_in(frame):
     gone = (frame["pruner"] == "magnitude") & (frame["target_sparsity"] == 0.9)
     gone |= (frame["pruner"] == "bayes_random") & (frame["target_sparsity"] == 0.5) & (frame["seed"] == 1)
     less = frame[~gone]
-    found = cells(table1.build(less, table1.BEFORE))
+    found = cells(less, table1.BEFORE)
     assert found["magnitude", 0.9].ours is found["magnitude", 0.9].sparsity is None
     assert found["bayes_random", 0.5].ours.n == 1
     compared = {(c.method, c.sparsity): c.differences["after"] for c in table1.compare(less, table1.twins(less))}
@@ -170,10 +170,10 @@ def test_missing_runs_are_missing_not_filled_in(frame):
 
 def test_a_researchers_own_pruner_gets_a_column(frame):
     own = frame[frame["pruner"] == "random"].assign(pruner="bayes_own")
-    rows = table1.build(own, table1.BEFORE)
-    assert list(rows[0].methods) == [*METHODS, "bayes_own"]
-    assert rows[0].methods["bayes_own"].ours.n == 2
-    assert rows[0].unpruned.ours is None
+    found = cells(own, table1.BEFORE)
+    assert list(found) == [("none", 0.0), *((name, s) for s in (0.5, 0.9) for name in (*METHODS, "bayes_own"))]
+    assert found["bayes_own", 0.5].ours.n == 2
+    assert found["none", 0.0].ours is None
 
 
 # ---- formats

@@ -17,7 +17,7 @@ from bayes_pruning.results.paper import DATASETS, METHODS, UNPRUNED, Key, displa
 from bayes_pruning.results.selection import protocols
 from bayes_pruning.results.statistics import Difference
 from bayes_pruning.studies import table1
-from bayes_pruning.studies.table1 import ACCURACIES, Accuracy, Cell, PairedComparison, Row
+from bayes_pruning.studies.table1 import ACCURACIES, Accuracy, Cell, PairedComparison
 
 MISSING = "missing"
 LEGEND = (
@@ -53,7 +53,7 @@ def sheets(frame: pd.DataFrame, compared: bool) -> list[Sheet]:
         compared: add each Bayes method minus its classic twin and its controls.
     """
     setting = f"epoch {frame['epochs'].iloc[0]}, protocol: {protocols(frame)[0]}"
-    tables = [_accuracy_sheet(table1.build(frame, accuracy), accuracy, setting) for accuracy in ACCURACIES]
+    tables = [_accuracy_sheet(frame, accuracy, setting) for accuracy in ACCURACIES]
     if compared:
         classic = table1.compare(frame, table1.twins(frame))
         tables.append(_comparison_sheet("comparison", "Each Bayes method minus its classic twin", classic, setting))
@@ -97,7 +97,7 @@ def csv_text(frame: pd.DataFrame, compared: bool = False) -> str:
     rows = [
         _csv_row(accuracy, key, cell, pairs.get(key))
         for accuracy in ACCURACIES
-        for key, cell in table1.cells(table1.build(frame, accuracy)).items()
+        for key, cell in table1.cells(frame, accuracy).items()
     ]
     columns = [*CSV_COLUMNS, *(CSV_PAIRED if chosen else ())]
     return pd.DataFrame(rows, columns=columns, dtype=object).to_csv(index=False, lineterminator="\n")
@@ -115,7 +115,7 @@ def row_markdown(frame: pd.DataFrame, dataset: str, model: str) -> str:
 
     A cell of which several seeds were run has their mean and, in brackets, their number.
     """
-    cells_before, cells_after = (table1.cells(table1.build(frame, accuracy)) for accuracy in ACCURACIES)
+    cells_before, cells_after = (table1.cells(frame, accuracy) for accuracy in ACCURACIES)
 
     def three(method: str, sparsity: float) -> str:
         before, after = (cells[dataset, model, method, sparsity] for cells in (cells_before, cells_after))
@@ -149,22 +149,22 @@ def seeds_markdown(frame: pd.DataFrame, model: str) -> str:
     return tables.markdown(["Dataset", "Cell", "Paper", "Seeds", "Before pruning", "After pruning"], rows)
 
 
-def _accuracy_sheet(rows: Sequence[Row], accuracy: Accuracy, setting: str) -> Sheet:
-    methods = list(rows[0].methods)
-    blocks = [_accuracy_block(list(block), methods) for _, block in groupby(rows, lambda row: (row.dataset, row.model))]
+def _accuracy_sheet(frame: pd.DataFrame, accuracy: Accuracy, setting: str) -> Sheet:
+    """Return a sheet; as in the paper, only the first row of a block names it and has its unpruned network."""
+    cells, methods = table1.cells(frame, accuracy), table1.method_names(frame)
+    blocks: dict[tuple[str, str], list[list[Lines]]] = {}
+    for dataset, model, sparsity in table1.grid(cells):
+        block = blocks.setdefault((dataset, model), [])
+        unpruned = _cell_lines(cells[dataset, model, UNPRUNED, 0.0])
+        first: list[Lines] = [()] * 3 if block else [(display_name(dataset),), (display_name(model),), unpruned]
+        pruned: list[Lines] = [(MISSING,)] * (1 + len(methods))
+        if sparsity is not None:
+            own = (_cell_lines(cells[dataset, model, method, sparsity]) for method in methods)
+            pruned = [(percent(sparsity),), *own]
+        block.append([*first, *pruned])
     title = f"Accuracy {accuracy.when} pruning ({accuracy.network}; {setting})"
     header = ["Dataset", "Model", "Unpruned", "Sparsity asked", *map(display_name, methods)]
-    return Sheet(f"accuracy-{accuracy.when}", title, LEGEND, header, blocks)
-
-
-def _accuracy_block(rows: Sequence[Row], methods: Sequence[str]) -> list[list[Lines]]:
-    """Return the rows of a dataset and model; as in the paper, only the first names them and the unpruned network."""
-    block: list[list[Lines]] = []
-    for i, row in enumerate(rows):
-        first: list[Lines] = [(display_name(row.dataset),), (display_name(row.model),), _cell_lines(row.unpruned)]
-        asked = (MISSING if row.sparsity is None else percent(row.sparsity),)
-        block.append([*(first if i == 0 else [()] * 3), asked, *(_cell_lines(row.methods[name]) for name in methods)])
-    return block
+    return Sheet(f"accuracy-{accuracy.when}", title, LEGEND, header, [*blocks.values()])
 
 
 def _cell_lines(cell: Cell) -> Lines:

@@ -107,7 +107,7 @@ def page(
 
 def table_rows(frame: pd.DataFrame) -> list[TableRow]:
     """Return a row of Table 1 for each method and sparsity, in the paper's order; those without runs as missing."""
-    before, after = (table1.cells(table1.build(frame, accuracy)) for accuracy in table1.ACCURACIES)
+    before, after = (table1.cells(frame, accuracy) for accuracy in table1.ACCURACIES)
     compared = table1.compare(frame, table1.twins(frame))
     paired = {(c.dataset, c.model, c.method, c.sparsity): c.differences["before"] for c in compared}
     return [_row(key, cell, after[key], paired.get(key)) for key, cell in before.items()]

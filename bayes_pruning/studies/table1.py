@@ -1,6 +1,6 @@
 """Build the paper's Table 1 from logged runs, with the spread that the paper leaves out and its values beside ours.
 
-`build` turns a frame (results.frame, narrowed by selection.choose) into rows in the paper's layout; `compare` pairs
+`cells` turns a frame (results.frame, narrowed by selection.choose) into the cells of the table; `compare` pairs
 methods by seed, each Bayes method with its classic twin or its controls. What there are no runs for is None here and
 shown as missing. Rendering is in formats.py.
 """
@@ -45,17 +45,6 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
-    """Hold one row of Table 1; `sparsity` is the one asked for, None where only the unpruned baseline is known."""
-
-    dataset: str
-    model: str
-    unpruned: Cell
-    sparsity: float | None
-    methods: Mapping[str, Cell]
-
-
-@dataclass(frozen=True)
 class PairedComparison:
     """Hold a method minus another at one sparsity, paired by seed; None if they share no seed."""
 
@@ -67,37 +56,20 @@ class PairedComparison:
     differences: Mapping[str, Difference | None]  # by Accuracy.when
 
 
-def build(frame: pd.DataFrame, accuracy: Accuracy) -> list[Row]:
-    """Return Table 1 at each run's last epoch, in the paper's order.
+def cells(frame: pd.DataFrame, accuracy: Accuracy) -> dict[Key, Cell]:
+    """Return the cells of Table 1 at each run's last epoch, in the paper's order, the unpruned one of a block first.
 
-    The rows are the paper's (if the runs are of any of its data sets) and those that only our runs have.
+    They are the paper's (if the runs are of any of its data sets) and those that only our runs have.
     """
-    runs, paper, methods = final_by_seed(frame), _paper_of(frame), method_names(frame)
-
-    def cell(key: Key) -> Cell:
-        if key not in runs:
-            return Cell(None, None, paper.get(key))
-        measured = float(runs[key][accuracy.sparsity].mean())
-        return Cell(summarise(runs[key][accuracy.column]), measured, paper.get(key))
-
-    rows = []
-    for dataset, model, sparsity in grid([*runs, *paper]):
-        unpruned = cell((dataset, model, UNPRUNED, 0.0))
-        if sparsity is None:
-            cells = dict.fromkeys(methods, Cell(None, None, None))
-        else:
-            cells = {method: cell((dataset, model, method, sparsity)) for method in methods}
-        rows.append(Row(dataset, model, unpruned, sparsity, cells))
-    return rows
-
-
-def cells(rows: Sequence[Row]) -> dict[Key, Cell]:
-    """Return every cell of the rows once, in their order; the unpruned network's comes before those of its block."""
+    runs, methods = final_by_seed(frame), method_names(frame)
+    paper = paper_values() if set(frame["dataset"]) & {*DATASETS} else {}
     found: dict[Key, Cell] = {}
-    for row in rows:
-        found.setdefault((row.dataset, row.model, UNPRUNED, 0.0), row.unpruned)
-        if row.sparsity is not None:
-            found |= {(row.dataset, row.model, method, row.sparsity): cell for method, cell in row.methods.items()}
+    for dataset, model, sparsity in grid([*runs, *paper]):
+        pruned = [] if sparsity is None else [(dataset, model, method, sparsity) for method in methods]
+        for key in [(dataset, model, UNPRUNED, 0.0), *pruned]:
+            ours = summarise(runs[key][accuracy.column]) if key in runs else None
+            measured = float(runs[key][accuracy.sparsity].mean()) if key in runs else None
+            found[key] = Cell(ours, measured, paper.get(key))
     return found
 
 
@@ -148,12 +120,6 @@ def final_by_seed(frame: pd.DataFrame) -> dict[Key, pd.DataFrame]:
     final = frame[frame["epoch"] == frame["epochs"]].set_index("seed")
     groups = final.groupby(["dataset", "model", "pruner", "target_sparsity"])
     return {(str(d), str(m), str(p), float(s)): group for (d, m, p, s), group in groups}  # type: ignore[arg-type]
-
-
-def _paper_of(frame: pd.DataFrame) -> Mapping[Key, float]:
-    """Return the paper's values, or none if the runs are of none of its data sets."""
-    paper = paper_values()
-    return paper if set(frame["dataset"]) & {dataset for dataset, *_ in paper} else {}
 
 
 def grid(keys: Iterable[Key]) -> list[tuple[str, str, float | None]]:
