@@ -68,15 +68,11 @@ def tested(row: Decision, reading: Reading, other: Reading, images: int, weights
     of_likelihood = _divisor(reading.log_likelihood, images) / _divisor(other.log_likelihood, images)
     of_prior = _divisor(reading.log_prior, weights) / _divisor(other.log_prior, weights)
     narrower = (reading.prior_std / other.prior_std) ** 2
-    if other.ratio != "of_logs":  # the prior's normaliser cancels: its part is proportional to 1 / std^2
-        likelihood, prior = terms[0] - terms[2], terms[1] - terms[3]  # type: ignore[operator]
-        return log_ratio(likelihood * of_likelihood + prior * of_prior * narrower, 0.0, other.ratio)
-    normaliser = _normaliser(reading.prior_std), _normaliser(other.prior_std)
     count = 1 if reading.log_prior == "mean" else weights
+    normaliser = count * (_normaliser(other.prior_std) - _normaliser(reading.prior_std) * narrower)
 
     def posterior(likelihood: float, prior: float) -> float:
-        prior = (prior - count * normaliser[0]) * narrower + count * normaliser[1]
-        return likelihood * of_likelihood + prior * of_prior
+        return likelihood * of_likelihood + (prior * narrower + normaliser) * of_prior
 
     return log_ratio(posterior(*terms[:2]), posterior(*terms[2:]), other.ratio)  # type: ignore[arg-type]
 
