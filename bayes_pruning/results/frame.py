@@ -142,38 +142,41 @@ def publish(source: str | Path, path: str | Path) -> tuple[Results, int]:
     return published, kept
 
 
-def load_ledgers(source: str | Path) -> dict[str, list[Decision]]:
+def load_ledgers(*sources: str | Path) -> dict[str, list[Decision]]:
     """Return the ledgers of runs, by run name, of those whose gate asks for evidence.
 
     Args:
-        source: a folder of run folders, one run's folder, a published archive, or a folder of archives, of which the
-            first that holds a run counts.
+        sources: folders of run folders, run folders, published archives, or folders of archives. Of archives the first
+            that holds a run counts.
 
     Raise UserError if there is no such source or a ledger is damaged.
     """
-    folders, archives = _contents(source)
+    folders, archives = _contents(*sources)
     published = {run: rows for path in reversed(archives) for run, rows in archive.read_ledgers(path).items()}
     return published | _read_ledgers(folders)
 
 
-def load_summaries(source: str | Path) -> dict[str, Any]:
-    """Return the summary.json of each finished run of a source as `load_ledgers` takes it, by run name."""
-    folders, archives = _contents(source)
+def load_summaries(*sources: str | Path) -> dict[str, Any]:
+    """Return the summary.json of each finished run of sources as `load_ledgers` takes them, by run name."""
+    folders, archives = _contents(*sources)
     made_by = {run: about for path in reversed(archives) for run, about in archive.read_provenance(path).items()}
     published = {run: about["summary"] for run, about in made_by.items()}
     files = [folder / "summary.json" for folder in folders]
     return published | {file.parent.name: read_json(file) for file in files if file.exists()}
 
 
-def _contents(source: str | Path) -> tuple[list[Path], list[Path]]:
-    """Return the run folders and the archives that a source is or holds. Raise UserError if it does not exist."""
-    path = Path(source)
-    if not path.exists():
-        raise UserError(f"{path} does not exist: name a folder of runs or a published archive.")
-    if path.is_file():
-        return [], [path]
-    folders = [path] if is_run_folder(path) else [each for each in sorted(path.iterdir()) if is_run_folder(each)]
-    return folders, sorted(path.glob(f"*{archive.SUFFIX}"))
+def _contents(*sources: str | Path) -> tuple[list[Path], list[Path]]:
+    """Return the run folders and the archives that sources are or hold. Raise UserError if one does not exist."""
+    folders, archives = list[Path](), list[Path]()
+    for path in map(Path, sources):
+        if not path.exists():
+            raise UserError(f"{path} does not exist: name a folder of runs or a published archive.")
+        if path.is_file():
+            archives.append(path)
+        else:
+            folders += [path] if is_run_folder(path) else filter(is_run_folder, sorted(path.iterdir()))
+            archives += sorted(path.glob(f"*{archive.SUFFIX}"))
+    return folders, archives
 
 
 def _read_ledgers(folders: Iterable[Path]) -> dict[str, list[Decision]]:

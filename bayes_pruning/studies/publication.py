@@ -120,12 +120,12 @@ class Publication:
     @cached_property
     def summaries(self) -> Mapping[str, Any]:
         """Return each run's summary.json, by its name."""
-        return load_summaries([*self.sources, *self.further])
+        return frame.load_summaries(*self.sources, *self.further)
 
     @cached_property
     def ledgers(self) -> Mapping[str, list[Decision]]:
         """Return the decisions of the runs whose gate asks for a Bayes factor, by run name."""
-        return {run: rows for path in reversed(self.sources) for run, rows in frame.load_ledgers(path).items()}
+        return frame.load_ledgers(*self.sources)
 
     @cached_property
     def compared_details(self) -> pd.DataFrame:
@@ -220,7 +220,7 @@ class ScheduleStudy:
     @cached_property
     def summaries(self) -> Mapping[str, Any]:
         """Return each run's summary.json, by its name."""
-        return load_summaries(self.archives)
+        return frame.load_summaries(*self.archives)
 
     def texts(self) -> dict[str, str]:
         """Return the text files beside the archive, by name."""
@@ -286,11 +286,6 @@ def write(studies: Sequence[tuple[Publication | ScheduleStudy, Path | None]], ou
     for path, content in made.items():
         write_file(path, content)
     return lines
-
-
-def load_summaries(paths: Sequence[Path]) -> dict[str, Any]:
-    """Return each run's summary.json, by its name. That of a run that several archives hold is that of the first."""
-    return {run: summary for path in reversed(paths) for run, summary in frame.load_summaries(path).items()}
 
 
 def origin(runs: pd.DataFrame, summaries: Mapping[str, Any]) -> str:
