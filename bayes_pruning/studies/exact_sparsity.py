@@ -57,7 +57,7 @@ def accuracies(frame: pd.DataFrame) -> str:
     head = ["Dataset", "Model", "Sparsity", "Unpruned", *map(_claim_name, CLAIMED), *map(display_name, METHODS)]
     rows = []
     for row in rows_of(runs):
-        claims = [_four(paper.get(_key(row, column))) for column in CLAIMED]
+        claims = [f"{paper[key]:.4f}" if (key := _key(row, column)) in paper else "" for column in CLAIMED]
         unpruned = _cell(runs.get((*row[:2], UNPRUNED, 0.0)))
         cells = [_cell(runs.get(_key(row, method))) for method in METHODS]
         rows.append([*_names(row), unpruned, *claims, *cells])
@@ -75,31 +75,25 @@ def differences(frame: pd.DataFrame, reference: str = REFERENCE, methods: Sequen
     return markdown(["Dataset", "Model", "Sparsity", *map(display_name, others)], rows)
 
 
-def targets(frame: pd.DataFrame, method: str = PROPOSED) -> list[Target]:
-    """Return what `method` reaches, wherever it has runs."""
+def targets(frame: pd.DataFrame) -> list[Target]:
+    """Return what the proposed method reaches, wherever it has runs."""
     runs, paper = table1.final_by_seed(frame), paper_values()
     reached = []
     for row in rows_of(runs):
-        final = runs.get(_key(row, method))
+        final = runs.get(_key(row, PROPOSED))
         accuracy = None if final is None else summarise(final[AFTER.column])
         if final is None or accuracy is None:
             continue
         claims = {column: paper[_key(row, column)] for column in CLAIMED if _key(row, column) in paper}
         over_paper = {column: accuracy.mean - claim for column, claim in claims.items()}
-        ahead = _head_start(runs, *row[:2])
-        relative = {} if ahead is None else {column: over - ahead for column, over in over_paper.items()}
+        unpruned, relative = (*row[:2], UNPRUNED, 0.0), dict[str, float]()
+        if unpruned in runs and unpruned in paper:
+            ahead = runs[unpruned][AFTER.column].mean() - paper[unpruned]
+            relative = {column: over - ahead for column, over in over_paper.items()}
         exact = ((final[AFTER.sparsity] - row[2]).abs() * final[WEIGHTS] <= ROUNDING).all()
-        over_reference = _paired(runs, row, method, REFERENCE)
+        over_reference = _paired(runs, row, PROPOSED, REFERENCE)
         reached.append(Target(row, accuracy.mean, accuracy.n, bool(exact), over_paper, relative, over_reference))
     return reached
-
-
-def _head_start(runs: Mapping[Key, pd.DataFrame], dataset: str, model: str) -> float | None:
-    """Return our mean accuracy of the unpruned network minus the paper's; None if either is missing."""
-    unpruned, paper = (dataset, model, UNPRUNED, 0.0), paper_values()
-    return (
-        float(runs[unpruned][AFTER.column].mean()) - paper[unpruned] if unpruned in runs and unpruned in paper else None
-    )
 
 
 def targets_table(frame: pd.DataFrame) -> str:
@@ -175,10 +169,6 @@ def _cell(runs: pd.DataFrame | None) -> str:
 
 def _interval(difference: Difference | None) -> str:
     return MISSING if difference is None else f"{difference.mean:+.4f} {difference.interval}"
-
-
-def _four(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
 
 
 def _claim_name(column: str) -> str:

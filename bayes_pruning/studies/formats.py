@@ -170,10 +170,8 @@ def _accuracy_sheet(frame: pd.DataFrame, accuracy: Accuracy, setting: str) -> Sh
 def _cell_lines(cell: Cell) -> Lines:
     lines = [MISSING]
     if cell.ours is not None and cell.sparsity is not None:
-        lines = [
-            f"{cell.ours.mean:.4f} ± {_spread(cell.ours.sd)} ({cell.ours.n})",
-            f"zeros {percent(cell.sparsity, 1)}",
-        ]
+        sd = "n/a" if math.isnan(cell.ours.sd) else f"{cell.ours.sd:.4f}"
+        lines = [f"{cell.ours.mean:.4f} ± {sd} ({cell.ours.n})", f"zeros {percent(cell.sparsity, 1)}"]
     if cell.paper is not None:
         difference = "" if cell.difference is None else f", {cell.difference:+.4f}"
         lines.insert(1, f"paper {cell.paper:.4f}{difference}")
@@ -200,10 +198,6 @@ def _difference_lines(difference: Difference | None) -> Lines:
     if difference is None:
         return (MISSING,)
     return f"{difference.mean:+.4f} ({difference.n})", difference.interval
-
-
-def _spread(sd: float) -> str:
-    return "n/a" if math.isnan(sd) else f"{sd:.4f}"
 
 
 def _latex_table(sheet: Sheet) -> str:
