@@ -38,18 +38,13 @@ def distinct(jobs: Sequence[Job]) -> list[Job]:
     return list({job.folder: job for job in reversed(jobs)}.values())[::-1]
 
 
-def train_in_time(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
-    """Train a stack unless the clock allows no epoch any more."""
+def train_or_fail(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
+    """Train a stack unless the clock allows no epoch any more; a UserError fails all its runs with its sentence."""
     if not clock.allows_epoch():
         reason = "max_minutes was reached before it could go on"
         return [Outcome(STOPPED, job.folder, reason) for job in stack]
-    return train_as_fits(stack, display, clock)
-
-
-def train_or_fail(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
-    """Train a stack in a worker process or on a cluster; a UserError fails all its runs with its sentence."""
     try:
-        return train_in_time(stack, display, clock)
+        return train_as_fits(stack, display, clock)
     except UserError as error:
         return [refused(job, error) for job in stack]
 
@@ -62,17 +57,13 @@ def one_after_the_other(stacks: Sequence[list[Job]], display: Display, clock: Cl
     outcomes: dict[Path, Outcome] = {}
     for number, stack in enumerate(stacks, 1):
         display.title = f"stack {number}/{len(stacks)}"
-        outcomes |= {outcome.folder: outcome for outcome in _outcomes(stack, display, clock)}
+        try:
+            ended = train_or_fail(stack, display, clock)
+        except Exception as error:
+            log.exception("A stack of %d runs failed.", len(stack))
+            ended = [outcome_in_folder(job.folder, FAILED, f"{type(error).__name__}: {error}") for job in stack]
+        outcomes |= {outcome.folder: outcome for outcome in ended}
     return outcomes
-
-
-def _outcomes(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
-    """Train a stack, and return what became of its runs, whatever it fails by."""
-    try:
-        return train_or_fail(stack, display, clock)
-    except Exception as error:
-        log.exception("A stack of %d runs failed.", len(stack))
-        return [outcome_in_folder(job.folder, FAILED, f"{type(error).__name__}: {error}") for job in stack]
 
 
 def run_sweep(
