@@ -4,9 +4,9 @@ Each row holds the two networks that were compared, the number that was held aga
 It is read without torch, so that reading results starts quickly.
 """
 
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.pruning.decision import Decision
@@ -19,16 +19,12 @@ FILE = "decisions.csv"
 
 def read(path: Path) -> list[Decision]:
     """Return a ledger as it was written. Raise UserError, naming file and line, for a damaged one."""
-    return [_decision(cells, where) for cells, where in read_table(path, COLUMNS)]
-
-
-def _decision(cells: Sequence[str], where: str) -> Decision:
-    try:
-        values = {name: None if cell == "" else _number(name, cell) for name, cell in zip(COLUMNS, cells, strict=True)}
-        return Decision(**values)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise UserError(f"{where}: {error}.") from error
-
-
-def _number(name: str, cell: str) -> float:
-    return int(cell) if name in WHOLE else float(cell)
+    kinds = [int if name in WHOLE else float for name in COLUMNS]
+    decisions = []
+    for cells, where in read_table(path, COLUMNS):
+        try:
+            values: list[Any] = [kind(cell) if cell else None for kind, cell in zip(kinds, cells, strict=True)]
+            decisions.append(Decision(*values))
+        except ValueError as error:
+            raise UserError(f"{where}: {error}.") from error
+    return decisions
