@@ -51,7 +51,8 @@ def patches(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
         [groups, batch, networks of a group * filters, h', w'], in the memory order [groups, batch, h', w', ...].
     """
     groups, batch, channels = x.shape[:3]
-    (down, across), (y, z) = layer.kernel_size, _padding(layer)
+    assert not isinstance(layer.padding, str)
+    (down, across), (y, z) = layer.kernel_size, layer.padding
     padded = F.pad(x.permute(0, 1, 3, 4, 2), (0, 0, z, z, y, y))
     windows = padded.unfold(2, down, layer.stride[0]).unfold(3, across, layer.stride[1])  # [..., h', w', c, k, k]
     columns = down * across * channels
@@ -69,12 +70,6 @@ def grouped(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
     groups = len(x) * layer.groups
     out = F.conv2d(side_by_side, wide, None, layer.stride, layer.padding, layer.dilation, groups)
     return out.unflatten(1, (len(x), -1)).transpose(0, 1)
-
-
-def _padding(layer: nn.Conv2d) -> tuple[int, int]:
-    assert not isinstance(layer.padding, str)
-    y, z = layer.padding
-    return y, z
 
 
 def way(layer: nn.Conv2d) -> Way:

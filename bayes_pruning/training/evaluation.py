@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -61,17 +62,13 @@ class Evaluator:
 
         On a CPU one network after the other, its batches dealt to as many threads as there are cores to use.
         """
-        networks = len(next(iter(parameters.values())))
         if self.stack.device.type != "cpu":
-            return self._added(self._batch(parameters, *batch) for batch in self._batches(split))
-        each = [self._sums_of({name: p[i : i + 1] for name, p in parameters.items()}, split) for i in range(networks)]
+            return self._added(map(partial(self._batch, parameters), self._batches(split)))
+        each = []
+        for i in range(len(next(iter(parameters.values())))):
+            network = {name: p[i : i + 1] for name, p in parameters.items()}
+            each.append(self._added(device.on_all_cores(partial(self._batch, network), self._batches(split))))
         return torch.cat([total for total, _ in each]), torch.cat([correct for _, correct in each])
-
-    def _sums_of(self, network: Parameters, split: Split) -> tuple[Tensor, Tensor]:
-        def batch(images_and_labels: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            return self._batch(network, *images_and_labels)
-
-        return self._added(device.on_all_cores(batch, self._batches(split)))
 
     def _batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         return zip(split.images.split(self.rows), split.labels.split(self.rows), strict=True)
@@ -85,7 +82,8 @@ class Evaluator:
         return total, correct
 
     @torch.no_grad()
-    def _batch(self, parameters: Parameters, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _batch(self, parameters: Parameters, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return `sums` of all networks at once, over one batch."""
+        images, labels = batch
         logits = self.stack.forward(images.unsqueeze(0), parameters)
         return log_likelihood(logits, labels), (logits.argmax(dim=-1) == labels).sum(dim=1)

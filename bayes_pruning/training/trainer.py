@@ -93,8 +93,9 @@ class Trainer:
         if self.resident is not None:
             return self.resident.run(orders).tolist()  # type: ignore[no-any-return]
         total = torch.zeros(len(self.runs), dtype=torch.float64)
-        for members, order in zip(self._members_by_seed(), orders, strict=True):
-            # Members take turns of some steps, on the same images.
+        for stream, order in enumerate(orders):
+            # Members of one seed take turns of some steps, on the same images.
+            members = [member for member, own in enumerate(self.streams) if own == stream]
             for number, turn in enumerate(order.to(self.device).split(TURN * batch_size)):
                 images, labels = (t.index_select(0, turn).split(batch_size) for t in (train.images, train.labels))
                 for member in members:
@@ -108,10 +109,6 @@ class Trainer:
         if self.stack.stackable:
             return nullcontext()  # none of the layers that layers.py knows draws
         return random_streams.torch_draws(self.device, self.runs[member].seed, "dropout", self.epoch, turn)
-
-    def _members_by_seed(self) -> list[list[int]]:
-        """Return the members of each of `seeds`: they see the same batches."""
-        return [[m for m, stream in enumerate(self.streams) if stream == seed] for seed in range(len(self.seeds))]
 
     def _scores(self, parameters: Parameters, members: Sequence[int], asking: Collection[int]) -> dict[int, Score]:
         """Return the scores of the networks in `parameters`, which belong to `members`, by member.
