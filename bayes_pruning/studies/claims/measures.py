@@ -108,17 +108,14 @@ def beyond_seeds(runs: Cells, where: Where, pruner: str, metric: str) -> pd.Seri
 
 def factor_trend(runs: Cells, cell: Cell) -> pd.Series:
     """Return the least-squares slope of the log Bayes factor, in nats an epoch, if FEWEST_FACTORS epochs pruned."""
-    slopes = {seed: _slope(values.dropna()) for seed, values in log_factors(runs, cell).items()}
-    trend = pd.Series({seed: slope for seed, slope in slopes.items() if slope is not None}, dtype=float)
-    if trend.empty:
+    known = log_factors(runs, cell).dropna(axis=1, thresh=FEWEST_FACTORS)
+    if known.empty:
         raise Undecidable(f"no run of {cell} pruned in {FEWEST_FACTORS} epochs")
-    return trend
-
-
-def _slope(values: pd.Series) -> float | None:
-    if len(values) < FEWEST_FACTORS:
-        return None
-    return float(np.polyfit(values.index.to_numpy(dtype=float), values.to_numpy(), 1)[0])
+    slopes = {}
+    for seed, factors in known.items():
+        values = factors.dropna()
+        slopes[seed] = np.polyfit(values.index.to_numpy(dtype=float), values.to_numpy(), 1)[0]
+    return pd.Series(slopes)
 
 
 def weights(model: str) -> int:
