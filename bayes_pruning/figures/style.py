@@ -4,6 +4,7 @@ The colours are those of seaborn's colour-blind palette; the strokes and markers
 is imported where something is drawn, since it takes a second that commands without pictures need not wait for.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -58,7 +59,7 @@ SPARSITY_LOOKS = {
     0.99: Look("C4", DASH_DOTS, "v"),
 }
 OTHER_LOOKS = (Look("C0", WHOLE, "X"), Look("C7", DASH_DOT, "P"), Look("C5", DOTS, "*"), Look("C6", WHOLE, "p"))
-MORE_MARKERS = ("h", "8", "<", ">", "d", "1", "2")
+MORE_MARKERS = ("h", "8", "<", ">", "d", "1", "2")  # of further sparsities, four looks each
 
 SETTINGS: dict[str, Any] = {
     "pdf.fonttype": 42,  # embeds fonts as TrueType, which journals ask for and editors can search
@@ -120,12 +121,6 @@ STYLES = {
 
 def sparsity_looks(sparsities: Iterable[float]) -> dict[float, Look]:
     """Return a look for each sparsity: the paper's five keep theirs whatever else is drawn."""
-    others = [sparsity for sparsity in sparsities if sparsity not in SPARSITY_LOOKS]
-    return SPARSITY_LOOKS | {other: _other_look(i) for i, other in enumerate(others)}
-
-
-def _other_look(number: int) -> Look:
-    """Return the look of a further sparsity, from 0: after the fourth with the colours of these and other markers."""
-    turn, place = divmod(number, len(OTHER_LOOKS))
-    look = OTHER_LOOKS[place]
-    return replace(look, marker=MORE_MARKERS[(turn - 1) % len(MORE_MARKERS)]) if turn else look
+    others = (sparsity for sparsity in sparsities if sparsity not in SPARSITY_LOOKS)
+    more = (replace(look, marker=marker) for marker in itertools.cycle(MORE_MARKERS) for look in OTHER_LOOKS)
+    return SPARSITY_LOOKS | dict(zip(others, itertools.chain(OTHER_LOOKS, more), strict=False))
