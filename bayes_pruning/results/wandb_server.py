@@ -127,14 +127,9 @@ def _join(pieces: Iterable[Piece]) -> tuple[list[LoggedRun], Incomplete]:
             incomplete.append(
                 (piece.name, "its config has no hash: not a run of this package, or cut short at its start")
             )
-    runs = []
-    for pieces_of_run in by_hash.values():
-        run = _joined(pieces_of_run)
-        if isinstance(run, LoggedRun):
-            runs.append(run)
-        else:
-            incomplete.append(run)
-    return runs, incomplete
+    joined = [_joined(pieces_of_run) for pieces_of_run in by_hash.values()]
+    incomplete += [run for run in joined if not isinstance(run, LoggedRun)]
+    return [run for run in joined if isinstance(run, LoggedRun)], incomplete
 
 
 def _joined(pieces: list[Piece]) -> LoggedRun | tuple[str, str]:
