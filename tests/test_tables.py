@@ -113,15 +113,15 @@ def test_every_cell_is_mean_sd_and_n_of_the_last_epoch(runs, frame, accuracy, co
 
 def test_comparison_is_the_paired_difference_to_the_twin(runs, frame):
     found = table1.compare(frame, table1.twins(frame))
-    assert [(c.sparsity, c.method, c.twin) for c in found] == [
+    assert [(sparsity, method, twin) for (_, _, method, sparsity), twin in found] == [
         (sparsity, f"bayes_{twin}", twin) for sparsity in (0.5, 0.9) for twin in ("random", "magnitude")
     ]
-    for comparison in found:
+    for ((_, _, method, sparsity), twin), differences in found.items():
         for when, column in (("before", "test_accuracy"), ("after", "pruned_test_accuracy")):
-            bayes = last_values(runs, comparison.method, comparison.sparsity, column)
-            classic = last_values(runs, comparison.twin, comparison.sparsity, column)
+            bayes = last_values(runs, method, sparsity, column)
+            classic = last_values(runs, twin, sparsity, column)
             d0, d1 = (one - other for one, other in zip(bayes, classic, strict=True))
-            difference = comparison.differences[when]
+            difference = differences[when]
             assert difference.n == 2
             assert difference.mean == pytest.approx((d0 + d1) / 2, abs=1e-14)
             assert math.isnan(difference.low)  # no interval of two
@@ -159,7 +159,7 @@ def test_missing_runs_are_missing_not_filled_in(frame):
     found = cells(less, table1.BEFORE)
     assert found["magnitude", 0.9].ours is found["magnitude", 0.9].sparsity is None
     assert found["bayes_random", 0.5].ours.n == 1
-    compared = {(c.method, c.sparsity): c.differences["after"] for c in table1.compare(less, table1.twins(less))}
+    compared = {key[2:]: by["after"] for (key, _), by in table1.compare(less, table1.twins(less)).items()}
     assert compared["bayes_magnitude", 0.9] is None
     assert compared["bayes_random", 0.5].n == 1
     text = markdown(less, True)

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import pandas as pd
@@ -17,7 +16,7 @@ from bayes_pruning.results.paper import DATASETS, METHODS, UNPRUNED, Key, displa
 from bayes_pruning.results.selection import protocols
 from bayes_pruning.results.statistics import Difference
 from bayes_pruning.studies import table1
-from bayes_pruning.studies.table1 import ACCURACIES, Accuracy, Cell, PairedComparison
+from bayes_pruning.studies.table1 import ACCURACIES, Accuracy, Cell, Differences
 
 MISSING = "missing"
 LEGEND = (
@@ -93,9 +92,9 @@ def csv_text(frame: pd.DataFrame, compared: bool = False) -> str:
     With `compared` each Bayes method minus its classic twin stands in its row.
     """
     chosen = table1.twins(frame) if compared else []
-    pairs = {(c.dataset, c.model, c.method, c.sparsity): c for c in table1.compare(frame, chosen)}
+    pairs = {key: (twin, by_when) for (key, twin), by_when in table1.compare(frame, chosen).items()}
     rows = [
-        _csv_row(accuracy, key, cell, pairs.get(key))
+        _csv_row(accuracy, key, cell, *pairs.get(key, (None, {})))
         for accuracy in ACCURACIES
         for key, cell in table1.cells(frame, accuracy).items()
     ]
@@ -178,20 +177,18 @@ def _cell_lines(cell: Cell) -> Lines:
     return tuple(lines)
 
 
-def _comparison_sheet(key: str, title: str, comparisons: Sequence[PairedComparison], setting: str) -> Sheet:
-    methods = list(dict.fromkeys((c.method, c.twin) for c in comparisons))
-    columns = [(method, twin, accuracy.when) for accuracy in ACCURACIES for method, twin in methods]
-    blocks = []
-    for (dataset, model), block in groupby(comparisons, lambda c: (c.dataset, c.model)):
-        rows: list[list[Lines]] = []
-        for sparsity, line in groupby(block, lambda c: c.sparsity):
-            by_pair = {(c.method, c.twin): c for c in line}
-            names: list[Lines] = [(), ()] if rows else [(display_name(dataset),), (display_name(model),)]
-            cells = [_difference_lines(by_pair[method, twin].differences[when]) for method, twin, when in columns]
-            rows.append([*names, (percent(sparsity),), *cells])
-        blocks.append(rows)
+def _comparison_sheet(key: str, title: str, compared: Mapping[tuple[Key, str], Differences], setting: str) -> Sheet:
+    pairs = dict.fromkeys((method, twin) for (_, _, method, _), twin in compared)
+    columns = [(method, twin, accuracy.when) for accuracy in ACCURACIES for method, twin in pairs]
+    blocks: dict[tuple[str, str], list[list[Lines]]] = {}
+    for dataset, model, sparsity in dict.fromkeys((d, m, s) for (d, m, _, s), _ in compared):
+        block = blocks.setdefault((dataset, model), [])
+        names: list[Lines] = [(), ()] if block else [(display_name(dataset),), (display_name(model),)]
+        by_column = (compared[(dataset, model, method, sparsity), twin][when] for method, twin, when in columns)
+        block.append([*names, (percent(sparsity),), *map(_difference_lines, by_column)])
     header = [f"{display_name(method)} - {display_name(twin)}, {when} pruning" for method, twin, when in columns]
-    return Sheet(key, f"{title} ({setting})", PAIRED, ["Dataset", "Model", "Sparsity asked", *header], blocks)
+    titles = ["Dataset", "Model", "Sparsity asked", *header]
+    return Sheet(key, f"{title} ({setting})", PAIRED, titles, [*blocks.values()])
 
 
 def _difference_lines(difference: Difference | None) -> Lines:
@@ -220,12 +217,12 @@ def _escape(text: str) -> str:
     return re.sub(r"([+-])(?=\d)", r"$\1$", text)
 
 
-def _csv_row(accuracy: Accuracy, key: Key, cell: Cell, comparison: PairedComparison | None) -> dict[str, Any]:
+def _csv_row(accuracy: Accuracy, key: Key, cell: Cell, twin: str | None, differences: Differences) -> dict[str, Any]:
     row = {"accuracy": accuracy.when, **dict(zip(("dataset", "model", "method", "sparsity"), key, strict=True))}
     row |= {"n": 0} if cell.ours is None else vars(cell.ours)
     row |= {"paper": cell.paper, "difference": cell.difference, "measured_sparsity": cell.sparsity}
-    if comparison is not None:
-        difference = comparison.differences[accuracy.when]
+    if twin is not None:
+        difference = differences[accuracy.when]
         paired = {"n": 0} if difference is None else vars(difference)
-        row |= {"twin": comparison.twin} | {f"paired_{name}": number for name, number in paired.items()}
+        row |= {"twin": twin} | {f"paired_{name}": number for name, number in paired.items()}
     return row

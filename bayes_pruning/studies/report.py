@@ -109,7 +109,7 @@ def table_rows(frame: pd.DataFrame) -> list[TableRow]:
     """Return a row of Table 1 for each method and sparsity, in the paper's order; those without runs as missing."""
     before, after = (table1.cells(frame, accuracy) for accuracy in table1.ACCURACIES)
     compared = table1.compare(frame, table1.twins(frame))
-    paired = {(c.dataset, c.model, c.method, c.sparsity): c.differences["before"] for c in compared}
+    paired = {key: differences["before"] for (key, _), differences in compared.items()}
     return [_row(key, cell, after[key], paired.get(key)) for key, cell in before.items()]
 
 

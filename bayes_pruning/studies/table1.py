@@ -44,16 +44,8 @@ class Cell:
         return None if self.ours is None or self.paper is None else self.ours.mean - self.paper
 
 
-@dataclass(frozen=True)
-class PairedComparison:
-    """Hold a method minus another at one sparsity, paired by seed; None if they share no seed."""
-
-    dataset: str
-    model: str
-    sparsity: float
-    method: str
-    twin: str
-    differences: Mapping[str, Difference | None]  # by Accuracy.when
+# A method minus another in one cell, paired by seed, by Accuracy.when; None if they share no seed.
+Differences = Mapping[str, Difference | None]
 
 
 def cells(frame: pd.DataFrame, accuracy: Accuracy) -> dict[Key, Cell]:
@@ -88,18 +80,21 @@ def controls(frame: pd.DataFrame) -> list[Pair]:
     return [(method, control) for control, method in declared.controls() if method in METHODS and control in names]
 
 
-def compare(frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[PairedComparison]:
-    """Compare the methods of each pair, wherever there are runs of any method."""
+def compare(frame: pd.DataFrame, pairs: Sequence[Pair]) -> dict[tuple[Key, str], Differences]:
+    """Compare the methods of each pair, wherever there are runs of any method.
+
+    Return the differences by the first method's cell and the name of the second.
+    """
     runs = final_by_seed(frame)
-    comparisons = []
+    compared: dict[tuple[Key, str], Differences] = {}
     for dataset, model, sparsity in grid(runs):
         if sparsity is None:
             continue
         for method, twin in pairs:
-            one, other = (runs.get((dataset, model, name, sparsity)) for name in (method, twin))
-            differences = {accuracy.when: paired(one, other, accuracy) for accuracy in ACCURACIES}
-            comparisons.append(PairedComparison(dataset, model, sparsity, method, twin, differences))
-    return comparisons
+            key = (dataset, model, method, sparsity)
+            one, other = runs.get(key), runs.get((dataset, model, twin, sparsity))
+            compared[key, twin] = {accuracy.when: paired(one, other, accuracy) for accuracy in ACCURACIES}
+    return compared
 
 
 def paired(one: pd.DataFrame | None, other: pd.DataFrame | None, accuracy: Accuracy) -> Difference | None:
