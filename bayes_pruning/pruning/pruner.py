@@ -12,7 +12,7 @@ import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from operator import length_hint
 from typing import Any, get_type_hints
 
@@ -57,12 +57,11 @@ class Report:
 
 @dataclass
 class _Epoch:
-    """One epoch's network as trained: a copy of its parameters, its numbers, and those of candidates by sparsity."""
+    """One epoch's network as trained: a copy of its parameters, and its numbers."""
 
     network: Network
     sparsity: float
     log_likelihood: float | None = None
-    tried: dict[float, tuple[dict[str, Tensor], float]] = field(default_factory=dict)  # masks, log-likelihood
 
 
 def _parts(loader: Iterable[Any]) -> list[Any]:
@@ -296,21 +295,21 @@ class BayesPruner:
 
     def _tried(self, now: _Epoch) -> tuple[dict[str, Tensor] | None, float | None]:
         """Return the masks that the schedule asks for, None if it prunes nothing, and the log-likelihood then."""
-        run = self.run
+        run, tried = self.run, dict[float, tuple[dict[str, Tensor], float]]()
         if run.gate_reads_bayes_factor:
             self._ask(now)
 
         def log_bayes_factor(sparsity: float) -> float:
             self._ask(now)
             keep = masks.masks(run, now.network, sparsity)
-            now.tried[sparsity] = keep, self._log_likelihood(masks.pruned(now.network.parameters, keep))
-            return self._compared(now, *now.tried[sparsity]).tested
+            tried[sparsity] = keep, self._log_likelihood(masks.pruned(now.network.parameters, keep))
+            return self._compared(now, *tried[sparsity]).tested
 
         sparsity = decision.planned(run, self.epoch, now.sparsity, log_bayes_factor)
         if sparsity is None:
             return None, None
-        if sparsity in now.tried:
-            return now.tried[sparsity]
+        if sparsity in tried:
+            return tried[sparsity]
         keep = masks.masks(run, now.network, sparsity)
         if not (run.gate_reads_bayes_factor or self.always_computes):
             return keep, None
