@@ -65,14 +65,8 @@ def plain(config: Any, data: Any, fused: bool | None) -> Callable[[], object]:
     from everyday_loop import Everyday, resident
     from setting import part
 
-    def batches(of: Any) -> Any:
-        images, labels = (
-            {True: getattr(of.train, what), False: getattr(of.test, what)} for what in ("images", "labels")
-        )
-        return resident(images, labels, config.batch_size)
-
-    Everyday(config, batches(part(data, WARM)), data.shape, fused).epoch()
-    run = Everyday(config, batches(data), data.shape, fused)
+    Everyday(config, resident(part(data, WARM), config.batch_size), data.shape, fused).epoch()
+    run = Everyday(config, resident(data, config.batch_size), data.shape, fused)
 
     def epoch() -> None:
         run.log_bayes_factor = None

@@ -80,8 +80,8 @@ class Check:
     def data(self, device: torch.device, images: int) -> Dataset:
         """Return the data set, or its first images, on a device."""
         arguments = self.arguments
-        data = datasets.load(compose_config(f"dataset={arguments.dataset}").dataset, arguments.data_root, device)
-        return part(data, images) if images else data
+        config = compose_config(f"dataset={arguments.dataset}")
+        return part(datasets.load(config.dataset, arguments.data_root, device), images)
 
     def trainer(
         self, runs: Sequence[RunConfig], device: torch.device, deterministic: bool = False, images: int = 0

@@ -54,15 +54,16 @@ def loaders(config: Any, workers: int, images: int = 0) -> Batches:
     return batches
 
 
-def resident(images: dict[bool, Tensor], labels: dict[bool, Tensor], batch_size: int) -> Batches:
-    """Return the same batches from normalised tensors in memory."""
+def resident(data: Any, batch_size: int) -> Batches:
+    """Return the same batches from a data set's normalised tensors in memory."""
 
     def batches(train: bool, shuffled: bool) -> Iterable[tuple[Tensor, Tensor]]:
+        split = data.train if train else data.test
         if shuffled:
-            for index in torch.randperm(len(labels[train])).split(batch_size):
-                yield images[train][index], labels[train][index]
+            for index in torch.randperm(len(split.labels)).split(batch_size):
+                yield split.images[index], split.labels[index]
         else:
-            yield from zip(images[train].split(EVALUATED), labels[train].split(EVALUATED), strict=True)
+            yield from zip(split.images.split(EVALUATED), split.labels.split(EVALUATED), strict=True)
 
     return batches
 

@@ -115,8 +115,7 @@ def measure(
     """Return one stack's times and floors, in seconds an epoch."""
     runs = grid(stack, kind, arguments.members)
     devices.prepare(kind, False, device)
-    data = datasets.load(runs[0].dataset, arguments.data_root, device)
-    data = part(data, arguments.images) if arguments.images else data
+    data = part(datasets.load(runs[0].dataset, arguments.data_root, device), arguments.images)
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)  # else it would be that of the matrices whose rate was measured
@@ -134,7 +133,6 @@ def measure(
     wait(device)
     whole = time.perf_counter() - start
     model, rows = networks.build(runs[0].model, data.shape, datasets.CLASSES, 0), trainer.evaluator.rows
-    images = len(data.train) + len(data.test)
     evaluated = [
         workload.evaluation(model, data.shape, each, workload.steps(each, rows)) * networks
         for networks, each in phases.passes
@@ -152,7 +150,7 @@ def measure(
         "precision": kind,
         "compiled": compiled,
         "members": len(runs),
-        "images": images,
+        "images": len(data.train) + len(data.test),
         "begin": begun,
         "epoch": whole,
         **seconds,
