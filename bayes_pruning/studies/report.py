@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -180,14 +179,11 @@ def origins(source: str | Path, frame: pd.DataFrame) -> list[str]:
         source: what the runs were read from; of other sources than run folders and archives nothing is known here.
         frame: the runs.
     """
-    summaries = load_summaries(source)
-    origins = [_origin(summaries[name]) for name in sorted(set(frame["run"])) if name in summaries]
-    return [f"{counted(n, 'run')}: {text}" for text, n in Counter(origins).most_common()]
-
-
-def _origin(summary: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in summary.get("versions", {}).items())
-    return f"{versions}; device {summary.get('device')}; commit {summary.get('git_commit') or 'unknown'}"
+    summaries, origins = load_summaries(source), Counter[str]()
+    for about in (summaries[name] for name in sorted(set(frame["run"])) if name in summaries):
+        versions = ", ".join(f"{name} {number}" for name, number in about.get("versions", {}).items())
+        origins[f"{versions}; device {about.get('device')}; commit {about.get('git_commit') or 'unknown'}"] += 1
+    return [f"{counted(n, 'run')}: {text}" for text, n in origins.most_common()]
 
 
 def drawn_with() -> str:
