@@ -10,7 +10,7 @@ import torch
 from racing import clock
 from torch import Tensor
 
-from bayes_pruning.config.schema import FULL, PRECISIONS
+from bayes_pruning.config.schema import FULL
 from bayes_pruning.engine.device import prepare
 
 CPU = torch.device("cpu")
@@ -46,11 +46,6 @@ def matrix_rate(device: torch.device = CPU, kind: str = FULL, side: int | None =
     if device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         products.append(lambda a, b: torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], ""))
     return max(2 * side**3 / median_seconds(lambda f=f: f(a, b), 5, device) for f in products)  # type: ignore[misc]
-
-
-def matrix_rates(device: torch.device, side: int | None = None) -> dict[str, float]:
-    """Return `matrix_rate` by precision, of those that the device has."""
-    return {kind: matrix_rate(device, kind, side) for kind in (PRECISIONS if device.type == "cuda" else (FULL,))}
 
 
 def bandwidth(device: torch.device = CPU, numbers: int | None = None) -> float:

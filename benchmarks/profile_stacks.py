@@ -22,13 +22,13 @@ from typing import Any
 import checkout  # noqa: F401  (so that the package is found)
 import torch
 import workload
-from measuring import bandwidth, machine, matrix_rates, wait
+from measuring import bandwidth, machine, matrix_rate, wait
 from omegaconf import OmegaConf
 from setting import compose_config, part, run_values
 from workload import Cost
 
 from bayes_pruning.config.paths import conf_dir
-from bayes_pruning.config.schema import PRECISIONS, RunConfig, run_config
+from bayes_pruning.config.schema import FULL, PRECISIONS, RunConfig, run_config
 from bayes_pruning.data import datasets
 from bayes_pruning.engine import device as devices
 from bayes_pruning.models import networks
@@ -188,7 +188,9 @@ def main() -> None:
     parser.add_argument("--copied", type=int, help="numbers whose copy gives the bandwidth")
     arguments = parser.parse_args()
     device = devices.pick(arguments.device)
-    rates, speed = matrix_rates(device, arguments.side), bandwidth(device, arguments.copied)
+    kinds = PRECISIONS if device.type == "cuda" else (FULL,)
+    rates = {kind: matrix_rate(device, kind, arguments.side) for kind in kinds}
+    speed = bandwidth(device, arguments.copied)
     listed = ", ".join(f"{kind} {rate / 1e12:.3g}" for kind, rate in rates.items())
     print(f"{machine(device)}\nmatrix rates, TFLOP/s: {listed}; memory {speed / 1e9:.4g} GB/s\n")
     print("Seconds an epoch of a whole stack; in brackets the floors of arithmetic and of memory.\n")

@@ -1,28 +1,24 @@
 """Load the first images of each data set, for rehearsals of scripts/gpu_session.sh: dataset.loader=rehearsal.mnist."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from bayes_pruning.data import datasets
 from bayes_pruning.data.datasets import Images
 
 TRAIN, TEST = 192, 64
+Loader = Callable[[Path], Images]
 
 
-def _few(images: Images) -> Images:
-    train, test = (images.train_images[:TRAIN], images.train_labels[:TRAIN]), (images.test_images, images.test_labels)
-    return Images(*train, *(tensor[:TEST] for tensor in test))
+def _first_of(load: Loader) -> Loader:
+    """Return a loader of the first images that `load` gives."""
+
+    def few(root: Path) -> Images:
+        images = load(root)
+        train, test = (images.train_images, images.train_labels), (images.test_images, images.test_labels)
+        return Images(*(part[:TRAIN] for part in train), *(part[:TEST] for part in test))
+
+    return few
 
 
-def mnist(root: Path) -> Images:
-    """Load MNIST's first images."""
-    return _few(datasets.mnist(root))
-
-
-def fashion_mnist(root: Path) -> Images:
-    """Load Fashion-MNIST's first images."""
-    return _few(datasets.fashion_mnist(root))
-
-
-def cifar10(root: Path) -> Images:
-    """Load CIFAR-10's first images."""
-    return _few(datasets.cifar10(root))
+mnist, fashion_mnist, cifar10 = map(_first_of, (datasets.mnist, datasets.fashion_mnist, datasets.cifar10))
