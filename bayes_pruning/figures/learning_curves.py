@@ -1,6 +1,6 @@
 """Draw Figures 4 to 21 of the paper: learning curves of the Bayes methods, and the test loss at each sparsity.
 
-The paper calls the test set its validation set; here it is called what it is.
+The paper's curves are of a validation set, of which it says no more; we take it for the test set, and call it that.
 """
 
 from typing import Any

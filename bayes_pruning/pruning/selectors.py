@@ -1,8 +1,8 @@
 """Which weights are pruned: a selector scores the weights of one layer, and the lowest scores go.
 
-This is line 8 of Algorithms 2 and 3 of the paper. A selector is a function of a layer and of its own options that gives
-a score for each weight, shaped as the layer's. To add your own, write the function and name it in a file of
-conf/pruner.
+These are lines 8 to 12 of Algorithm 2 of the paper, and lines 8 and 9 of Algorithm 3. A selector is a function of a
+layer and of its own options that gives a score for each weight, shaped as the layer's. To add your own, write the
+function and name it in a file of conf/pruner.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,8 @@ def none(layer: Layer) -> Tensor:
 
 @SELECTORS.register
 def magnitude(layer: Layer) -> Tensor:
-    """Return the absolute value: the smallest weights go first (Algorithm 3, lines 8 and 9)."""
+    """Return the absolute value: the smallest weights go first (Algorithm 3, lines 8 and 9, which print sort(w_i); the
+    text says magnitude)."""
     return layer.weight.abs()
 
 

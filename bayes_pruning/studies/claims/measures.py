@@ -4,6 +4,7 @@ Losses and accuracies are those before pruning unless a name says otherwise. A m
 are missing or too short for it.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -143,7 +144,12 @@ def over_baseline(runs: Cells, where: Where, pruner: str, sparsity: float, metri
 
 def step_trend(runs: Cells, where: Where, pruner: str, metric: str) -> pd.Series:
     """Return the least-squares slope of a metric at the last epoch over the five sparsities, a step apart."""
-    values = pd.concat([last(runs, where.cell(pruner, level), metric) for level in SPARSITIES], axis=1).dropna()
+    return slope_over_steps([last(runs, where.cell(pruner, level), metric) for level in SPARSITIES])
+
+
+def slope_over_steps(levels: Sequence[pd.Series]) -> pd.Series:
+    """Return the least-squares slope over the five sparsities, a step apart, of a number at each, by seed."""
+    values = pd.concat(levels, axis=1).dropna()
     if values.empty:
         raise Undecidable("the runs compared share no seed")
     steps = np.arange(len(SPARSITIES)) - (len(SPARSITIES) - 1) / 2
