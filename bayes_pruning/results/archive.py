@@ -95,8 +95,9 @@ def read_metrics(path: Path) -> tuple[pd.DataFrame, Incomplete]:
 
 def read_provenance(path: Path) -> dict[str, dict[str, Any]]:
     """Return the provenance of each run of an archive, by run name; raise as `_read`."""
-    runs = _read(path, ["run", *PROVENANCE])[0].to_pandas().drop_duplicates("run").set_index("run")
-    return {str(run): {kind: json.loads(row[kind]) for kind in PROVENANCE} for run, row in runs.iterrows()}
+    runs = _read(path, ["run", *PROVENANCE])[0].to_pandas().drop_duplicates("run")
+    rows = runs.itertuples(index=False, name=None)
+    return {run: dict(zip(PROVENANCE, map(json.loads, texts), strict=True)) for run, *texts in rows}
 
 
 def read_ledgers(path: Path) -> dict[str, list[Decision]]:

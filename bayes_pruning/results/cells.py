@@ -38,12 +38,15 @@ class Cells:
         refuse_shared_seeds(frame)
         groups: Any = frame.groupby(CELL)  # whose keys are tuples of three strings and a float
         self.rows: dict[Cell, pd.DataFrame] = {Cell(*key): rows for key, rows in groups}
+        self._pivots: dict[tuple[Cell, str], pd.DataFrame] = {}  # claims ask for the same ones again
 
     def by_epoch(self, cell: Cell, metric: str) -> pd.DataFrame:
         """Return a metric of a cell's runs: a row an epoch, a column a seed; empty if there are no runs."""
         if cell not in self.rows:
             return pd.DataFrame()
-        return self.rows[cell].pivot(index="epoch", columns="seed", values=metric)
+        if (cell, metric) not in self._pivots:
+            self._pivots[cell, metric] = self.rows[cell].pivot(index="epoch", columns="seed", values=metric)
+        return self._pivots[cell, metric]
 
 
 def refuse_shared_seeds(frame: pd.DataFrame) -> None:

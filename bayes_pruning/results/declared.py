@@ -79,7 +79,8 @@ def twins(frame: pd.DataFrame | None = None) -> dict[str, str]:
     """Return the classic twin of each pruner that has one: of conf/pruner, and of the runs of a frame."""
     pairs = {name: declared.twin for name, declared in _by_name().items()}
     if frame is not None and "twin" in frame:
-        pairs |= {name: twin for name, twin in zip(frame["pruner"], frame["twin"], strict=True) if twin}
+        of_runs = frame[["pruner", "twin"]].drop_duplicates().itertuples(index=False, name=None)
+        pairs |= {name: twin for name, twin in of_runs if twin}
     return {name: twin for name, twin in pairs.items() if twin}
 
 

@@ -63,7 +63,7 @@ def of_length(frame: pd.DataFrame, epochs: int | None) -> pd.DataFrame:
 def protocols(frame: pd.DataFrame) -> list[str]:
     """Return the protocols that the runs follow; those that differ only in what no run reads count once."""
     texts: list[str] = []
-    for read, text in sorted(_pairs(frame), key=lambda pair: (-READ[pair[0]], pair[1])):
+    for read, text in sorted(set(_pairs(frame)), key=lambda pair: (-READ[pair[0]], pair[1])):
         if not any(_agree(read, text, other) for other in texts):
             texts.append(text)
     return sorted(texts)
@@ -80,16 +80,18 @@ def setting(frame: pd.DataFrame) -> str:
 
 def of_protocol(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Return the runs that train the same network under `protocol`; where several do, that of this very protocol."""
-    agree = {pair: _agree(*pair, protocol) for pair in _pairs(frame)}
-    agrees = [agree[pair] for pair in zip(reads(frame), frame["protocol"], strict=True)]
-    rows = frame[pd.Series(agrees, frame.index, dtype=bool)]
+    pairs = _pairs(frame)
+    agree = {pair: _agree(*pair, protocol) for pair in set(pairs)}
+    rows = frame[pd.Series([agree[pair] for pair in pairs], frame.index, dtype=bool)]
     texts = rows["protocol"].mask(rows["protocol"] == protocol, "")  # so that it comes first
     first = texts.groupby([rows[name] for name in (*CELL, "seed", "epochs")]).transform("min")
     return rows[texts == first]
 
 
-def _pairs(frame: pd.DataFrame) -> set[tuple[str, str]]:
-    return set(zip(reads(frame), frame["protocol"], strict=True))
+def _pairs(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return what each row's run reads of its protocol, and the protocol."""
+    read, texts = (column.to_numpy(object) for column in (reads(frame), frame["protocol"]))  # quicker to go through
+    return list(zip(read, texts, strict=True))
 
 
 def _agree(read: str, one: str, other: str) -> bool:

@@ -11,6 +11,7 @@ that the paper leaves open, is not in them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal
 
@@ -51,17 +52,17 @@ class Compared:
     accuracy: Array  # [readings, cells, seeds], NaN where there is no run
     run: Array  # which run it is of, as a number, the same shape
 
-    @property
+    @cached_property
     def seeds(self) -> Array:
         """Return how many seeds there are: [readings, cells]."""
         return _count(self.accuracy)
 
-    @property
+    @cached_property
     def means(self) -> Array:
         """Return the mean accuracies: [readings, cells]."""
         return np.nanmean(self.accuracy, -1)  # type: ignore[no-any-return]
 
-    @property
+    @cached_property
     def variances(self) -> Array:
         """Return the variance of one run: [readings, cells]. Without any second seed it is that of the test images."""
         return _variances(self.accuracy, self.cells, self.means * (1 - self.means) / TEST_IMAGES)

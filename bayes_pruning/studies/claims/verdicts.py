@@ -6,7 +6,7 @@ on a tidy frame; how a claim is decided is said in rules.py.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -43,14 +43,15 @@ class Finding:
     verdict: Verdict
 
 
-def check(frame: pd.DataFrame) -> list[Finding]:
-    """Check every claim wherever the paper makes it, in the order of the paper's figures.
+def check(frame: pd.DataFrame, claims: Mapping[str, Claim] = CLAIMS) -> list[Finding]:
+    """Check claims wherever the paper makes them, in the order of the paper's figures.
 
     Args:
         frame: runs of one protocol (selection.choose).
+        claims: which, by name; all of them if not given.
     """
     runs = Cells(frame)
-    cases = [(claim, where, arguments) for claim in CLAIMS.values() for where, arguments in claim.cases]
+    cases = [(claim, where, arguments) for claim in claims.values() for where, arguments in claim.cases]
     return [_finding(runs, *case) for case in sorted(cases, key=lambda case: _rank(case[1]))]
 
 
