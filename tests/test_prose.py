@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -13,14 +14,13 @@ import pytest
 from conftest import ROOT
 
 from bayes_pruning.config import presets
-from bayes_pruning.results import frame
 from bayes_pruning.results.cells import CELL
 from bayes_pruning.results.paper import DATASETS, METHODS, NAMES, paper_values
 from bayes_pruning.results.selection import choose, read_out
 from bayes_pruning.studies import exact_sparsity, ranking
 from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.exact_sparsity import CLAIMED
-from bayes_pruning.studies.publication import ScheduleStudy, load_first, studies_in
+from bayes_pruning.studies.publication import Publication, ScheduleStudy, load_first, studies_in
 from bayes_pruning.studies.ranking import rank
 from bayes_pruning.studies.ranking_formats import EVERYWHERE
 
@@ -28,6 +28,7 @@ PUBLISHED = ROOT / "outputs" / "published"
 MNIST, FASHION, CIFAR = "mnist fcn", "fashion_mnist fcn", "cifar10 fcn"
 CLOSED_MOSTLY = ["candidate", "mean_candidate", "narrow_candidate", "beta_one"]
 KEPT = ["kept", "kept_candidate", "kept_mean_candidate", "kept_narrow_candidate"]
+OF_CNN = sorted(path.stem for path in PUBLISHED.glob("*_cnn.parquet"))
 NARROW = {"128 64 kept", "64 32 kept"}  # not run on MNIST
 EXCLUDED_DETAILS = {
     "1024 1024",
@@ -40,6 +41,23 @@ SECOND_SEEDS = {
     "Fashion-MNIST": {"128 64", "pixels centred", "sigmoid", "weights he", "weights x10"},
     "CIFAR-10": {"128 64", "global", "pixels centred", "weights he"},
 }
+
+
+@lru_cache
+def archived(*names: str) -> pd.DataFrame:
+    """The runs of archives, loaded once for all tests; do not write to them."""
+    return load_first([PUBLISHED / f"{name}.parquet" for name in names])
+
+
+@lru_cache
+def study() -> Publication:
+    return studies_in(PUBLISHED)[0]
+
+
+@lru_cache
+def of_the_paper() -> pd.DataFrame:
+    """The runs that are ranked, and the schedules; do not write to them either."""
+    return load_first(study().sources)
 
 
 def words(text: str) -> str:
@@ -174,31 +192,34 @@ def sentences(ranked: pd.DataFrame) -> list[str]:
 
 
 def test_what_is_over_all_cells_with_one_row_left_out() -> None:
-    runs = load_first(studies_in(PUBLISHED)[0].sources)
+    runs = of_the_paper()
     runs = runs[~runs["pruner"].isin(exact_sparsity.METHODS)]
 
-    def behind(runs: pd.DataFrame, name: str, what: str, epoch: int) -> float:
-        ranked = rank(read_out(runs, epoch))
-        ranked["name"] = ranked["protocol"].map(presets.name_of)
-        return column(ranked.rename(columns={"block": "place"}).assign(epoch=epoch), name, what, EVERYWHERE, epoch)
+    def ranked(part: pd.DataFrame, epoch: int) -> pd.DataFrame:
+        table = rank(read_out(part, epoch)).rename(columns={"block": "place"})
+        return table.assign(name=table["protocol"].map(presets.name_of), epoch=epoch)
 
-    rows = ["mnist", "fashion_mnist", "cifar10"]
-    least = min(behind(runs[runs["dataset"] != row], "paper", "behind", 25) for row in rows)
-    at_24 = max(behind(runs[runs["dataset"] != row], "paper", "behind", 24) for row in rows)
-    others = runs["dataset"] != "cifar10"
-    two, first = runs[others], runs[others | (runs["seed"] == 0) | (runs["pruner"] == "none")]
+    def behind(table: pd.DataFrame, name: str, what: str) -> float:
+        return column(table, name, what, EVERYWHERE, table["epoch"].iloc[0])
+
+    parts = [runs[runs["dataset"] != row] for row in ("mnist", "fashion_mnist", "cifar10")]
+    without_a_row = {epoch: [ranked(part, epoch) for part in parts] for epoch in (25, 24)}
+    least = min(behind(table, "paper", "behind") for table in without_a_row[25])
+    at_24 = max(behind(table, "paper", "behind") for table in without_a_row[24])
+    first_seed = (runs["dataset"] != "cifar10") | (runs["seed"] == 0) | (runs["pruner"] == "none")
+    all_rows, two_rows, first = ranked(runs, 24), without_a_row[24][-1], ranked(runs[first_seed], 24)
     page = words((ROOT / "docs" / "reproduction.md").read_text())
-    printed, inverse = (behind(runs, name, "behind", 24) for name in ("paper", "inverse"))
+    printed, inverse = (behind(all_rows, name, "behind") for name in ("paper", "inverse"))
     whole = f"and at 24 {printed:.1f} behind of_logs and {printed - inverse:.1f} behind inverse"
     without = f"with any one row left out {at_24:.1f} behind or less, which can not be told apart"
     assert f"with any one row left out still {least:.1f} or more, {whole}, {without}" in page
     assert at_24 < 3
-    assert behind(runs, "of_logs", "behind", 24) == behind(runs, "paper", "behind_with_offsets", 24) == 0
+    assert behind(all_rows, "of_logs", "behind") == behind(all_rows, "paper", "behind_with_offsets") == 0
     assert f"formula is {printed:.1f} behind, without any one row {at_24:.1f} or less, and with offsets ahead." in page
-    offsets = [behind(part, "inverse", "behind_with_offsets", 24) for part in (two, first)]
+    offsets = [behind(table, "inverse", "behind_with_offsets") for table in (two_rows, first)]
     alone = f"with the first seed alone of its pruned cells {offsets[1]:.1f}"
     assert f"behind; without CIFAR-10 it is {offsets[0]:.1f}, {alone}" in page
-    contrasts = behind(two, "paper", "behind_in_contrasts", 24)
+    contrasts = behind(two_rows, "paper", "behind_in_contrasts")
     assert f"behind; without CIFAR-10 it is {contrasts:.1f}. So neither counts" in page
 
 
@@ -219,7 +240,7 @@ def test_what_was_predicted_of_further_seeds_on_cifar10(ranked: pd.DataFrame) ->
 
 
 def test_which_runs_of_inverse_on_cifar10_are_their_classic_twins() -> None:
-    runs = load_first([PUBLISHED / "cifar10_fcn.parquet"])
+    runs = archived("cifar10_fcn")
     inverse, classic = (
         part[part["pruner"].str.startswith("bayes_") == bayes]
         for part, bayes in ((choose(runs, "inverse"), True), (choose(runs, "paper"), False))
@@ -262,12 +283,12 @@ def test_under_which_readings_the_bayes_factors_come_out_as_the_paper_says() -> 
     assert (
         "this sparsity settles, as it does under inverse alone, and that this Bayes factor falls, as it does by" in said
     )
-    inverse = choose(load_first(studies_in(PUBLISHED)[0].sources), "inverse")
+    findings = verdicts.check(choose(of_the_paper(), "inverse"))
     for claim, where, outcome in (
         ("random_fits_better", "Figure 18: CIFAR-10 FCN", "holds"),
         ("bayes_factor_falls", "Figure 16: CIFAR-10 FCN, bayes_magnitude", "undecided"),
     ):
-        [found] = [each for each in verdicts.check(inverse) if (each.claim, each.where) == (claim, where)]
+        [found] = [each for each in findings if (each.claim, each.where) == (claim, where)]
         assert (found.verdict.outcome, found.verdict.numbers[0].n) == (outcome, 3)
     for claim, outcomes in (("sparsity_settles", ("holds", "fails")), ("bayes_factor_falls", ("fails", "holds"))):
         where = "Figure 16: CIFAR-10 FCN, bayes_random"
@@ -384,7 +405,7 @@ def test_how_near_seed_2_is_to_the_two_others_in_the_cells_of_the_cnn(cnn: pd.Da
 def test_what_the_missing_seeds_of_of_logs_give(ranked: pd.DataFrame) -> None:
     """Prediction 30, and what rounding in another order changes: the accuracy before pruning minus the twin's."""
     page = words((ROOT / "docs" / "reproduction.md").read_text())
-    runs, earlier = load_first([PUBLISHED / "of_logs.parquet"]), load_first([PUBLISHED / "fcn.parquet"])
+    runs, earlier = archived("of_logs"), archived("fcn")
     assert len(runs) == 2 * 5 * 3 * 25
     assert set(runs["seed"]) == {2, 3, 4}
     assert runs["pruned"].all()
@@ -425,7 +446,7 @@ def test_what_the_missing_seeds_of_of_logs_give(ranked: pd.DataFrame) -> None:
 def test_what_kept_masks_of_the_fcn_say_without_the_cells_at_99() -> None:
     """The mean over seeds minus the paper, of random and magnitude pruning at 25 to 90%."""
     page, paper = words((ROOT / "docs" / "reproduction.md").read_text()), paper_values()
-    runs = load_first([PUBLISHED / f"{name}.parquet" for name in ("fcn", "cifar10_fcn", "fcn_kept")])
+    runs = archived("fcn", "cifar10_fcn", "fcn_kept")
     mean = {
         name: choose(runs, name).groupby(["dataset", "pruner", "target_sparsity", "epoch"])["test_accuracy"].mean()
         for name in ("paper", "kept")
@@ -469,8 +490,8 @@ def test_what_kept_masks_of_the_fcn_say_without_the_cells_at_99() -> None:
 
 def test_what_narrower_layers_change_of_kept_masks() -> None:
     page, paper = words((ROOT / "docs" / "reproduction.md").read_text()), paper_values()
-    runs = load_first([PUBLISHED / f"{name}.parquet" for name in ("fcn", "cifar10_fcn", "fcn_kept")])
-    details = load_first([PUBLISHED / "details.parquet"])
+    runs = archived("fcn", "cifar10_fcn", "fcn_kept")
+    details = archived("details")
     kept = {
         name: details[details["protocol"].str.startswith("stay zero") & (details["model"] == name)]
         for name in ("fcn_128_64", "fcn_64_32")
@@ -534,12 +555,16 @@ def test_kept_masks_in_the_ranking_of_the_fcn(ranked: pd.DataFrame) -> None:
     assert f"three rows they are {least[0]} nats behind or more, without the cells at 99% still {least[1]} (" in page
     assert f"Over all three rows it is {' and '.join(rows)}, without those cells {' and '.join(rows_99)}." in page
 
-    runs = load_first(studies_in(PUBLISHED)[0].sources)
+    runs = of_the_paper()
     runs = runs[~runs["pruner"].isin(exact_sparsity.METHODS) & (runs["target_sparsity"] != 0.99)]
     runs = runs[runs["protocol"].map(presets.name_of).isin(["paper", "inverse", "of_logs", "kept"])]
 
+    @lru_cache
+    def ranked_by(method: str, epoch: int) -> pd.DataFrame:
+        return rank(read_out(runs[runs["pruner"].str.endswith(method) | (runs["pruner"] == "none")], epoch))
+
     def apart(method: str, epoch: int, place: str = EVERYWHERE) -> dict[str, float]:
-        told = rank(read_out(runs[runs["pruner"].str.endswith(method) | (runs["pruner"] == "none")], epoch))
+        told = ranked_by(method, epoch)
         told = told[(told["block"] == place) & (told["accuracy"] == "before")]
         return dict(zip(told["protocol"].map(presets.name_of), told["behind"], strict=True))
 
@@ -562,7 +587,7 @@ def test_kept_masks_in_the_ranking_of_the_fcn(ranked: pd.DataFrame) -> None:
 
 
 def test_bayes_methods_with_kept_masks_are_their_classic_twins() -> None:
-    kept = choose(load_first([PUBLISHED / "fcn_kept.parquet"]), "kept")
+    kept = choose(archived("fcn_kept"), "kept")
     is_bayes = kept["pruner"].str.startswith("bayes_")
     twin = kept[is_bayes].assign(pruner=kept["pruner"].str.removeprefix("bayes_"))
     keys = ["dataset", "pruner", "target_sparsity", "seed", "epoch"]
@@ -596,7 +621,7 @@ def test_the_page_says_what_pruning_costs() -> None:
 
 def test_what_the_prior_has_of_a_magnitude_pruning() -> None:
     """Median over epochs and runs of the change of the log-likelihood over that of the log prior, by sparsity."""
-    runs = choose(frame.load(PUBLISHED / "fcn.parquet").frame, "paper")
+    runs = choose(archived("fcn"), "paper")
     runs = runs[(runs["pruner"] == "magnitude") & (runs["target_sparsity"] <= 0.9)]
     changes = {name: (runs[name] - runs[f"{name}_before"]).abs() for name in ("log_likelihood", "log_prior")}
     ratio = changes["log_likelihood"] / changes["log_prior"]
@@ -607,7 +632,7 @@ def test_what_the_prior_has_of_a_magnitude_pruning() -> None:
 
 def test_in_which_epochs_bayes_random_prunes() -> None:
     names = ("fcn", "cifar10_fcn", "mnist_cnn", "fashion_mnist_cnn", "cifar10_cnn")
-    runs = choose(load_first([PUBLISHED / f"{name}.parquet" for name in names]), "paper")
+    runs = choose(archived(*names), "paper")
     of_runs = runs[(runs["pruner"] == "bayes_random") & (runs["pruned"] == 1)].groupby("hash")["epoch"]
     by_the_parity = of_runs.agg(list).map(lambda epochs: epochs == list(range(1, 26, 2)))
     page = words((ROOT / "docs" / "reproduction.md").read_text())
@@ -616,7 +641,7 @@ def test_in_which_epochs_bayes_random_prunes() -> None:
 
 def test_accuracies_by_the_epochs_since_the_last_pruning() -> None:
     """Bayes random by epoch, and matched controls by their draw, both at 99% on MNIST."""
-    runs = choose(frame.load(PUBLISHED / "fcn.parquet").frame, "paper")
+    runs = choose(archived("fcn"), "paper")
     runs = runs[(runs["dataset"] == "mnist") & (runs["target_sparsity"] == 0.99)]
     page = words((ROOT / "docs" / "reproduction.md").read_text())
     late = runs[(runs["pruner"] == "bayes_random") & (runs["epoch"] >= 22)].groupby("epoch")["test_accuracy"].mean()
@@ -733,7 +758,7 @@ DECIDING = [("none", 0.0), *product(["random", "bayes_random"], [0.9, 0.99]), ("
 @pytest.fixture(scope="module")
 def cnn() -> pd.DataFrame:
     """The CNN's runs by the printed formula."""
-    return choose(load_first(sorted(PUBLISHED.glob("*_cnn.parquet"))), "paper")
+    return choose(archived(*OF_CNN), "paper")
 
 
 def listed(values: Iterable[float]) -> str:
@@ -825,7 +850,7 @@ def test_what_a_second_seed_of_the_cnn_shows(cnn: pd.DataFrame) -> None:
     bayes, random = (
         [before[dataset, method, 0.99, 1] for dataset in DATASETS] for method in ("bayes_random", "random")
     )
-    every = pd.concat([cnn, choose(load_first([PUBLISHED / "cnn_details.parquet"]), "paper")])
+    every = pd.concat([cnn, choose(archived("cnn_details"), "paper")])
     assert every.query("pruner == 'bayes_random' and epoch == 25")["test_accuracy"].min() > 0.4
     assert "Bayes random by the printed formula is not at chance at epoch 25 in any run" in page
     assert f"above 0.7 on Fashion-MNIST*: so it is, {listed([bayes[0], bayes[2], bayes[1]])}." in page
@@ -852,7 +877,7 @@ def test_what_a_second_seed_of_the_cnn_shows(cnn: pd.DataFrame) -> None:
 
 def test_what_the_page_says_of_kept_masks_and_of_biases_in_the_cnn() -> None:
     page, paper = words((ROOT / "docs" / "reproduction.md").read_text()), paper_values()
-    every = load_first(sorted([*PUBLISHED.glob("*_cnn.parquet"), PUBLISHED / "with_biases.parquet"]))
+    every = archived(*OF_CNN, "with_biases")
     kept = choose(every, "kept").query("epoch == 25").sort_values("test_accuracy")
     each = kept.groupby(["dataset", "pruner", "target_sparsity"])["test_accuracy"]
     seeds = each.agg(lambda values: ", ".join(f"{value:.4f}" for value in values))
@@ -890,7 +915,7 @@ def test_what_the_page_says_of_kept_masks_and_of_biases_in_the_cnn() -> None:
     later = biases[biases["epoch"] >= 20].groupby(["model", "dataset"])["test_accuracy"]
     low, high = later.min()["cnn"], later.max()["cnn"]
     assert f"in epochs 20 to 25 {low['fashion_mnist']:.4f} to {high['fashion_mnist']:.4f}" in page
-    same = load_first([PUBLISHED / "fcn.parquet", PUBLISHED / "cifar10_fcn.parquet"])
+    same = archived("fcn", "cifar10_fcn")
     same = choose(same, "paper").query("pruner == 'random' and target_sparsity == 0.99 and epoch == 25 and seed == 0")
     apart = fcn - same.set_index("dataset")["test_accuracy"]
     signed = f"{apart['mnist']:+.4f} on MNIST, {apart['fashion_mnist']:+.4f} on Fashion-MNIST"
@@ -901,7 +926,7 @@ def test_what_the_page_says_of_kept_masks_and_of_biases_in_the_cnn() -> None:
 def test_what_the_two_other_ratios_give_in_the_cnn(cnn: pd.DataFrame) -> None:
     """Predictions 2, 19 and 29: the runs of cnn_details.parquet, which is not ranked, beside those of other cells."""
     page = words((ROOT / "docs" / "reproduction.md").read_text())
-    runs = load_first([PUBLISHED / "cnn_details.parquet"]).query("model == 'cnn'")
+    runs = archived("cnn_details").query("model == 'cnn'")
     measures = ["train_loss", "test_loss", "test_accuracy", "pruned_test_loss", "pruned_test_accuracy"]
     keys = ["dataset", "target_sparsity", "epoch"]
     twins = cnn.query("pruner == 'random' and target_sparsity >= 0.9 and seed == 0").set_index(keys)[measures]
@@ -951,7 +976,7 @@ def test_what_the_two_other_ratios_give_in_the_cnn(cnn: pd.DataFrame) -> None:
 def test_what_the_page_says_of_the_cnn_with_pixels_from_0_to_1(cnn: pd.DataFrame) -> None:
     """Accuracies before pruning of cnn_details.parquet: where they are at chance, and where they come back."""
     page, paper = words((ROOT / "docs" / "reproduction.md").read_text()), paper_values()
-    runs = load_first([PUBLISHED / "cnn_details.parquet"])
+    runs = archived("cnn_details")
     assert set(runs["model"]) == {"cnn_pixels_0_to_1", "cnn_global", "cnn"}
     everywhere = runs[(runs["model"] == "cnn_global") & (runs["epoch"] == 25)].set_index("dataset")
     kept = everywhere["test_accuracy"]["mnist"]
@@ -1227,7 +1252,7 @@ TELLS = {  # of the CNN's row on a data set: the cells whose accuracies before a
 )
 def test_how_near_the_cnns_row_is_without_what_fits_nothing(dataset: str, excluded: list[str]) -> None:
     """Random pruning at 99% with and without the Bayes factor is left out, on Fashion-MNIST that with it alone."""
-    runs = choose(load_first([PUBLISHED / f"{dataset}_cnn.parquet"]), "paper")
+    runs = choose(archived(f"{dataset}_cnn"), "paper")
     left_out = runs["pruner"].isin(excluded) & (runs["target_sparsity"] == 0.99)
     runs, paper = runs[~left_out & runs["epoch"].between(20, 25)], paper_values()
     both = ["test_accuracy", "pruned_test_accuracy"]
@@ -1337,7 +1362,7 @@ def test_what_is_said_of_the_details_of_training_is_in_their_table() -> None:
     random, magnitude = ([cells[title]["global kept"][cell] for title in list(nats)[:3]] for cell in (5, 7))
     assert f"off by {random[0]} on MNIST, {random[1]} on Fashion-MNIST and {random[2]} on CIFAR-10, magnitude" in page
     assert f"magnitude pruning by {magnitude[0]}, {magnitude[1]} and {magnitude[2]} (table" in page
-    assert f"({load_first([PUBLISHED / 'details.parquet'])['hash'].nunique()} runs)" in page
+    assert f"({archived('details')['hash'].nunique()} runs)" in page
     excluded = {name for name, pair in together.items() if max(pair) < -3}
     assert excluded == EXCLUDED_DETAILS
     for title, rows in cells.items():

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -11,7 +11,19 @@ import pandas as pd
 import pytest
 import scipy.stats
 from conftest import ROOT
-from test_prose import CIFAR, CLOSED_MOSTLY, EXCLUDED_DETAILS, MNIST, PUBLISHED, TELLS, words
+from test_prose import (
+    CIFAR,
+    CLOSED_MOSTLY,
+    EXCLUDED_DETAILS,
+    MNIST,
+    OF_CNN,
+    PUBLISHED,
+    TELLS,
+    archived,
+    of_the_paper,
+    study,
+    words,
+)
 
 from bayes_pruning.config import presets
 from bayes_pruning.results.cells import CELL
@@ -19,9 +31,9 @@ from bayes_pruning.results.paper import METHODS, paper_values
 from bayes_pruning.results.selection import choose, read_out
 from bayes_pruning.studies import details, exact_sparsity
 from bayes_pruning.studies.claims import measures, verdicts
-from bayes_pruning.studies.claims.rules import FAILS, HOLDS, UNDECIDED, Verdict
+from bayes_pruning.studies.claims.rules import CLAIMS, FAILS, HOLDS, UNDECIDED, Claim, Verdict
 from bayes_pruning.studies.likelihood import Cells, log_likelihood
-from bayes_pruning.studies.publication import load_first, studies_in
+from bayes_pruning.studies.publication import studies_in
 from bayes_pruning.studies.ranking import rank
 from bayes_pruning.studies.ranking_formats import EVERYWHERE
 
@@ -36,7 +48,7 @@ def page() -> str:
 @pytest.fixture(scope="module")
 def runs() -> pd.DataFrame:
     """Those that are ranked, and the schedules."""
-    return load_first(studies_in(PUBLISHED)[0].sources)
+    return of_the_paper()
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +195,7 @@ def test_every_bayes_factor_of_bayes_random_under_inverse_opens_the_gate(page: s
 
 
 def test_what_the_details_say_without_some_cells(page: str, runs: pd.DataFrame) -> None:
-    trained, default = load_first([PUBLISHED / "details.parquet"]), choose(runs, "paper")
+    trained, default = archived("details"), choose(runs, "paper")
 
     def nats(left_out: "pd.Series[bool]") -> pd.DataFrame:
         """Nearer than the default by: [details, (epoch, data set)]."""
@@ -221,7 +233,7 @@ def test_what_the_narrow_prior_does_over_training(runs: pd.DataFrame) -> None:
 
 def test_what_the_cnns_cells_say_an_epoch_earlier(page: str) -> None:
     """Where the accuracies before and after pruning are 0.1 apart, and which of the two is nearer to the paper's."""
-    rows, paper = choose(load_first(sorted(PUBLISHED.glob("*_cnn.parquet"))), "paper"), paper_values()
+    rows, paper = choose(archived(*OF_CNN), "paper"), paper_values()
     cells = rows[rows["epoch"] == 24].groupby(CELL)[["test_accuracy", "pruned_test_accuracy"]].mean()
     fits_nothing = {
         ("mnist", "cnn", "random", 0.99), ("mnist", "cnn", "bayes_random", 0.99),
@@ -246,7 +258,7 @@ def test_which_of_the_cnns_cells_that_tell_hangs_on_the_seed(page: str) -> None:
 
     And where most seeds have less than 0.1 between the two, their means more.
     """
-    rows, paper = choose(load_first(sorted(PUBLISHED.glob("*_cnn.parquet"))), "paper"), paper_values()
+    rows, paper = choose(archived(*OF_CNN), "paper"), paper_values()
     for epoch in (24, 25):
         hangs, close, most = set(), {}, {}
         for cell, of_cell in rows[rows["epoch"] == epoch].groupby(CELL):
@@ -282,7 +294,7 @@ def test_which_of_the_cnns_cells_that_tell_hangs_on_the_seed(page: str) -> None:
 
 def test_what_third_seeds_of_the_cnn_decided_at_other_epochs(page: str) -> None:
     """Intervals by hand: of differences paired by seed, as if the epoch were the last."""
-    rows = choose(load_first(sorted(PUBLISHED.glob("*_cnn.parquet"))), "paper")
+    rows = choose(archived(*OF_CNN), "paper")
     keys = ["dataset", "pruner", "target_sparsity", "seed", "epoch"]
     accuracy, losses = (rows.set_index(keys)[column] for column in ("test_accuracy", "test_loss"))
     similar = {  # as in the published claims
@@ -450,11 +462,11 @@ def test_what_seeds_3_and_4_of_the_cnn_decide(page: str, monkeypatch: pytest.Mon
     later = ("cnn_overfits_later", "Figure 7: MNIST CNN")
     best = ("random_best_at_25", "Figure 14: Fashion-MNIST CNN, test_accuracy")
     spares = ("sparse_without_losing_accuracy", "Table 1: MNIST CNN, bayes_magnitude")
-    judged = studies_in(PUBLISHED)[0].judged
+    judged = study().judged
     new = (judged["model"] == "cnn") & (judged["seed"] >= 3)
 
-    def verdicts_of(rows: pd.DataFrame) -> dict[tuple[str, str], Verdict]:
-        return {(each.claim, each.where): each.verdict for each in verdicts.check(rows)}
+    def verdicts_of(rows: pd.DataFrame, claims: Mapping[str, Claim] = CLAIMS) -> dict[tuple[str, str], Verdict]:
+        return {(each.claim, each.where): each.verdict for each in verdicts.check(rows, claims)}
 
     three, five = verdicts_of(judged[~new]), verdicts_of(judged)
     changed = {check: verdict.outcome for check, verdict in five.items() if verdict.outcome != three[check].outcome}
@@ -483,7 +495,8 @@ def test_what_seeds_3_and_4_of_the_cnn_decide(page: str, monkeypatch: pytest.Mon
     assert f"[{accuracy.low:.4f}, {accuracy.high:.4f}] with {limit:.4f} as the limit, which it clears by" in page
     assert f"which it clears by {accuracy.low - limit:.5f}." in page
     of_these = (judged["dataset"] != "cifar10") & ((judged["model"] == "cnn") | (judged["pruner"] == "none"))
-    early = {epoch: verdicts_of(read_out(judged[of_these], epoch)) for epoch in range(20, 25)}
+    of_changed = {claim: CLAIMS[claim] for claim, _ in changed}
+    early = {epoch: verdicts_of(read_out(judged[of_these], epoch), of_changed) for epoch in range(20, 25)}
     assert {each[later].outcome for each in early.values()} == {HOLDS}
     assert [epoch for epoch, each in early.items() if each[spares].outcome == HOLDS] == [23]
     assert [epoch for epoch, each in early.items() if each[spares].numbers[0].outcome != HOLDS] == [20, 22, 24]
@@ -493,7 +506,10 @@ def test_what_seeds_3_and_4_of_the_cnn_decide(page: str, monkeypatch: pytest.Mon
     )
     assert [early[epoch][best].outcome for epoch in range(20, 25)] == [HOLDS, *[UNDECIDED] * 4]
     assert "This hangs on the epoch: at 20 the claim holds, from 21 to 24 it is undecided." in page
-    without = [verdicts_of(judged[of_these & ~((judged["model"] == "cnn") & (judged["seed"] == s))]) for s in range(5)]
+    without = [
+        verdicts_of(judged[of_these & ~((judged["model"] == "cnn") & (judged["seed"] == s))], of_changed)
+        for s in range(5)
+    ]
     decided = [sum(each[check].outcome == verdict for each in without) for check, verdict in changed.items()]
     assert dict(zip(changed, decided, strict=True)) == {later: 2, best: 1, spares: 0}
     assert {each[check].outcome for each in without for check in (later, spares)} == {HOLDS, UNDECIDED}
