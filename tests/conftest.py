@@ -1,31 +1,31 @@
-"""What the tests share: real digits, composed runs, and the command line called in this process."""
+"""What the tests share: real digits, composed runs, and the command line called in this process.
 
+The process that hands the tests to others loads this file too, before it starts them. It is kept quick to load: what
+imports torch, pandas or Hydra is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import atexit
 import copy
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import needs
 import pytest
-import torch
 from fixtures import unpack
-from hydra import compose, initialize_config_dir
-from hydra._internal.hydra import Hydra
-from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
-from synthetic import call_script
 
-from bayes_pruning import cli
-from bayes_pruning.config.paths import conf_dir
-from bayes_pruning.config.schema import RunConfig, run_config
-from bayes_pruning.data import datasets
-from bayes_pruning.data.datasets import Dataset, Split
-from bayes_pruning.engine import device
-from bayes_pruning.results import frame
-from bayes_pruning.results.selection import choose
+if TYPE_CHECKING:
+    import torch
+    from omegaconf import DictConfig
+
+    from bayes_pruning.config.schema import RunConfig
+    from bayes_pruning.data.datasets import Dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 QUIET = ("wandb.mode=disabled", "progress=none")
@@ -38,6 +38,15 @@ def pytest_configure(config: pytest.Config) -> None:
         needs.required()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
+    gc.disable()  # until all that the tests import is there to stay
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let no search for garbage look through all that was imported, which takes it a good part of a second each time."""
+    gc.freeze()
+    gc.enable()
+    if not hasattr(session.config, "workerinput"):  # a process of xdist's leaves without a last search
+        atexit.register(gc.unfreeze)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -57,12 +66,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_hydra_left() -> Iterator[None]:
+    from hydra.core.global_hydra import GlobalHydra
+
     yield
     GlobalHydra.instance().clear()
 
 
 @lru_cache(maxsize=256)
 def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    from hydra import compose, initialize_config_dir
+
+    from bayes_pruning.config.paths import conf_dir
+
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return compose("config", overrides=list(overrides))
 
@@ -78,6 +93,8 @@ def config_of(*overrides: str) -> DictConfig:
     Hydra composes the choices of groups, which takes it a tenth of a second, once for all tests; single values are
     put into the result afterwards, as Hydra does too.
     """
+    from omegaconf import OmegaConf
+
     chosen = [o for o in overrides if o.partition("=")[0] in GROUPS]
     values = [o.lstrip("+") for o in overrides if o not in chosen]
     config = composed("dataset=mnist_5k", *chosen)
@@ -87,23 +104,31 @@ def config_of(*overrides: str) -> DictConfig:
 
 def run_of(*overrides: str) -> RunConfig:
     """The run that `overrides` describe, on the embedded digits."""
+    from bayes_pruning.config.schema import run_config
+
     return run_config(config_of(*overrides))
 
 
 @pytest.fixture(scope="session")
 def cpu() -> torch.device:
+    from bayes_pruning.engine import device
+
     return device.pick("cpu")
 
 
 @pytest.fixture(scope="session")
 def digits(cpu: torch.device) -> Dataset:
     """The embedded data set: 4,000 + 1,000 real digits."""
+    from bayes_pruning.data import datasets
+
     return datasets.load(composed("dataset=mnist_5k").dataset, "unused", cpu)
 
 
 @pytest.fixture(scope="session")
 def few_digits(digits: Dataset) -> Dataset:
     """The first 500 + 200 of them, for tests that train many networks."""
+    from bayes_pruning.data.datasets import Dataset, Split
+
     train, test = digits.train, digits.test
     return Dataset(Split(train.images[:500], train.labels[:500]), Split(test.images[:200], test.labels[:200]))
 
@@ -121,6 +146,11 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     Without -m, Hydra composes the whole config twice, the first time only to see whether hydra.mode is set. No test
     sets it, so here it composes once; the real commands of test_cli.py do as they do.
     """
+    from hydra._internal.hydra import Hydra
+    from hydra.core.global_hydra import GlobalHydra
+
+    from bayes_pruning import cli
+
     monkeypatch.setattr(Hydra, "get_mode", lambda *_, **__: None)
 
     def call(*arguments: str) -> tuple[Any, str]:
@@ -139,6 +169,8 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Call a script's entry point with arguments; see synthetic.call_script."""
+    from synthetic import call_script
+
     return call_script(monkeypatch, capsys)
 
 
@@ -151,4 +183,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def real(folder: Path) -> Any:
     """Their frame."""
+    from bayes_pruning.results import frame
+    from bayes_pruning.results.selection import choose
+
     return choose(frame.load(folder).frame)

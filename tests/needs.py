@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 import slurm
-import torch
 from faults.small_disk import SmallDisk
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,8 +40,14 @@ def _ray() -> str | None:
     return None if found else "hydra-ray-launcher is not installed (pip install hydra-ray-launcher)"
 
 
+def _gpu() -> str | None:
+    import torch  # which the process that hands tests to others does not need
+
+    return None if torch.cuda.is_available() else "no GPU that torch can use"
+
+
 KINDS: dict[str, Callable[[], str | None]] = {  # why it can not be had, None if it can
-    "gpu": lambda: None if torch.cuda.is_available() else "no GPU that torch can use",
+    "gpu": _gpu,
     "slurm": slurm.why_not,
     "chromium": lambda: None if CHROMIUM else "there is no Chromium here (apt-get install chromium)",
     "data": _data,
