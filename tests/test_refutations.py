@@ -58,17 +58,24 @@ def up_to_90(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[~scheduled & (runs["model"] == "fcn") & (runs["target_sparsity"] != 0.99)]
 
 
-def behind(runs: pd.DataFrame, epoch: int, what: str = "behind") -> Told:
+@pytest.fixture(scope="module")
+def ranked_up_to_90(up_to_90: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """Their ranking by epoch."""
+    return {epoch: rank(read_out(up_to_90, epoch)) for epoch in (24, 25)}
+
+
+def behind(ranked: pd.DataFrame, what: str = "behind") -> Told:
     """By how many nats a reading is behind before pruning: by place and name."""
-    ranked = rank(read_out(runs, epoch))
     ranked = ranked[ranked["accuracy"] == "before"]
     names = ranked["protocol"].map(presets.name_of)
     return {(place, name): float(nats) for place, name, nats in zip(ranked["block"], names, ranked[what], strict=True)}  # type: ignore[misc]
 
 
-def test_what_the_last_epoch_says_of_bayes_random_without_the_cells_at_99(page: str, up_to_90: pd.DataFrame) -> None:
+def test_what_the_last_epoch_says_of_bayes_random_without_the_cells_at_99(
+    page: str, ranked_up_to_90: dict[int, pd.DataFrame]
+) -> None:
     last, offsets, contrasts = (
-        behind(up_to_90, 25, what) for what in ("behind", "behind_with_offsets", "behind_in_contrasts")
+        behind(ranked_up_to_90[25], what) for what in ("behind", "behind_with_offsets", "behind_in_contrasts")
     )
     whole = last[EVERYWHERE, "paper"]
     assert f"(22.7 nats over the 63 cells, {whole:.1f} without those at 99%)" in page
@@ -95,25 +102,27 @@ def test_where_the_printed_ratio_fits(page: str) -> None:
     assert "fluctuating, as it does by the printed formula alone, whichever way its gate starts, and" in page
 
 
-def test_gates_that_seldom_open_without_the_cells_at_99(page: str, up_to_90: pd.DataFrame) -> None:
+def test_gates_that_seldom_open_without_the_cells_at_99(page: str, ranked_up_to_90: dict[int, pd.DataFrame]) -> None:
     most = max(
         told[MNIST, name]
         for epoch in (24, 25)
-        for told in [behind(up_to_90, epoch, "behind_with_offsets")]
+        for told in [behind(ranked_up_to_90[epoch], "behind_with_offsets")]
         for name in CLOSED_MOSTLY
     )
     assert f"without them it is 3 to 8, and with offsets {most:.1f} or less." in page
 
 
-def test_kept_masks_where_no_run_counts_twice(page: str, up_to_90: pd.DataFrame) -> None:
+def test_kept_masks_where_no_run_counts_twice(
+    page: str, up_to_90: pd.DataFrame, ranked_up_to_90: dict[int, pd.DataFrame]
+) -> None:
     classic = up_to_90[up_to_90["pruner"].isin(["none", "random", "magnitude"])]
-    last, before = (behind(classic, epoch) for epoch in (25, 24))
+    last, before = (behind(rank(read_out(classic, epoch))) for epoch in (25, 24))
     rows, cifar = (
         " and ".join(f"{told[place, 'kept']:.1f}" for told in (last, before)) for place in (EVERYWHERE, CIFAR)
     )
     assert f"alone, without those at 99%, it is {rows}, on CIFAR-10 {cifar}, which can not be told apart." in page
     assert max(told[CIFAR, "kept"] for told in (last, before)) < 3
-    of_all = behind(up_to_90, 25)[EVERYWHERE, "kept"]
+    of_all = behind(ranked_up_to_90[25])[EVERYWHERE, "kept"]
     assert 0.4 < last[EVERYWHERE, "kept"] / of_all < 0.6
     assert "of which half counts one run twice" in page
 
