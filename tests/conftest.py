@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Let no search for garbage look through all that was imported, which takes it a good part of a second each time."""
+    """Let no search for garbage look through all that was imported, which takes long."""
     gc.freeze()
     gc.enable()
     if not hasattr(session.config, "workerinput"):  # a process of xdist's leaves without a last search
