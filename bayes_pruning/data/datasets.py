@@ -65,7 +65,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The training and the test split. (The paper's "validation" set, of which it says no more, is taken for the test.)"""
+    """The training and the test split. (We take the paper's "validation" set, of which it says no more, for this.)"""
 
     train: Split
     test: Split
