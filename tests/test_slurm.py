@@ -186,6 +186,17 @@ def test_what_slurm_refuses_is_one_sentence_with_nothing_written(command: Comman
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
+def test_a_users_own_settings_of_squeue_hide_no_task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sbatch = ["sbatch", "--parsable", "--hold", f"--output={tmp_path / 'log'}", "--wrap=true"]
+    task = subprocess.run(sbatch, capture_output=True, text=True, check=True).stdout.strip()
+    for name, value in (("PARTITION", "nowhere"), ("STATES", "RUNNING"), ("NAMES", "other"), ("FORMAT", "%u")):
+        monkeypatch.setenv(f"SQUEUE_{name}", value)
+    assert (_slurm_queue.ask_slurm() or {}).get(task) == ("PENDING", "JobHeldUser")
+    subprocess.run(["scancel", task], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 def test_hydras_submitit_launcher_trains_one_run_a_task(command: Command, tmp_path: Path) -> None:
     arguments = ("hydra/launcher=submitit_slurm", "pruner=random", "sparsity=0.73,0.31", f"output_dir={tmp_path}")
     code, _ = command(*SWEEP, *arguments)

@@ -58,8 +58,10 @@ def ask_slurm() -> Queue | None:
 
     sacct would know ended tasks for longer, but needs an accounting database that not every cluster has.
     """
-    command = ["squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}", "--format=%i|%T|%r"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["squeue", "--noheader", "--array", "--states=all", "--all", f"--user={os.getuid()}", "--format=%i|%T|%r"]
+    # A SQUEUE_PARTITION, for instance, that the user set for other calls would hide tasks, which then look ended.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SQUEUE_")}
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if answer.returncode:
         return None
     lines = (line.split("|", 2) for line in answer.stdout.splitlines())
