@@ -26,6 +26,7 @@ from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.data import datasets
 from bayes_pruning.results import frame
 from bayes_pruning.runs import layout
+from bayes_pruning.runs.progress import Display
 from hydra_plugins.bayes_pruning import _slurm_queue
 from hydra_plugins.bayes_pruning._slurm_settings import slurm_settings
 
@@ -274,6 +275,26 @@ def task_of(folder: Path, tmp_path: Path) -> tuple[_slurm_queue.SlurmTask, Path,
     [finished, *_] = [path for path in folder.iterdir() if layout.is_finished(path)]
     unfinished = tmp_path / "unfinished"
     return _slurm_queue.SlurmTask("7_0", (finished, unfinished), JobPaths(tmp_path, "7_0")), finished, unfinished
+
+
+def test_squeue_that_does_not_answer_is_said_once_and_asked_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = _slurm_queue.SlurmTask("7_0", (), JobPaths(tmp_path, "7_0"))
+    clock, asked = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+        if clock[0] == 600:
+            task.files.result_pickle.touch()
+
+    monkeypatch.setattr(_slurm_queue, "ask_slurm", lambda: asked.append(clock[0]))
+    monkeypatch.setattr(_slurm_queue, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(_slurm_queue, "sleep", sleep)
+    assert _slurm_queue.wait([task], Display("lines", total=0)) == {task: "COMPLETED"}
+    assert 20 < len(asked) < 60
+    assert asked[-1] - asked[-2] == _slurm_queue.LONGEST_PAUSE
+    assert capsys.readouterr().out == "Slurm's squeue does not answer, and is asked again\n"
 
 
 @pytest.mark.parametrize(

@@ -78,33 +78,27 @@ def wait(tasks: Sequence[SlurmTask], display: Display) -> dict[SlurmTask, str]:
         if not still:
             return ended
         now = monotonic()
-        queue = ask_slurm() if now - asked >= min(LONGEST_PAUSE, (now - start) / 10) else None
-        if queue is not None:
-            asked = now
-            over = {task for task in still if task.state(queue) in ENDED}
-            # Believed the second time: a task that is requeued, or has a result on its way, looks ended for a moment.
-            ended |= {task: task.state(queue) for task in over & doubtful}
-            doubtful = over
-            said = _report(tasks, ended, queue, display, said)
+        if now - asked >= min(LONGEST_PAUSE, (now - start) / 10):
+            asked, queue = now, ask_slurm()
+            if queue is not None:
+                over = {task for task in still if task.state(queue) in ENDED}
+                # Believed the second time: one that is requeued, or has a result on its way, looks ended for a moment.
+                ended |= {task: task.state(queue) for task in over & doubtful}
+                doubtful = over
+            text = "squeue does not answer, and is asked again" if queue is None else _states(tasks, ended, queue)
+            if text != said:
+                display.say(f"Slurm's {text}")
+            said = text
+            if display.bar is not None:
+                done = sum(layout.epochs_done(path) for task in tasks for path in task.folders)
+                display.bar.update(done - display.bar.n)
         sleep(1)
 
 
-def _report(
-    tasks: Sequence[SlurmTask],
-    ended: Container[SlurmTask],
-    queue: Queue,
-    display: Display,
-    said: str,
-) -> str:
-    """Say in which states the tasks are, if that has changed since it was `said`; move the bar to the epochs done."""
+def _states(tasks: Sequence[SlurmTask], ended: Container[SlurmTask], queue: Queue) -> str:
+    """Return in which states the tasks are, as a text."""
     counts = Counter("ended" if task in ended else _words(queue.get(task.id, (GONE, ""))) for task in tasks)
-    text = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    if text != said:
-        display.say(f"Slurm's tasks: {text}")
-    if display.bar is not None:
-        done = sum(layout.epochs_done(path) for task in tasks for path in task.folders)
-        display.bar.update(done - display.bar.n)
-    return text
+    return "tasks: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
 def _words(state: tuple[str, str]) -> str:
