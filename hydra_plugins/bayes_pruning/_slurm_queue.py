@@ -15,12 +15,11 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.runs import layout
 from bayes_pruning.runs.files import write_atomically
 from bayes_pruning.runs.progress import Display
-from bayes_pruning.runs.train import FAILED, STOPPED, Outcome, outcome_in_folder
+from bayes_pruning.runs.train import FAILED, Outcome, outcome_in_folder
 
 # States that Slurm does not leave again, but for COMPLETED: then the result was written, and is waited for.
 GONE = "GONE"  # not Slurm's word: it forgets an ended task after some minutes (MinJobAge)
 ENDED = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", GONE, "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
-RESUMABLE = ("CANCELLED", "PREEMPTED", "TIMEOUT")
 Queue = Mapping[str, tuple[str, str]]  # the state of each task and, while it is pending, the reason
 LONGEST_PAUSE = 30.0  # seconds between two questions to Slurm, reached when a sweep has taken five minutes
 
@@ -49,8 +48,7 @@ class SlurmTask:
             if kind == "success":
                 return dict(zip(self.folders, result, strict=True))
             reason = f"Slurm's task {self.id}: {result.strip().splitlines()[-1].rstrip('.')} (log: {self.files.stderr})"
-        status = STOPPED if state in RESUMABLE or "not requeued" in reason else FAILED
-        return {folder: outcome_in_folder(folder, status, reason) for folder in self.folders}
+        return {folder: outcome_in_folder(folder, FAILED, reason) for folder in self.folders}
 
 
 def ask_slurm() -> Queue | None:
