@@ -17,6 +17,7 @@ from conftest import QUIET
 from faults.contents import contents
 from needs import need
 from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 from submitit.core.utils import JobPaths, UncompletedJobError
 from test_sweep import SWEEP, Recorder
 
@@ -313,14 +314,21 @@ def test_a_task_without_a_result_fails_its_unfinished_runs_with_its_state(
     [
         UncompletedJobError("Job not requeued because: timed-out too many times."),
         ZeroDivisionError("division by zero"),
+        InterpolationResolutionError("Unsupported interpolation type now\n    full_key: output_dir\nobject_type=dict"),
     ],
 )
 def test_a_task_that_ended_in_an_error_says_which(error: Exception, folder: Path, tmp_path: Path) -> None:
     task, _, unfinished = task_of(folder, tmp_path)
-    task.files.result_pickle.write_bytes(pickle.dumps(("error", "".join(traceback.format_exception(error)))))
+    try:
+        try:
+            raise ValueError("an error that it was raised from")
+        except ValueError as first:
+            raise error from first
+    except Exception:
+        task.files.result_pickle.write_bytes(pickle.dumps(("error", traceback.format_exc())))
     outcome = task.outcomes("COMPLETED")[unfinished]
     assert outcome.status == "failed"
-    assert str(error).rstrip(".") in outcome.reason
+    assert f"{type(error).__name__}: {str(error).splitlines()[0].rstrip('.')} (log: " in outcome.reason
 
 
 def test_a_config_error_reaches_the_launcher_from_its_workers() -> None:

@@ -47,7 +47,9 @@ class SlurmTask:
             kind, result = pickle_load(self.files.result_pickle)
             if kind == "success":
                 return dict(zip(self.folders, result, strict=True))
-            reason = f"Slurm's task {self.id}: {result.strip().splitlines()[-1].rstrip('.')} (log: {self.files.stderr})"
+            lines = result.rpartition("Traceback (most recent call last):\n")[2].rstrip().splitlines()
+            error = next((line for line in lines if not line.startswith(" ")), lines[-1])
+            reason = f"Slurm's task {self.id}: {error.rstrip('.')} (log: {self.files.stderr})"
         return {folder: outcome_in_folder(folder, FAILED, reason) for folder in self.folders}
 
 
