@@ -177,6 +177,26 @@ def test_a_task_that_can_not_train_fails_its_jobs_with_its_sentence(command: Com
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
+def test_a_task_writes_where_the_command_looks(
+    few_digits: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The output_dir is relative, has an interpolation that only Hydra knows, and the task starts in another folder."""
+    shutil.copy(few_digits, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    where = (f"+hydra.launcher.slurm.options.chdir={elsewhere}", 'output_dir="runs/${now:%Y}"', "data_root=.")
+    code, printed = command("-m", *DIGITS, "epochs=1", "pruner=random", *QUIET, *ON_SLURM, *where)
+    assert not code
+    assert "1 finished" in printed
+    [output] = (tmp_path / "runs").iterdir()
+    assert output.name.isdecimal()
+    assert len(frame.load(output).frame) == 1
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 def test_what_slurm_refuses_is_one_sentence_with_nothing_written(command: Command, tmp_path: Path) -> None:
     output = tmp_path / "outputs"
     code, _ = command(*SWEEP, *ON_SLURM, "hydra.launcher.slurm.partition=nowhere", "seed=0,1", f"output_dir={output}")

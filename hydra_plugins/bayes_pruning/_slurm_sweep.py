@@ -15,6 +15,7 @@ from shlex import quote
 
 import submitit
 import torch
+from omegaconf import DictConfig, OmegaConf
 from submitit.core.utils import FailedJobError
 
 from bayes_pruning.config.errors import UserError
@@ -97,7 +98,9 @@ def submit(stacks: Sequence[list[Job]], folder: Path, settings: SlurmSettings) -
     executor.update_parameters(name="bayes_pruning", slurm_setup=[imports], **settings.for_submitit())
     before = set(folder.iterdir())
     try:
-        array = executor.submit_array([SlurmStackTask([job.compose() for job in stack]) for stack in stacks])
+        array = executor.submit_array(
+            [SlurmStackTask([_planned(job) for job in stack], Path.cwd()) for stack in stacks]
+        )
     except FailedJobError as error:
         _remove(set(folder.iterdir()) - before, folder)
         raise UserError(f"Slurm did not take the sweep: {str(error).strip().splitlines()[-1].rstrip('.')}.") from error
@@ -107,6 +110,11 @@ def submit(stacks: Sequence[list[Job]], folder: Path, settings: SlurmSettings) -
     ]
     write_record(tasks, folder)
     return tasks
+
+
+def _planned(job: Job) -> tuple[DictConfig, DictConfig | None]:
+    """Return the job's config with the values that were planned with, and Hydra's node; a task knows no `${now:%Y}`."""
+    return OmegaConf.create(dict(job.values)), job.compose()[1]
 
 
 def _remove(files: set[Path], folder: Path) -> None:

@@ -5,7 +5,9 @@ before a preemption and when the time is nearly up, it requeues the task and end
 saved then, because every epoch has left a checkpoint; the requeued task is called again and goes on from there.
 """
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
@@ -19,11 +21,12 @@ class SlurmStackTask:
     """Train the jobs of one stack when called.
 
     Args:
-        configs: each job's composed config and Hydra's own node.
+        configs: each job's composed config, resolved, and Hydra's own node.
+        cwd: the folder that relative paths in them start at.
     """
 
-    def __init__(self, configs: Sequence[tuple[DictConfig, DictConfig | None]]) -> None:
-        self.configs = configs
+    def __init__(self, configs: Sequence[tuple[DictConfig, DictConfig | None]], cwd: Path) -> None:
+        self.configs, self.cwd = configs, cwd
 
     def __call__(self) -> "list[Outcome]":
         """Return the outcomes in the order of the jobs."""
@@ -32,6 +35,7 @@ class SlurmStackTask:
         from bayes_pruning.runs.progress import Display
         from bayes_pruning.runs.train import Clock, job_of
 
+        os.chdir(self.cwd)  # sbatch's option `chdir` may have set another one
         jobs = [job_of(config, hydra) for config, hydra in self.configs]
         settings = jobs[0].values
         done = sum(layout.epochs_done(job.folder) for job in jobs)
