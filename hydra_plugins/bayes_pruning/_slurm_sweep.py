@@ -70,10 +70,11 @@ def _train_stacks(
         tasks += submitted
     try:
         ended = wait(tasks, display)
-    except KeyboardInterrupt as error:
-        raise UserError(
-            f"Waiting was stopped, Slurm's {_names(tasks)} goes on: the same command waits again, scancel ends it."
-        ) from error
+    except KeyboardInterrupt:
+        display.close()
+        goes_on = f"Slurm's {_names(tasks)} goes on: the same command waits again, scancel ends it"
+        print(f"Waiting was stopped, {goes_on}.", file=sys.stderr)
+        sys.exit(130)
     outcomes = {path: outcome for task, state in ended.items() for path, outcome in task.outcomes(state).items()}
     return {job.folder: outcomes.get(path) or skipped(job.folder) for path, job in jobs.items()}
 
