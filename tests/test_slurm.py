@@ -1,5 +1,6 @@
 """Sweeps on a real Slurm, started here on loopback: array jobs, cancelled and preempted tasks, bad settings."""
 
+import errno
 import pickle
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import slurm
 import torch
 from conftest import QUIET
 from faults.contents import contents
+from faults.small_disk import SmallDisk
 from needs import need
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
@@ -203,6 +205,38 @@ def test_what_slurm_refuses_is_one_sentence_with_nothing_written(command: Comman
     assert "nvalid partition" in code
     assert "\n" not in code.strip()
     assert not output.exists()
+    output.mkdir()
+    command(*SWEEP, *ON_SLURM, "hydra.launcher.slurm.partition=nowhere", "seed=0,1", f"output_dir={output}")
+    assert not list(output.iterdir())  # the user's own folder stays
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_a_disk_that_can_not_be_written_is_one_sentence_with_nothing_written(command: Command) -> None:
+    need("disk")
+    with SmallDisk(kilobytes=40) as disk:
+        output = disk.path / "runs"
+        sweep = (*SWEEP, *ON_SLURM, "seed=0,1", "hydra.launcher.max_members=1", f"output_dir={output}")
+        disk.fill()
+        assert command(*sweep)[0].startswith(f"output_dir={output} can not be written (No space left on device: ")
+        assert not output.exists()
+        disk.remount("ro")
+        assert command(*sweep)[0].startswith(f"output_dir={output} can not be written (Read-only file system: ")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_tasks_that_can_not_be_noted_are_cancelled(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "record")
+
+    before = set(slurm.tasks())
+    monkeypatch.setattr("hydra_plugins.bayes_pruning._slurm_sweep.write_record", full)
+    code, _ = command(*SWEEP, *ON_SLURM, "seed=0,1", f"output_dir={tmp_path / 'outputs'}")
+    assert "No space left on device: record" in code
+    assert {fields["JobState"] for task, fields in slurm.tasks().items() if task not in before} == {"CANCELLED"}
 
 
 @pytest.mark.slow

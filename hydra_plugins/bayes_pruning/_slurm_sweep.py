@@ -5,10 +5,11 @@ again. Names of these modules begin with _ because Hydra imports all others at i
 """
 
 import shutil
+import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -65,7 +66,8 @@ def _train_stacks(
     if tasks:
         display.say(f"waiting for Slurm's {_names(tasks)}, submitted before")
     if any(rest):
-        submitted = submit([stack for stack in rest if stack], folder, settings)
+        with _left_as_it_was(folder):
+            submitted = submit([stack for stack in rest if stack], folder, settings)
         display.say(f"submitted Slurm's {_names(submitted)}; if this command ends, the same command waits for it again")
         tasks += submitted
     try:
@@ -88,28 +90,24 @@ def submit(stacks: Sequence[list[Job]], folder: Path, settings: SlurmSettings) -
     """Submit stacks as tasks of one array job. Raise UserError if data or network can not be had, or Slurm refuses."""
     for stack in stacks:  # here, because compute nodes often have no network to download from
         check_data(stack[0], torch.device("cpu"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"output_dir={folder.parent} can not be written ({error.strerror}: {error.filename}): give another folder."
-        ) from error
     executor = submitit.AutoExecutor(folder / "%j", cluster="slurm", slurm_max_num_timeout=settings.max_timeouts)
     imports = f"export PYTHONPATH={quote(':'.join(filter(None, sys.path)))}"  # tasks find the modules found here
     executor.update_parameters(name="bayes_pruning", slurm_setup=[imports], **settings.for_submitit())
-    before = set(folder.iterdir())
     try:
         array = executor.submit_array(
             [SlurmStackTask([_planned(job) for job in stack], Path.cwd()) for stack in stacks]
         )
     except FailedJobError as error:
-        _remove(set(folder.iterdir()) - before, folder)
         raise UserError(f"Slurm did not take the sweep: {str(error).strip().splitlines()[-1].rstrip('.')}.") from error
     tasks = [
         SlurmTask(task.job_id, tuple(job.folder.absolute() for job in stack), task.paths)
         for task, stack in zip(array, stacks, strict=True)
     ]
-    write_record(tasks, folder)
+    try:
+        write_record(tasks, folder)
+    except OSError:
+        subprocess.run(["scancel", tasks[0].id.partition("_")[0]], check=False)  # the same command would not know them
+        raise
     return tasks
 
 
@@ -118,10 +116,22 @@ def _planned(job: Job) -> tuple[DictConfig, DictConfig | None]:
     return OmegaConf.create(dict(job.values)), job.compose()[1]
 
 
-def _remove(files: set[Path], folder: Path) -> None:
-    """Remove the files of a refused submission, and the folders that it was the first to need."""
-    for file in files:
-        file.unlink()
-    with suppress(OSError):  # not empty
-        folder.rmdir()
-        folder.parent.rmdir()
+@contextmanager
+def _left_as_it_was(folder: Path) -> Iterator[None]:
+    """Make `folder`; remove what was made since if nothing was submitted. Raise UserError if it can not be written."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    before = set(folder.glob("*"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except (OSError, UserError) as error:
+        for path in set(folder.glob("*")) - before:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in missing:
+            with suppress(OSError):  # it was not made after all, or another process has put something there
+                path.rmdir()
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"output_dir={folder.parent} can not be written ({error.strerror}: {error.filename}): give another folder."
+        ) from error
