@@ -351,6 +351,13 @@ def test_squeue_that_does_not_answer_is_said_once_and_asked_less_often(
     assert capsys.readouterr().out == "Slurm's squeue does not answer, and is asked again\n"
 
 
+@pytest.mark.parametrize("text", ['{"99_0": ["/ru', "[]", '{"99_0": 7}'])
+def test_a_damaged_record_of_tasks_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "99.json").write_text(text)
+    with pytest.raises(UserError, match=r"99\.json can not be read \(.*Slurm's job 99 trains: .* remove the file"):
+        _slurm_queue.tasks_at_work(tmp_path)
+
+
 @pytest.mark.parametrize("state", ["CANCELLED", "OUT_OF_MEMORY", _slurm_queue.GONE])
 def test_a_task_without_a_result_fails_its_unfinished_runs_with_its_state(
     state: str, folder: Path, tmp_path: Path

@@ -113,12 +113,17 @@ def write_record(tasks: list[SlurmTask], folder: Path) -> None:
 
 
 def tasks_at_work(folder: Path) -> list[SlurmTask]:
-    """Return the tasks that an earlier command noted and Slurm still has. Raise UserError if it does not answer."""
-    noted = [
-        SlurmTask(task, tuple(map(Path, paths)), JobPaths(folder / "%j", job_id=task))
-        for record in sorted(folder.glob("*.json"))
-        for task, paths in json.loads(record.read_text()).items()
-    ]
+    """Return the tasks that an earlier command noted and Slurm still has. Raise UserError if that can not be told."""
+    noted = []
+    for record in sorted(folder.glob("*.json")):
+        try:
+            tasks = {task: tuple(map(Path, paths)) for task, paths in json.loads(record.read_bytes()).items()}
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            raise UserError(
+                f"{record} can not be read ({type(error).__name__}), so it is unknown which runs Slurm's job "
+                f"{record.stem} trains: once squeue no longer lists that job, remove the file."
+            ) from error
+        noted += [SlurmTask(task, paths, JobPaths(folder / "%j", job_id=task)) for task, paths in tasks.items()]
     unfinished = [task for task in noted if not all(map(layout.is_finished, task.folders))]
     if not unfinished:
         return []
