@@ -36,6 +36,7 @@ from hydra_plugins.bayes_pruning._slurm_settings import slurm_settings
 DIGITS = ("dataset=mnist_5k", "dataset.loader=slurm.few_digits")
 HELD = ("-m", *DIGITS, "epochs=3", "pruner=random", "pruner.gate=slurm.held", "seed=range(0,4)", *QUIET)
 ON_SLURM = ("hydra.launcher.cluster=slurm", "hydra.launcher.max_members=2")
+PENDING = "+hydra.launcher.slurm.options.hold=true"
 Command = Callable[..., tuple[Any, str]]
 
 
@@ -151,6 +152,26 @@ def test_preempted_and_requeued_tasks_go_on_and_are_waited_for_again(sweep: Swee
     assert "4 finished" in printed
     assert len(sweep.tasks()) == 2  # nothing was submitted a second time
     assert sweep.there() == sweep.here()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(("first", "second"), [("a", "link"), ("a,b", "b")])
+def test_tasks_at_work_are_known_by_any_command_for_their_runs(
+    first: str, second: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_slurm_queue, "sleep", interrupt)
+    before, submitted = set(slurm.tasks()), []
+    for output in (first, second):
+        assert command(*SWEEP, *ON_SLURM, PENDING, "seed=0,1", f"output_dir={output}")[0] == 130
+        submitted.append(slurm.tasks().keys() - before)
+    assert submitted[0] == submitted[1]
+    subprocess.run(["scancel", *submitted[1]], check=True)
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ LONGEST_PAUSE = 30.0  # seconds between two questions to Slurm, reached when a s
 
 @dataclass(frozen=True)
 class SlurmTask:
-    """Hold a task of an array job: its Slurm id, its run folders (absolute, in the stack's order), submitit's files."""
+    """Hold a task of an array job: its Slurm id, its run folders (resolved, in the stack's order), submitit's files."""
 
     id: str
     folders: tuple[Path, ...]
@@ -117,7 +117,10 @@ def tasks_at_work(folder: Path) -> list[SlurmTask]:
     noted = []
     for record in sorted(folder.glob("*.json")):
         try:
-            tasks = {task: tuple(map(Path, paths)) for task, paths in json.loads(record.read_bytes()).items()}
+            tasks = {
+                task: tuple(Path(path).resolve() for path in paths)
+                for task, paths in json.loads(record.read_bytes()).items()
+            }
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise UserError(
                 f"{record} can not be read ({type(error).__name__}), so it is unknown which runs Slurm's job "

@@ -55,21 +55,10 @@ def _train_stacks(
     settings: SlurmSettings, stacks: Sequence[list[Job]], display: Display, _: Clock
 ) -> dict[Path, Outcome]:
     """Train the planned stacks (a sweep.TrainStacks); each task has its own clock."""
-    if not stacks:
-        return {}
-    folder = Path(stacks[0][0].values["output_dir"]).absolute() / FILES
-    jobs = {job.folder.absolute(): job for stack in stacks for job in stack}
-    tasks = [task for task in tasks_at_work(folder) if not jobs.keys().isdisjoint(task.folders)]
-    taken = {path for task in tasks for path in task.folders}
-    taken |= {path for path, job in jobs.items() if layout.is_finished(job.folder)}  # since the stacks were planned
-    rest = [[job for job in stack if job.folder.absolute() not in taken] for stack in stacks]
-    if tasks:
-        display.say(f"waiting for Slurm's {_names(tasks)}, submitted before")
-    if any(rest):
-        with _left_as_it_was(folder):
-            submitted = submit([stack for stack in rest if stack], folder, settings)
-        display.say(f"submitted Slurm's {_names(submitted)}; if this command ends, the same command waits for it again")
-        tasks += submitted
+    by_folder: dict[Path, list[list[Job]]] = {}
+    for stack in stacks:  # whose jobs share an output_dir
+        by_folder.setdefault(Path(stack[0].values["output_dir"]).absolute() / FILES, []).append(stack)
+    tasks = [task for folder, some in by_folder.items() for task in _tasks_of(some, folder, settings, display)]
     try:
         ended = wait(tasks, display)
     except KeyboardInterrupt:
@@ -78,7 +67,25 @@ def _train_stacks(
         print(f"Waiting was stopped, {goes_on}.", file=sys.stderr)
         sys.exit(130)
     outcomes = {path: outcome for task, state in ended.items() for path, outcome in task.outcomes(state).items()}
-    return {job.folder: outcomes.get(path) or skipped(job.folder) for path, job in jobs.items()}
+    jobs = [job for stack in stacks for job in stack]
+    return {job.folder: outcomes.get(job.folder.resolve()) or skipped(job.folder) for job in jobs}
+
+
+def _tasks_of(stacks: Sequence[list[Job]], folder: Path, settings: SlurmSettings, display: Display) -> list[SlurmTask]:
+    """Return the tasks that train the stacks of one output_dir: those at work, and those submitted for the rest."""
+    jobs = {job.folder.resolve(): job for stack in stacks for job in stack}
+    tasks = [task for task in tasks_at_work(folder) if not jobs.keys().isdisjoint(task.folders)]
+    taken = {path for task in tasks for path in task.folders}
+    taken |= {path for path in jobs if layout.is_finished(path)}  # since the stacks were planned
+    rest = [[job for job in stack if job.folder.resolve() not in taken] for stack in stacks]
+    if tasks:
+        display.say(f"waiting for Slurm's {_names(tasks)}, submitted before")
+    if any(rest):
+        with _left_as_it_was(folder):
+            submitted = submit([stack for stack in rest if stack], folder, settings)
+        display.say(f"submitted Slurm's {_names(submitted)}; if this command ends, the same command waits for it again")
+        tasks += submitted
+    return tasks
 
 
 def _names(tasks: Sequence[SlurmTask]) -> str:
@@ -100,7 +107,7 @@ def submit(stacks: Sequence[list[Job]], folder: Path, settings: SlurmSettings) -
     except FailedJobError as error:
         raise UserError(f"Slurm did not take the sweep: {str(error).strip().splitlines()[-1].rstrip('.')}.") from error
     tasks = [
-        SlurmTask(task.job_id, tuple(job.folder.absolute() for job in stack), task.paths)
+        SlurmTask(task.job_id, tuple(job.folder.resolve() for job in stack), task.paths)
         for task, stack in zip(array, stacks, strict=True)
     ]
     try:
