@@ -1,8 +1,10 @@
 """Sweeps on a real Slurm, started here on loopback: array jobs, cancelled and preempted tasks, bad settings."""
 
 import errno
+import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import traceback
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 import slurm
 import torch
-from conftest import QUIET
+from conftest import QUIET, ROOT
 from faults.contents import contents
 from faults.small_disk import SmallDisk
 from needs import need
@@ -172,6 +174,28 @@ def test_tasks_at_work_are_known_by_any_command_for_their_runs(
         submitted.append(slurm.tasks().keys() - before)
     assert submitted[0] == submitted[1]
     subprocess.run(["scancel", *submitted[1]], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_of_two_commands_at_once_one_submits_and_both_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text(f"#!/bin/sh\nsleep 5\nexec {shutil.which('sbatch')} $@\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    before, logs = set(slurm.tasks()), [tmp_path / "log0", tmp_path / "log1"]
+    sweep = [*SWEEP, "progress=lines", *ON_SLURM, PENDING, "seed=0,1", f"output_dir={tmp_path / 'outputs'}"]
+    processes = [
+        subprocess.Popen([sys.executable, ROOT / "train.py", *sweep], stdout=log.open("w"), stderr=subprocess.DEVNULL)
+        for log in logs
+    ]
+    slurm.wait_for(lambda: all("JobHeldUser" in log.read_text() for log in logs))
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    assert [process.wait() for process in processes] == [130, 130]
+    assert sorted(log.read_text().splitlines()[1].split()[0] for log in logs) == ["submitted", "waiting"]
+    [task] = slurm.tasks().keys() - before
+    subprocess.run(["scancel", task], check=True)
 
 
 @pytest.mark.slow

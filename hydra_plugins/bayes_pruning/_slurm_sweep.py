@@ -4,6 +4,7 @@ The launcher's process plans, submits and waits; it may end before the tasks do,
 again. Names of these modules begin with _ because Hydra imports all others at its start, and torch takes seconds.
 """
 
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -74,17 +75,17 @@ def _train_stacks(
 def _tasks_of(stacks: Sequence[list[Job]], folder: Path, settings: SlurmSettings, display: Display) -> list[SlurmTask]:
     """Return the tasks that train the stacks of one output_dir: those at work, and those submitted for the rest."""
     jobs = {job.folder.resolve(): job for stack in stacks for job in stack}
-    tasks = [task for task in tasks_at_work(folder) if not jobs.keys().isdisjoint(task.folders)]
-    taken = {path for task in tasks for path in task.folders}
-    taken |= {path for path in jobs if layout.is_finished(path)}  # since the stacks were planned
-    rest = [[job for job in stack if job.folder.resolve() not in taken] for stack in stacks]
-    if tasks:
-        display.say(f"waiting for Slurm's {_names(tasks)}, submitted before")
-    if any(rest):
-        with _left_as_it_was(folder):
-            submitted = submit([stack for stack in rest if stack], folder, settings)
-        display.say(f"submitted Slurm's {_names(submitted)}; if this command ends, the same command waits for it again")
-        tasks += submitted
+    with _alone_in(folder):
+        tasks = [task for task in tasks_at_work(folder) if not jobs.keys().isdisjoint(task.folders)]
+        if tasks:
+            display.say(f"waiting for Slurm's {_names(tasks)}, submitted before")
+        taken = {path for task in tasks for path in task.folders}
+        taken |= {path for path in jobs if layout.is_finished(path)}  # since the stacks were planned
+        rest = [[job for job in stack if job.folder.resolve() not in taken] for stack in stacks]
+        if any(rest):
+            new = submit([stack for stack in rest if stack], folder, settings)
+            display.say(f"submitted Slurm's {_names(new)}; if this command ends, the same command waits for it again")
+            tasks += new
     return tasks
 
 
@@ -124,16 +125,24 @@ def _planned(job: Job) -> tuple[DictConfig, DictConfig | None]:
 
 
 @contextmanager
-def _left_as_it_was(folder: Path) -> Iterator[None]:
-    """Make `folder`; remove what was made since if nothing was submitted. Raise UserError if it can not be written."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    before = set(folder.glob("*"))
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make `folder` and keep other commands from submitting there; remove what was made if nothing was submitted.
+
+    Raise UserError if it can not be written.
+    """
+    missing, lock = [path for path in (folder, *folder.parents) if not path.exists()], folder / "lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        yield
+        with lock.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            before = set(folder.iterdir())
+            try:
+                yield
+            except (OSError, UserError):
+                for path in set(folder.iterdir()) - (set() if before == {lock} else before):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                raise
     except (OSError, UserError) as error:
-        for path in set(folder.glob("*")) - before:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
         for path in missing:
             with suppress(OSError):  # it was not made after all, or another process has put something there
                 path.rmdir()
