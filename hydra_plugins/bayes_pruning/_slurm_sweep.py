@@ -77,16 +77,15 @@ def _tasks_of(stacks: Sequence[list[Job]], folder: Path, settings: SlurmSettings
     jobs = {job.folder.resolve(): job for stack in stacks for job in stack}
     with _alone_in(folder):
         tasks = [task for task in tasks_at_work(folder) if not jobs.keys().isdisjoint(task.folders)]
-        if tasks:
-            display.say(f"waiting for Slurm's {_names(tasks)}, submitted before")
         taken = {path for task in tasks for path in task.folders}
         taken |= {path for path in jobs if layout.is_finished(path)}  # since the stacks were planned
         rest = [[job for job in stack if job.folder.resolve() not in taken] for stack in stacks]
-        if any(rest):
-            new = submit([stack for stack in rest if stack], folder, settings)
-            display.say(f"submitted Slurm's {_names(new)}; if this command ends, the same command waits for it again")
-            tasks += new
-    return tasks
+        new = submit([stack for stack in rest if stack], folder, settings) if any(rest) else []
+    if tasks:
+        display.say(f"waiting for Slurm's {_names(tasks)}, submitted before")
+    if new:
+        display.say(f"submitted Slurm's {_names(new)}; if this command ends, the same command waits for it again")
+    return tasks + new
 
 
 def _names(tasks: Sequence[SlurmTask]) -> str:
