@@ -270,6 +270,12 @@ def test_latex_is_booktabs_with_even_rows_and_nothing_unescaped(as_mnist):
     assert "±" not in body
 
 
+def test_an_interval_on_a_line_of_its_own_is_not_read_as_a_length():
+    text = tables.latex(["a"], [["+0.1 (5)\n[-0.1, +0.2]"], ["[0, 1]"]], formats._escape)
+    assert r"\makecell[tl]{$+$0.1 (5) \\ {}[$-$0.1, $+$0.2]}" in text
+    assert "\n[0, 1]" in text
+
+
 def test_csv_has_every_cell_in_full(runs, as_mnist):
     rows = list(csv.DictReader(io.StringIO(csv_text(as_mnist, True))))
     assert len(rows) == 2 * (6 + 6 * 5 * 4)

@@ -33,7 +33,8 @@ def latex(header: Sequence[str], rows: Iterable[Sequence[str]], escape: Callable
 
     def cell(text: Any) -> str:
         lines = [escape(line) for line in text.splitlines()]
-        return "\\makecell[tl]{" + " \\\\ ".join(lines) + "}" if len(lines) > 1 else "".join(lines)
+        text = " \\\\ ".join(lines).replace("\\\\ [", "\\\\ {}[")  # a bracket right behind it is the length of a gap
+        return f"\\makecell[tl]{{{text}}}" if len(lines) > 1 else text
 
     table = pd.DataFrame(rows, columns=list(header)).style.hide(axis="index").format(cell)
     table = table.format(lambda text: f"\\midrule\n{cell(text)}" if text else "", subset=[header[0]])
