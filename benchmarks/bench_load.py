@@ -25,6 +25,7 @@ from bayes_pruning.results import frame
 
 PRUNERS, SPARSITIES = 4, 5
 NETWORK = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=500", "epochs=1", "device=cpu")
+ALONE = ("hydra.launcher.workers=1",)  # so that the process looked at trains, and those below it are W&B's
 GRID = ("pruner=random,magnitude,bayes_random,bayes_magnitude", "sparsity=0.25,0.5,0.75,0.9,0.99")
 PAUSE = 0.5  # seconds between two looks at the process
 BUDGETS = {  # of 2,000 runs on two cores of a few years ago
@@ -90,7 +91,7 @@ def disk_use(folder: Path) -> int:
 def measure(runs: int, wandb: str, output: Path) -> dict[str, float]:
     """Train the grid in `output`, again, list it and read it; return the figures named in BUDGETS."""
     seeds = runs // (PRUNERS * SPARSITIES)
-    grid = [*NETWORK, *GRID, f"seed=range(0,{seeds})", f"output_dir={output}", f"wandb.mode={wandb}"]
+    grid = [*NETWORK, *ALONE, *GRID, f"seed=range(0,{seeds})", f"output_dir={output}", f"wandb.mode={wandb}"]
     looks, seconds = train(grid, output)
     training = [each for each in looks if each.runs]
     quarter, last = (next(each for each in training if each.runs >= runs * part) for part in (0.25, 1))
@@ -124,6 +125,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2000, help="a multiple of 20 (default: 2000)")
     parser.add_argument("--wandb", choices=("disabled", "offline"), default="disabled")
     args = parser.parse_args()
+    if args.runs < 1 or args.runs % (PRUNERS * SPARSITIES):
+        parser.error(f"--runs {args.runs} is not accepted: it takes a multiple of {PRUNERS * SPARSITIES}")
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(args.runs, args.wandb, Path(folder))
     print(f"| {args.runs} runs, W&B {args.wandb} | measured | budget |\n|---|---:|---:|")

@@ -147,6 +147,18 @@ def test_a_sweep_is_timed_with_workers_with_one_and_at_another_revision(
     assert "| HEAD | 30.0 | 3.00 | 100 |" in capsys.readouterr().out
 
 
+def test_the_load_is_a_whole_grid_that_trains_in_the_process_looked_at(
+    bench: ModuleType, script: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import bench_load
+
+    for runs in (0, 30):
+        assert script("bench_load.py", "--runs", runs)[0] == 2
+    monkeypatch.setattr(bench_load, "train", lambda arguments, _: sys.exit(" ".join(arguments)))
+    with pytest.raises(SystemExit, match=r" hydra\.launcher\.workers=1 .* seed=range\(0,2\) "):
+        bench_load.measure(40, "disabled", tmp_path)
+
+
 def test_a_peer_of_the_cnn_ends_in_one_sentence(bench: ModuleType) -> None:
     with pytest.raises(SystemExit, match=r"^--peer jax has model=fcn only, .*\.$"):
         bench.main(["--data-root", "data", "--peer", "jax", "--model", "cnn"])
