@@ -22,8 +22,8 @@ import scipy.stats
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.results import frame
 from bayes_pruning.results.paper import Key
-from bayes_pruning.results.selection import choose
-from bayes_pruning.results.statistics import CONFIDENCE, Difference, half_width, paired_difference, summarise
+from bayes_pruning.results.selection import choose, lengths
+from bayes_pruning.results.statistics import CONFIDENCE, FEWEST, Difference, half_width, paired_difference, summarise
 from bayes_pruning.results.tables import markdown as table_text
 from bayes_pruning.script import report_incomplete, run
 from bayes_pruning.studies.table1 import ACCURACIES, Accuracy, final_by_seed
@@ -40,7 +40,7 @@ class Judged:
     outside: int  # cells whose interval leaves out zero
     chance: float  # probability of at least as many if there is no difference
     mean: float  # over the cells
-    half_width: float  # of its 95% interval; NaN for one cell
+    half_width: float  # of its 95% interval
 
     @property
     def distinguishable(self) -> bool:
@@ -51,24 +51,28 @@ class Judged:
 def compare(first: pd.DataFrame, second: pd.DataFrame) -> tuple[list[Judged], int]:
     """Pair the last epochs of two frames (selection.choose) by cell and seed, for each accuracy.
 
-    Also return how many cells only one of the two has. Raise UserError if no cell has two seeds in common.
+    Also return how many cells are not compared: only one of the two has them, or fewer than FEWEST seeds are in both.
+    Raise UserError if fewer than FEWEST are left, or the two differ in their lengths.
     """
+    if set(first["epochs"]) != set(second["epochs"]):
+        each = f"{lengths(first)} and {lengths(second)} epochs"
+        raise UserError(f"The two sources have runs of {each}: only runs of one length can be compared.")
     one, other = final_by_seed(first), final_by_seed(second)
     judged = []
     for accuracy in ACCURACIES:
         cells = []
         for key in sorted(one.keys() & other.keys()):
             difference = paired_difference(other[key][accuracy.column], one[key][accuracy.column])
-            if difference is not None and difference.n > 1:
+            if difference is not None and difference.n >= FEWEST:
                 cells.append((key, difference))
-        if not cells:
-            raise UserError("No cell has two seeds in both sources, so there is nothing to compare.")
+        if len(cells) < FEWEST:
+            raise UserError(f"{len(cells)} cells have {FEWEST} seeds in both sources: a test takes at least {FEWEST}.")
         outside = sum(without_zero(difference) for _, difference in cells)
         chance = float(scipy.stats.binom.sf(outside - 1, len(cells), 1 - CONFIDENCE))
         means = summarise(difference.mean for _, difference in cells)
         assert means is not None
         judged.append(Judged(accuracy, cells, outside, chance, means.mean, half_width(means)))
-    return judged, len(one.keys() ^ other.keys())
+    return judged, len(one.keys() | other.keys()) - len(cells)
 
 
 def without_zero(difference: Difference) -> bool:
@@ -99,7 +103,7 @@ def markdown(judged: Sequence[Judged], unpaired: int, every: bool) -> str:
         if rows:
             parts.append(table_text(("cell", "seeds", "difference, points", "95% interval"), rows))
     if unpaired:
-        parts.append(f"Not compared, because only one of the two has them: {unpaired} cells.\n")
+        parts.append(f"Not compared, because not both have {FEWEST} seeds of them: {unpaired} cells.\n")
     return "\n".join(parts)
 
 

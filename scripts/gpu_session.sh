@@ -5,16 +5,16 @@
 #   scripts/gpu_session.sh B [SETTING...]   the rows of Table 1 of MNIST and Fashion-MNIST
 #   scripts/gpu_session.sh C [SETTING...]   the rows of Table 1 of CIFAR-10
 #
-# Settings go to train.py; without any, precision=tf32. ROWS="cnn/mnist ..." trains only these rows. A stage takes the
-# wheels and images that are in carry/ (or torchvision's images in $DATA_ROOT) and writes to $OUT (default: outputs/gpu) as
-# it goes on, so that what is cut off loses only what was under way. Data and runs stay in $WORK (default:
-# /tmp/bayes_pruning): on the same machine the same stage goes on where it was. REHEARSE=1 does all of it on a CPU, with
-# a few images.
+# Settings go to train.py; without a precision among them, precision=tf32 too. ROWS="cnn/mnist ..." trains only these
+# rows. A stage takes the wheels and images that are in carry/ (or torchvision's images in $DATA_ROOT) and writes to $OUT
+# (default: outputs/gpu) as it goes on, so that what is cut off loses only what was under way. Data and runs stay in $WORK
+# (default: /tmp/bayes_pruning): on the same machine the same stage goes on where it was. REHEARSE=1 does all of it on a
+# CPU, with a few images.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 stage=${1:-}
 case $stage in A | B | C) shift ;; *) sed -n '2,12p' "$0"; exit 2 ;; esac
-[ $# -gt 0 ] || set -- precision=tf32
+case " $* " in *" precision="*) ;; *) set -- precision=tf32 "$@" ;; esac
 out=${OUT:-outputs/gpu} work=${WORK:-/tmp/bayes_pruning}
 root=${DATA_ROOT:-$work/root} log=$out/$stage.txt end=$((SECONDS + 530)) failed=()
 mkdir -p "$out" "$work/data" "$work/site"
@@ -24,7 +24,7 @@ if [ -z "${REHEARSE:-}" ]; then
 else
   device=cpu kinds=(fp32) members=2 few=(--images 128 --epochs 1)
   small=(--images 128 --members 2 --side 64 --copied 1000)
-  tiny=(epochs=1 seed=0,1 sparsity=0.9 pruner=none,bayes_magnitude)
+  tiny=(epochs=1 seed=0,1,2 sparsity=0.9 pruner=none,magnitude,bayes_magnitude) # enough to compare
   set -- precision=fp32
   patience=4 # a CPU may be busy
 fi

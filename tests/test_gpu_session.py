@@ -39,14 +39,34 @@ def test_the_page_names_what_is_there() -> None:
         assert (ROOT / name).is_file(), name
 
 
+@pytest.mark.parametrize(
+    ("given", "trained"),
+    [
+        ((), "precision=tf32"),
+        (("compile=true",), "precision=tf32 compile=true"),
+        (("compile=true", "precision=fp32"), "compile=true precision=fp32"),
+    ],
+)
+def test_the_rows_train_in_tf32_unless_a_precision_is_given(
+    given: tuple[str, ...], trained: str, tmp_path: Path
+) -> None:
+    """As a python3 that only says what it was called with."""
+    (tmp_path / "python3").write_text('#!/bin/sh\necho "called with $@"\n')
+    (tmp_path / "python3").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = session(tmp_path, "B", *given, ROWS="fcn/mnist", DATA_ROOT=str(tmp_path), PATH=path)
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("called with train.py")]
+    assert re.search(rf" max_minutes=\S+ {trained}$", line)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("stage", "archives"),
-    [("A", {"precision_fp32": 4}), ("B", {"table1_B": 16}), ("C", {"table1_C": 8})],
+    [("A", {"precision_fp32": 9}), ("B", {"table1_B": 36}), ("C", {"table1_C": 18})],
 )
 def test_a_stage_on_a_cpu(stage: str, archives: dict[str, int], tmp_path: Path) -> None:
-    """Two seeds of the unpruned network and of one method, for each row; what comes back is few enough files."""
+    """Three seeds of the unpruned network and of two methods, for each row; what comes back is few enough files."""
     roots = {data_root(name) for name in ("mnist", "fashion_mnist", "cifar10")}
     if None in roots or len(roots) > 1:
         need("data")
