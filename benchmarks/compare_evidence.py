@@ -85,18 +85,19 @@ def ratios(network: Network, full_occam: float) -> Iterator[str]:
             for name, weight in weights.items():
                 score = SELECTORS.find(selector)(Layer(name, weight, network.run.seed, network.run.epochs))
                 keep[name] = keep_mask(score, pruned_count(weight.numel(), sparsity))
-                gone[name] = ~keep[name]
+                gone[name] = ~keep[name] & (weight != 0)
             pruned = {name: weight * keep[name] for name, weight in weights.items()}
             parameters = network.parameters | pruned
             after, removed = network.log_likelihood(parameters), sum(int(mask.sum()) for mask in gone.values())
             priors = [log_prior(group.values(), network.prior).item() for group in (weights, pruned)]
+            left = {name: keep[name] & (weight != 0) for name, weight in weights.items()}
             evidence = laplace.log_evidence_ratio(before, after, weights, keep, fisher, network.prior)
             occam = network.occam(fisher, gone)
-            own_curvature = evidence + network.occam(fisher, keep) - network.occam(network.fisher(parameters), keep)
+            own_curvature = evidence + network.occam(fisher, left) - network.occam(network.fisher(parameters), left)
             bic = bic_ratio(before, after, removed, len(network.images))
             gain, paper = after - before, after - before + priors[1] - priors[0]
             most = evidence - occam + min(occam, full_occam)
-            numbers = [f"{gain:,.0f}", f"{paper:,.0f}", f"{occam:,.0f}", f"{occam / removed:.3f}"]
+            numbers = [f"{gain:,.0f}", f"{paper:,.0f}", f"{occam:,.0f}", f"{occam / max(removed, 1):.3f}"]
             yield row(
                 f"{selector} {sparsity}", *numbers, *(f"{value:,.0f}" for value in (evidence, own_curvature, most, bic))
             )

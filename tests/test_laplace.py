@@ -375,6 +375,14 @@ def test_the_script_prints_a_row_for_every_pruning(command: Any, script: Any, tm
         assert gain + occam - 1.6 < evidence < paper + occam + 1.6  # all rounded; the prior's mean is 0
 
 
+def test_weights_that_are_zero_already_are_not_removed_again(command: Any, script: Any, tmp_path: Path) -> None:
+    settings = ("dataset=mnist_5k", "pruner=gradual", "sparsity=0.9", "epochs=1", "model.hidden=[8]")
+    assert not command(*settings, "pruner.schedule_options.end=1", f"output_dir={tmp_path}", *QUIET)[0]
+    _, printed = script("compare_evidence.py", *tmp_path.iterdir(), "--columns", 50, "--repeats", 2)
+    [row] = [line.strip("| ").split(" | ")[1:] for line in printed.splitlines() if line.startswith("| magnitude 0.25")]
+    assert {float(number) for number in (*row[:6], row[7])} == {0.0}
+
+
 def test_the_scripts_errors_are_one_sentence(script: Any, tmp_path: Path) -> None:
     assert_one_sentence_each(script, "compare_evidence.py", tmp_path)
 
