@@ -101,6 +101,13 @@ def test_another_threshold_differs_at_the_first_verdict_between_the_two() -> Non
     assert [differs(beta) for beta in (0.5, 0.4, 0.3, 0.01, 1.0, 2.0)] == [None, None, 2, 2, 3, 3]
 
 
+def test_a_value_given_twice_is_replayed_once() -> None:
+    choices = {"beta": replay.numbers("--beta", "0.1,1,0.10"), "log_prior": ["mean", "mean"]}
+    assert [str(reading) for reading in replay.alternatives(PAPER, choices)] == [
+        "sum/mean, beta 0.1, prior std 1", "sum/mean, beta 1, prior std 1"
+    ]  # fmt: skip
+
+
 def test_scales_and_width_enter_as_the_posterior_says() -> None:
     entry = row(2, -600.0, 30.0, 0)
 

@@ -45,8 +45,11 @@ def reading_of(protocol: Mapping[str, Any]) -> Reading:
 
 
 def alternatives(reading: Reading, choices: Mapping[str, Sequence[Any]]) -> list[Reading]:
-    """Return the product of `choices` (values by field of Reading); a field without choices stays as in `reading`."""
-    given = {field: values for field, values in choices.items() if values}
+    """Return the product of `choices` (values by field of Reading); a field without choices stays as in `reading`.
+
+    A value that is given twice counts once.
+    """
+    given = {field: dict.fromkeys(values) for field, values in choices.items() if values}
     return [replace(reading, **dict(zip(given, values, strict=True))) for values in product(*given.values())]
 
 
