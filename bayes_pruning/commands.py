@@ -171,7 +171,8 @@ def report(parser: argparse.ArgumentParser) -> None:
     args = parser.parse_args()
     results = load_source(args)
     made_with = [] if args.wandb else report.origins(args.source, results.frame)
-    typed = shlex.join(["python", "scripts/make_report.py", *sys.argv[1:]])
+    program = "bayes-pruning report" if sys.argv[0] == "bayes-pruning report" else "python scripts/make_report.py"
+    typed = f"{program} {shlex.join(sys.argv[1:])}"
     text = report.page(results.frame, catalogue(args.mnist), results.incomplete, typed, made_with)
     write_file(args.out, text)
     print(f"{args.out}: {len(text) / 1e6:.1f} MB")

@@ -10,6 +10,7 @@ from fixtures import raw_rows, rewrite_summary, summary
 from needs import CHROMIUM
 from synthetic import PROTOCOL, assert_one_sentence_each, frame, runs
 
+from bayes_pruning import commands
 from bayes_pruning.figures.catalogue import catalogue
 from bayes_pruning.results.frame import publish
 from bayes_pruning.results.selection import read_out
@@ -305,6 +306,15 @@ def test_script_writes_one_page(script, folder, tmp_path):
     assert len(Page(page).of("img")) == 3
     assert f"python scripts/make_report.py {folder} --mnist mnist_5k --out {path}" in page
     assert "runs: python 3." in page
+
+
+def test_the_installed_command_is_shown_as_it_was_called(folder, tmp_path, monkeypatch):
+    [run] = folder.glob("*none-seed0*")
+    monkeypatch.setattr("sys.argv", ["bayes-pruning", "report", str(run), "--out", str(tmp_path / "page.html")])
+    commands.main()
+    page = (tmp_path / "page.html").read_text()
+    assert f"<pre>bayes-pruning report {run} --out {tmp_path}/page.html</pre>" in page
+    assert "as far as data set, network, pruner,\nsparsity, seed and length say" in page
 
 
 def test_script_on_nothing(script, tmp_path):
