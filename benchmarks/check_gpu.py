@@ -18,6 +18,7 @@ Exit status 1 if one of them fails; in tf32 the distances are shown, but only de
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -50,6 +51,11 @@ BOUNDS = {  # over epochs: about twice what another order of sums did on one CPU
     "log_prior_before": 1e-4,
     "log_prior": 1e-4,
 }
+
+
+def worst(distances: Sequence[float]) -> float:
+    """Return the largest; NaN, which max passes over, if one is not finite."""
+    return max(distances) if all(map(math.isfinite, distances)) else math.nan
 
 
 class Check:
@@ -126,7 +132,8 @@ class Check:
         ]
         for name in ("train_log_likelihood", "test_log_likelihood", "log_prior"):
             values = [(getattr(a, name), getattr(b, name)) for a, b in pairs]
-            self.line(f"score of the same weights, {name}", max(abs(a / b - 1) for a, b in values), SCORE_BOUND, full)
+            distance = worst([abs(a / b - 1) for a, b in values])
+            self.line(f"score of the same weights, {name}", distance, SCORE_BOUND, full)
         wrong = max(abs(a.test_correct - b.test_correct) for a, b in pairs)
         self.line("score of the same weights, test_correct", wrong, CORRECT_BOUND, full)
         both = [(a, b) for one, other in zip(alone, together, strict=True) for a, b in zip(one, other, strict=True)]
@@ -134,8 +141,8 @@ class Check:
         self.line(f"decisions that differ, of {len(both)}", differ, 0)
         for name, bound in BOUNDS.items():
             values = [(getattr(a, name), getattr(b, name)) for a, b in both]
-            worst = max(abs(a - b) / (1 if name.endswith("accuracy") else abs(a)) for a, b in values)
-            self.line(name, worst, bound, full)
+            distances = [abs(a - b) / (1 if name.endswith("accuracy") else abs(a)) for a, b in values]
+            self.line(name, worst(distances), bound, full)
 
     def repeats(self, model: str) -> None:
         """Check that training gives the same bits twice."""

@@ -1,6 +1,7 @@
 """The commands of the first hour on a GPU, on a CPU and a few images."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +35,10 @@ def test_a_precision_that_a_cpu_lacks_is_refused(script: Any) -> None:
         "check_gpu.py", "--device", "cpu", "--dataset", "mnist_5k", "--precision", "tf32", "--models", "fcn"
     )
     assert "precision=tf32 is not accepted" in code
+
+
+def test_a_distance_that_is_no_number_is_the_worst() -> None:
+    from check_gpu import worst
+
+    assert worst([0.0, 0.2, 0.1]) == 0.2
+    assert all(math.isnan(worst([0.0, distance])) for distance in (math.nan, math.inf))
