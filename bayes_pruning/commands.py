@@ -192,6 +192,7 @@ def publish(parser: argparse.ArgumentParser) -> None:
     import pandas as pd
 
     from bayes_pruning.results.frame import load, publish
+    from bayes_pruning.results.run_records import is_run_folder
     from bayes_pruning.results.selection import choose
 
     parser.add_argument("source", nargs="?", default="outputs", type=Path, help="folder of runs (default: outputs)")
@@ -205,18 +206,20 @@ def publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocol", help="with --wandb, if the runs follow several protocols: which")
     args = parser.parse_args()
     if args.wandb:  # before anything is written
+        from bayes_pruning.studies.dashboard import log_publication, target
+
+        target(args.project)
         parts = [load(args.source).frame, *([load(args.out).frame] if args.out.exists() else [])]
         choose(pd.concat(parts).drop_duplicates(["hash", "epoch"]), args.protocol)
+    elif args.project or args.protocol is not None:
+        raise UserError("--project and --protocol are for a run on W&B: give --wandb too.")
     published, kept = publish(args.source, args.out)
     report_incomplete(published)
     runs, size = published.frame["hash"].nunique(), args.out.stat().st_size / 1024
     print(f"{args.out}: {runs} runs, {runs - kept} new and {kept} kept from before, {size:.0f} KB")
     if args.wandb:
-        from bayes_pruning.studies.dashboard import log_publication
-
-        logged = log_publication(
-            choose(published.frame, args.protocol), args.out, args.project, args.wandb, args.source
-        )
+        runs_in = args.source.resolve().parent if is_run_folder(args.source) else args.source  # where sync looks
+        logged = log_publication(choose(published.frame, args.protocol), args.out, args.project, args.wandb, runs_in)
         print(f"W&B run {logged}, {args.wandb}")
 
 

@@ -181,3 +181,12 @@ def test_a_publication_is_one_run_with_tables_pictures_and_the_archive_offline_a
         wandb.teardown()  # this process may have used it with another server
         with pytest.raises(UserError, match="has no runs"):
             frame.load(wandb=f"{ENTITY}/project")
+
+
+@pytest.mark.slow
+def test_the_publication_of_one_run_is_beside_it_where_sync_looks(folder: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(next(folder.glob("*none-seed0-*")), tmp_path / "outputs" / "run")
+    done = run_script("publish.py", run, "--out", tmp_path / "runs.parquet", "--wandb", "--project", "project")
+    assert done.returncode == 0, done.stderr
+    assert not (run / "wandb").exists()
+    assert len([*(tmp_path / "outputs" / "wandb").glob("offline-run-*-publication-*")]) == 1

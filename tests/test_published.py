@@ -203,6 +203,16 @@ def test_a_folder_that_is_not_there_is_named_with_wandb_too(tmp_path: Path, scri
     assert str(code).startswith(f"{tmp_path / 'nowhere'} does not exist")
 
 
+def test_a_project_that_is_none_or_would_not_be_used_publishes_nothing(tmp_path: Path, script: Any) -> None:
+    folder, path = unpack(tmp_path / "runs"), tmp_path / "runs.parquet"
+    code, _ = script("publish.py", folder, "--out", path, "--wandb", "--project", "a/b/c")
+    assert code == "a/b/c is not a W&B project: give PROJECT or ENTITY/PROJECT."
+    for option in ("--project", "--protocol"):
+        code, _ = script("publish.py", folder, "--out", path, option, "paper")
+        assert code == "--project and --protocol are for a run on W&B: give --wandb too."
+    assert not path.exists()
+
+
 def test_a_protocol_that_no_run_follows_publishes_nothing(tmp_path: Path, script: Any) -> None:
     folder, path = unpack(tmp_path / "runs"), tmp_path / "runs.parquet"
     code, printed = script("publish.py", folder, "--out", path, "--wandb", "--protocol", "nonsense")
