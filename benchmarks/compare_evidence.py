@@ -44,11 +44,12 @@ class Network:
 
     def __init__(self, folder: Path) -> None:
         try:
-            config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+            config: Any = OmegaConf.load(folder / ".hydra" / "config.yaml")
+            self.run = run_config(config)
             self.parameters = load_file(folder / "weights.safetensors")
-        except OSError as error:
-            raise UserError(f"{folder} is not the folder of a finished run ({error}).") from error
-        self.run = run_config(config)  # type: ignore[arg-type]
+        except Exception as error:  # YAML, omegaconf, safetensors and the file system each raise their own
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise UserError(f"{folder} is not the folder of a finished run ({reason}).") from error
         data = datasets.load(self.run.dataset, config.data_root, device.pick("cpu"))
         self.images, self.labels = data.train.images, data.train.labels
         self.model = networks.build(self.run.model, data.shape, datasets.CLASSES, self.run.seed)

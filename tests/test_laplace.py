@@ -1,6 +1,8 @@
 """The Laplace evidence against closed forms, and the Fisher diagonal against its definition."""
 
+import re
 import runpy
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -385,6 +387,15 @@ def test_weights_that_are_zero_already_are_not_removed_again(command: Any, scrip
 
 def test_the_scripts_errors_are_one_sentence(script: Any, tmp_path: Path) -> None:
     assert_one_sentence_each(script, "compare_evidence.py", tmp_path)
+
+
+@pytest.mark.parametrize("name", [".hydra/config.yaml", "weights.safetensors"])
+def test_a_damaged_run_is_one_sentence(name: str, folder: Path, script: Any, tmp_path: Path) -> None:
+    run = shutil.copytree(next(folder.glob("*none-seed0-*")), tmp_path / "run")
+    (run / name).write_text("pruner: [\n")
+    code, printed = script("compare_evidence.py", run)
+    assert re.fullmatch(rf"{run} is not the folder of a finished run \(.+\)\.", code)
+    assert printed == ""
 
 
 @pytest.mark.parametrize("settings", [{"examples": 0}, {"examples": 1.5}, {"draws": 0}, {"draws": 1.5}])

@@ -92,6 +92,12 @@ def test_a_damaged_ledger_is_named(damage: str, tmp_path: Path) -> None:
         ledgers.read(path)
 
 
+@pytest.mark.parametrize("summary", [{}, [], {"protocol": {}}])
+def test_a_damaged_summary_is_named(summary: Any) -> None:
+    with pytest.raises(UserError, match=r"^The summary\.json of a-run is not a run's \(\w+: .*\)\.$"):
+        replay.replay({"a-run": []}, {"a-run": summary}, {"beta": [1.0]})
+
+
 def test_another_threshold_differs_at_the_first_verdict_between_the_two() -> None:
     ledger = [ledger_row(1, True, math.log(0.5), None), row(2, -1.0, 0.0, 0), row(3, 0.0, 0.0, 1), row(4, -3.0, 0.0, 0)]
 

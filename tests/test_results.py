@@ -336,6 +336,14 @@ def test_a_run_that_was_not_finished_when_it_was_published_is_whole_later(own_ru
     assert_same(published.frame, load(own_runs).frame)
 
 
+@pytest.mark.parametrize("text", ["", "pruner:", "pruner: {name: none}", "pruner: ["])
+def test_a_damaged_config_is_named_when_it_is_published(text, own_runs, tmp_path):
+    [folder] = own_runs.glob("*-none-seed0-*")
+    (folder / ".hydra" / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match=rf"^{folder}/\.hydra can not be read \(.+\)\.$"):
+        publish(own_runs, tmp_path / "runs.parquet")
+
+
 def test_publishing_does_not_write_over_another_file(runs, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match=r"notes\.txt can not be read as Parquet"):

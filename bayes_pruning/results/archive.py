@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.pruning.decision import Decision
+from bayes_pruning.results.declared import of_config
 from bayes_pruning.results.run_records import Incomplete, read_json
 from bayes_pruning.runs import ledger
 from bayes_pruning.runs.files import write_file
@@ -41,9 +42,11 @@ def provenance(folder: Path) -> dict[str, Any]:
     file = folder / ".hydra" / "overrides.yaml"
     try:
         config: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml"), resolve=True)
+        of_config(config["pruner"])  # which the frame is made of
         overrides: Any = OmegaConf.to_container(OmegaConf.load(file)) if file.exists() else []
     except Exception as error:  # OmegaConf, yaml and the file system each raise their own
-        raise UserError(f"{folder / '.hydra'} can not be read ({type(error).__name__}: {error}).") from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"{folder / '.hydra'} can not be read ({reason}).") from error
     moved = {name: Path(config[name]).name for name in MACHINE if Path(config.get(name, "")).is_absolute()}
     names = [override.partition("=")[0].lstrip("+") for override in overrides]
     return {

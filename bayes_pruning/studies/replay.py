@@ -133,20 +133,24 @@ def replay(
         summaries: the runs' summary.json, by run name.
         choices: as `alternatives` takes them.
 
-    Raise UserError for a run whose number of training images is not known, where a scale is to be changed.
+    Raise UserError for a run whose summary is damaged, or whose number of training images is not known where a scale is
+    to be changed.
     """
     replayed: dict[Replayed, list[int | None]] = {}
     for run in sorted(set(ledgers) & set(summaries)):
         about = summaries[run]
-        protocol, reading = about["protocol"], reading_of(about["protocol"])
+        try:
+            protocol, reading, weights = about["protocol"], reading_of(about["protocol"]), about["prunable_weights"]
+            cell = about["dataset"], about["model"], about["pruner"], float(about["sparsity"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"The summary.json of {run} is not a run's ({type(error).__name__}: {error}).") from error
         if not (_holds_the_ratio(ledgers[run], reading) and _decides_by_beta(ledgers[run])):
             continue
-        cell = about["dataset"], about["model"], about["pruner"], float(about["sparsity"])
         for other in alternatives(reading, choices):
             images = TRAINING_IMAGES.get(about["dataset"])
             if images is None and other.log_likelihood != reading.log_likelihood:
                 raise UserError(f"The scale of {run} can not be changed: {about['dataset']} is not a known data set.")
-            epoch = first_difference(ledgers[run], reading, other, images or 1, about["prunable_weights"])
+            epoch = first_difference(ledgers[run], reading, other, images or 1, weights)
             alike = Replayed(*cell, masks_text(protocol), decision_text(protocol), reading, other, differences=())
             replayed.setdefault(alike, []).append(epoch)
     return [replace(row, differences=tuple(replayed[row])) for row in sorted(replayed, key=str)]

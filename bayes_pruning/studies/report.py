@@ -154,7 +154,7 @@ def picture(frame: pd.DataFrame, plate: Plate) -> dict[str, str]:
 def sweep_command(frame: pd.DataFrame) -> str:
     """Return a sweep of train.py that has these runs, and any that are missing between them.
 
-    Settings that the frame does not know, as the learning rate, are not in it. Pruners whose files leave an option to the
+    Settings that the frame does not know, as a learning rate, are not in it. Pruners whose files leave an option to the
     user, as matched_random, are left out, and so is a protocol without name.
     """
     frame = frame[~frame["pruner"].isin(unfinished())]
