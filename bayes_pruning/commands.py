@@ -356,6 +356,8 @@ def rebuild(parser: argparse.ArgumentParser) -> None:
     pages = ("reproduction.md", "bayesian_schedule.md")
     quoted: list[tuple[Publication | ScheduleStudy, Path | None]] = []
     studies: tuple[Publication | ScheduleStudy, ...] = studies_in(published)
+    if not any(each.archives for each in studies):
+        raise UserError(f"{published} has no archive of a study: rebuild in a checkout, or give --archive and --out.")
     for each, page in zip(studies, [root / "docs" / name for name in pages], strict=True):
         if each.archives:
             quoted.append((each, page))

@@ -97,6 +97,12 @@ def test_schedules_without_an_archive_rebuild_nothing(monkeypatch: pytest.Monkey
         called(monkeypatch, "rebuild", "--schedules")
 
 
+def test_without_a_checkout_rebuild_says_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "__file__", str(tmp_path / "site-packages" / "bayes_pruning" / "commands.py"))
+    with pytest.raises(SystemExit, match=r" has no archive of a study: rebuild in a checkout, or give --archive and"):
+        called(monkeypatch, "rebuild")
+
+
 def test_every_script_is_a_command_and_finds_the_checkout() -> None:
     scripts = {path.name: path.read_text() for path in sorted((ROOT / "scripts").glob("*.py"))}
     assert "sys.path.insert(0, " in scripts.pop("command.py")

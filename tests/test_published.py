@@ -216,7 +216,7 @@ def test_a_project_that_is_none_or_would_not_be_used_publishes_nothing(tmp_path:
 def test_a_protocol_that_no_run_follows_publishes_nothing(tmp_path: Path, script: Any) -> None:
     folder, path = unpack(tmp_path / "runs"), tmp_path / "runs.parquet"
     code, printed = script("publish.py", folder, "--out", path, "--wandb", "--protocol", "nonsense")
-    assert '--protocol "nonsense" fits no protocol of these runs' in str(code)
+    assert 'Protocol "nonsense" fits no protocol of these runs: they follow paper.' in str(code)
     assert printed == ""
     assert not path.exists()
     publish(folder, path)

@@ -109,7 +109,7 @@ def _one(texts: list[str], asked: str | None) -> str:
     fitting = [text for text in texts if asked in (text, presets.name_of(text))] or [t for t in texts if asked in t]
     if len(fitting) != 1:
         fits = f"{len(fitting)} protocols" if fitting else "no protocol"
-        raise UserError(f'--protocol "{asked}" fits {fits} of these runs: choose one of {listed}.')
+        raise UserError(f'Protocol "{asked}" fits {fits} of these runs: they follow {listed}.')
     return fitting[0]
 
 
