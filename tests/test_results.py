@@ -629,3 +629,12 @@ def test_a_run_that_several_archives_of_a_folder_hold_is_that_of_the_first(runs,
     assert load_summaries(tmp_path / "all") == load_summaries(first)
     assert load_ledgers(tmp_path / "all") == load_ledgers(first)
     assert load_ledgers(first)[folder.name][0].log_threshold == -0.5
+
+
+def test_an_archive_beside_run_folders_is_read_by_no_command(own_runs):
+    publish(own_runs, own_runs / "runs.parquet")
+    [gone] = own_runs.glob("*-bayes_random-0.5-seed0-*")
+    shutil.rmtree(gone)
+    names = {folder.name for folder in own_runs.iterdir() if folder.is_dir()}
+    assert set(load(own_runs).frame["run"]) == set(load_summaries(own_runs)) == names
+    assert gone.name not in load_ledgers(own_runs)

@@ -62,8 +62,8 @@ def load(source: str | Path = "outputs", wandb: str | None = None, filters: Mapp
     """Read runs from wherever they were logged.
 
     Args:
-        source: a folder of run folders, one run's folder, a folder of W&B offline runs, a published archive, or a
-            folder of archives, of which the first that holds a run counts.
+        source: a folder of run folders (an archive beside them is not read), one run's folder, a folder of W&B offline
+            runs, a published archive, or a folder of archives, of which the first that holds a run counts.
         wandb: ENTITY/PROJECT on W&B's server (the one at WANDB_BASE_URL, if that is set); `source` is then not read.
         filters: with `wandb`, which runs, as `wandb.Api().runs` takes it.
 
@@ -77,7 +77,7 @@ def load(source: str | Path = "outputs", wandb: str | None = None, filters: Mapp
     folders, archives = _contents(source)
     if wandb_server.run_folders(Path(source)):
         runs, incomplete = wandb_server.read_offline(Path(source))
-    elif archives and not folders:
+    elif archives:
         return load_archives(archives)
     else:
         runs, incomplete = read_folders(folders)
@@ -166,7 +166,10 @@ def load_summaries(*sources: str | Path) -> dict[str, Any]:
 
 
 def _contents(*sources: str | Path) -> tuple[list[Path], list[Path]]:
-    """Return the run folders and the archives that sources are or hold. Raise UserError if one does not exist."""
+    """Return the run folders and the archives that sources are or hold. Raise UserError if one does not exist.
+
+    Of a folder with run folders these alone count: an archive beside them may be an older state of them.
+    """
     folders, archives = list[Path](), list[Path]()
     for path in map(Path, sources):
         if not path.exists():
@@ -174,8 +177,9 @@ def _contents(*sources: str | Path) -> tuple[list[Path], list[Path]]:
         if path.is_file():
             archives.append(path)
         else:
-            folders += [path] if is_run_folder(path) else filter(is_run_folder, sorted(path.iterdir()))
-            archives += sorted(path.glob(f"*{archive.SUFFIX}"))
+            runs = [path] if is_run_folder(path) else [*filter(is_run_folder, sorted(path.iterdir()))]
+            folders += runs
+            archives += [] if runs else sorted(path.glob(f"*{archive.SUFFIX}"))
     return folders, archives
 
 
