@@ -26,6 +26,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from checkout import ROOT
 from measuring import machine
@@ -34,6 +35,7 @@ from racing import Racer, cores, race
 
 SCRIPTS = ROOT / "benchmarks"
 METHODS = ("none", "random", "bayes_random", "bayes_magnitude")
+Row = TypeVar("Row")
 SWEEP = ("dataset=mnist", "model=fcn", "sparsity=0.5,0.9", "seed=range(0,10)", "epochs=2")
 
 
@@ -81,7 +83,13 @@ def racers(arguments: argparse.Namespace, method: str, old: Path | None) -> dict
         for on in (one, whole, each):
             add(f"JAX, {arguments.members} networks", "bench_jax.py", on, arguments.members)
     add("floor", "bench_epoch.py", one, 1, "--kind", "floor")
-    return {name: racer for name, racer in rows.items() if any(text in name for text in arguments.only)}
+    return chosen(rows, arguments.only)
+
+
+def chosen(rows: dict[str, Row], only: Sequence[str]) -> dict[str, Row]:
+    """Return the rows whose names contain one of the texts; end the program if none does."""
+    found = {name: row for name, row in rows.items() if any(text in name for text in only)}
+    return found or sys.exit(f"--only {' '.join(only)} is in no row's name: they are {'; '.join(rows)}.")
 
 
 def bench_epochs(arguments: argparse.Namespace, old: Path | None) -> None:
@@ -122,7 +130,7 @@ def sweeps(arguments: argparse.Namespace, old: Path | None, folder: str) -> dict
         joblib = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={len(cores())}")
         name = f"DataLoader loop, joblib with {len(cores())} processes"
         commands[name] = (command("everyday", SCRIPTS / "everyday_loop.py", *joblib), {"OMP_NUM_THREADS": "1"})
-    return {name: run for name, run in commands.items() if any(text in name for text in arguments.only)}
+    return chosen(commands, arguments.only)
 
 
 def bench_sweep(arguments: argparse.Namespace, old: Path | None) -> None:
@@ -159,6 +167,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--against", metavar="REVISION", help="also this git revision")
     parser.add_argument("--sweep", nargs="*", metavar="OVERRIDE", help="time whole commands instead")
     parsed = parser.parse_args(arguments)
+    if min(parsed.turns, parsed.members) < 1:
+        parser.error("--turns and --members take a whole number of at least 1")
+    if parsed.sweep is not None and (parsed.dataset, parsed.model) != ("mnist", "fcn"):
+        parser.error("--sweep takes data set and network as overrides: --sweep dataset=mnist_5k model=cnn ...")
+    if parsed.everyday and any("mnist_5k" in text for text in (parsed.dataset, *(parsed.sweep or ()))):
+        parser.error("--everyday is a loop over torchvision's data sets, of which mnist_5k is none")
     if parsed.peer and parsed.model != "fcn":
         sys.exit("--peer jax has model=fcn only, for the reason that benchmarks/bench_jax.py gives.")
     if parsed.peer and not all(map(importlib.util.find_spec, ("jax", "optax"))):

@@ -6,6 +6,8 @@ The products of the fully connected network's layers with one thread: forward (a
 of the weights, as F.linear does them (MKL) and by oneDNN's inner product. Medians, in GFLOP/s.
 """
 
+import argparse
+
 import checkout  # noqa: F401  (so that the package is found)
 import torch
 import torch.nn.functional as F
@@ -19,6 +21,7 @@ BATCHES = (64, 1000)
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     print(f"{machine()}, {torch.backends.cpu.get_cpu_capability()}, one thread\n")
     print("| weights | batch | MKL forward | oneDNN forward | MKL weight gradient | oneDNN weight gradient |")

@@ -5,6 +5,7 @@
 Starts `train.py -m` with these overrides in a process of its own, which ends at its first training step.
 """
 
+import argparse
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 def main() -> None:
     """Time it three times."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_known_args()  # for --help: all others are train.py's
     train = Path(__file__).resolve().parents[1] / "train.py"
     for _ in range(3):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -159,6 +159,36 @@ def test_the_load_is_a_whole_grid_that_trains_in_the_process_looked_at(
         bench_load.measure(40, "disabled", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--turns", "0"), "--turns and --members take"),
+        (("--dataset", "mnist_5k", "--sweep"), "--sweep takes data set and network as overrides"),
+        (("--dataset", "mnist_5k", "--everyday"), "mnist_5k is none"),
+        (("--sweep", "dataset=mnist_5k", "--everyday"), "mnist_5k is none"),
+    ],
+)
+def test_what_can_not_be_timed_is_refused(
+    arguments: tuple[str, ...], sentence: str, bench: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        bench.main(["--data-root", "data", *arguments])
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [(), ("--sweep",)])
+def test_a_row_that_is_not_there_is_refused(more: tuple[str, ...], bench: ModuleType) -> None:
+    with pytest.raises(SystemExit, match=r"^--only bogus is in no row's name: they are .+; .+\.$"):
+        bench.main(["--data-root", "data", "--only", "bogus", *more])
+
+
+@pytest.mark.parametrize("name", ["bench_products.py", "bench_start.py"])
+def test_the_help_of_a_bench_measures_nothing(name: str, script: Any) -> None:
+    code, printed = script(name, "--help")
+    assert code == 0
+    assert f"python benchmarks/{name}" in printed
+
+
 def test_a_peer_of_the_cnn_ends_in_one_sentence(bench: ModuleType) -> None:
     with pytest.raises(SystemExit, match=r"^--peer jax has model=fcn only, .*\.$"):
         bench.main(["--data-root", "data", "--peer", "jax", "--model", "cnn"])
