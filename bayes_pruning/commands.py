@@ -229,10 +229,10 @@ def dashboard(parser: argparse.ArgumentParser) -> None:
 
         python scripts/make_dashboard.py ENTITY/PROJECT
 
-    The workspace has the runs grouped by data set, network, pruner and sparsity, and panels of losses, accuracies, log
-    Bayes factor and sparsity against epochs. Table 1, the claims and Figures 4 to 21 are shown in both, as the run has
-    them that scripts/publish.py --wandb logs. The server is the one that `wandb login` or WANDB_BASE_URL names. Each
-    call makes a new workspace and a new report. Needs pip install "bayes-pruning[dashboard]".
+    The workspace has the runs grouped by data set, network, pruner, sparsity, protocol and length, and panels of
+    losses, accuracies, log Bayes factor and sparsity against epochs. Both have Table 1, the claims and Figures 4 to 21,
+    as the run has them that scripts/publish.py --wandb logs. The server is the one that `wandb login` or WANDB_BASE_URL
+    names. Each call makes a new workspace and a new report. Needs pip install "bayes-pruning[dashboard]".
     """
     from bayes_pruning.studies.dashboard import make
 

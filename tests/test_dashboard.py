@@ -76,6 +76,8 @@ def test_the_workspace_groups_the_runs_and_shows_each_curve_against_epochs() -> 
         ("config", "model.value.name"),
         ("config", "pruner.value.name"),
         ("config", "sparsity.value"),
+        ("config", "protocol.value.name"),
+        ("config", "epochs.value"),
     ]
     assert shown(spec) == {"curves": CURVES, "axes": ["epoch"] * len(CURVES), "media": MEDIA}
     for panel in panels(spec)[: len(CURVES)]:

@@ -35,7 +35,8 @@ PANELS = {  # of curves against epochs: title, and columns of metrics.csv with t
     "Log Bayes factor (nats)": {"log_bayes_factor": "log Bayes factor"},
     "Sparsity after the epoch": {"sparsity": "sparsity"},
 }
-GROUPS = ("dataset.name", "model.name", "pruner.name", "sparsity")  # of the config: a line is the mean over seeds
+# Of the config: a line is the mean over what a group's runs differ in, which is their seed.
+GROUPS = ("dataset.name", "model.name", "pruner.name", "sparsity", "protocol.name", "epochs")
 WIDTH, HEIGHT = 24, 8  # of a report's page in columns, and of a panel in rows
 
 
