@@ -298,6 +298,12 @@ def test_a_bad_job_of_a_sweep_is_named_before_any_is_launched() -> None:
         _jobs_of(GridSweeper(), "pruner=random", "sparsity=0.5,1.5")
 
 
+@pytest.mark.parametrize("several", ["smoke,table1", "glob(s*)", "choice(smoke,table1)"])
+def test_several_experiments_are_refused_because_their_grids_would_be_lost(several: str) -> None:
+    with pytest.raises(UserError, match=r"^experiment takes one name in a sweep, .*: give a command for each\.$"):
+        _jobs_of(GridSweeper(), f"experiment={several}")
+
+
 def test_the_grid_of_the_paper_has_630_runs() -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()

@@ -42,7 +42,12 @@ class GridSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         parser = OverridesParser.create(config_loader=self.loader)
         jobs: list[list[str]] = []
-        given = {override.key_or_group for override in parser.parse_overrides(arguments)}
+        overrides = parser.parse_overrides(arguments)
+        given = {override.key_or_group for override in overrides}
+        if any(override.key_or_group == "experiment" and override.is_sweep_override() for override in overrides):
+            raise UserError(
+                "experiment takes one name in a sweep, because its grid is the sweep: give a command for each."
+            )
         for grid in self.grids:
             params = {field: values for field, values in {**self.params, **grid}.items() if field not in given}
             fields = [f"{field}={values}" for field, values in params.items()]
