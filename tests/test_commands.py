@@ -80,14 +80,21 @@ def test_status_takes_the_arguments_of_train_and_trains_nothing(
     assert not output.exists()
 
 
-def test_status_names_a_damaged_file_of_a_failed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("damaged", "text"), [("failure.json", "{"), ("failure.json", "{}"), ("failure.json", "[]"), ("summary.json", "")]
+)
+def test_status_names_a_damaged_file_and_shows_the_rest(
+    damaged: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     GlobalHydra.instance().clear()
-    arguments = ("dataset=mnist_5k", "epochs=1", *QUIET, f"output_dir={tmp_path}")
     folder = layout.folder_of(run_of("dataset=mnist_5k", "epochs=1"), tmp_path)
     folder.mkdir()
-    (folder / "failure.json").write_text("{")
-    with pytest.raises(SystemExit, match=r"failure\.json can not be read as JSON \(.*\)\.$"):
-        called(monkeypatch, "status", *arguments)
+    (folder / damaged).write_text(text)
+    called(monkeypatch, "status", "dataset=mnist_5k", "epochs=1", "seed=0,1", *QUIET, f"output_dir={tmp_path}")
+    said, *_, counts = capsys.readouterr().out.splitlines()
+    assert said.startswith(f"{folder} failed")
+    assert f"{damaged} can not be read" in said
+    assert counts == "2 runs: 0 finished, 0 cut short, 1 failed, 1 missing"
 
 
 def test_schedules_without_an_archive_rebuild_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

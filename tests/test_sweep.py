@@ -70,6 +70,18 @@ def test_finished_runs_are_skipped_and_a_larger_grid_trains_only_the_rest(comman
     assert "1 finished, 1 skipped" in printed
 
 
+@pytest.mark.usefixtures("digits_only")
+def test_a_damaged_summary_fails_its_own_run_and_the_others_train(command: Command, tmp_path: Path) -> None:
+    grid = ("dataset=mnist_5k", "epochs=2", *QUIET, "pruner=random", f"output_dir={tmp_path}")
+    command("-m", *grid, "seed=0")
+    [first] = folders(tmp_path)
+    (first / "summary.json").write_text("")
+    code, printed = command("-m", *grid, "seed=range(0,3)")
+    assert code.startswith("1 of 3 jobs failed:\n")
+    assert f"{first / 'summary.json'} can not be read" in code
+    assert "2 finished, 1 failed" in printed
+
+
 class Recorder(Callback):
     """A user's Hydra callback."""
 

@@ -3,11 +3,14 @@
 It is told without torch, so that asking takes no time.
 """
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import RunConfig
+from bayes_pruning.training.metrics import Metrics
 
 
 def folder_of(run: RunConfig, output_dir: str | Path) -> Path:
@@ -36,6 +39,17 @@ def summary_of(run: RunConfig) -> dict[str, Any]:
 def is_finished(folder: Path) -> bool:
     """Return whether the run in `folder` was trained to its end."""
     return (folder / "summary.json").exists()
+
+
+def final_metrics(folder: Path) -> Metrics:
+    """Return the last epoch of the finished run in `folder`. Raise UserError for a damaged summary."""
+    path = folder / "summary.json"
+    try:
+        return Metrics(**json.loads(path.read_bytes())["metrics"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} can not be read ({type(error).__name__}): remove it, and the same command writes it anew."
+        ) from error
 
 
 def epochs_done(folder: Path) -> int:

@@ -41,17 +41,6 @@ from bayes_pruning.runs.progress import describe
 from bayes_pruning.training.metrics import COLUMNS, Metrics
 
 
-def final_metrics(folder: Path) -> Metrics:
-    """Return the last epoch of the finished run in `folder`. Raise UserError for a damaged summary."""
-    path = folder / "summary.json"
-    try:
-        return Metrics(**json.loads(path.read_bytes())["metrics"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} can not be read ({type(error).__name__}): remove it, and the same command writes it anew."
-        ) from error
-
-
 class RunFolder:
     """Open one run's folder in the one process that may write to it. Use as a context manager.
 

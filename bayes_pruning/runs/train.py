@@ -73,9 +73,12 @@ class Outcome:
     metrics: Metrics | None = None
 
 
-def skipped(folder: Path) -> Outcome:
-    """Return the outcome of a job whose run was finished before."""
-    return Outcome(SKIPPED, folder, metrics=run_folder.final_metrics(folder))
+def skipped(folder: Path, status: str = SKIPPED) -> Outcome:
+    """Return the outcome of a job whose run was finished before: `status`, but failed for a damaged summary."""
+    try:
+        return Outcome(status, folder, metrics=layout.final_metrics(folder))
+    except UserError as error:
+        return Outcome(FAILED, folder, str(error).rstrip("."))
 
 
 def refused(job: Job, error: UserError) -> Outcome:
@@ -86,7 +89,7 @@ def refused(job: Job, error: UserError) -> Outcome:
 def outcome_in_folder(folder: Path, status: str, reason: str) -> Outcome:
     """Return the outcome of a job whose process ended without a word: finished if its folder says so, else as given."""
     if layout.is_finished(folder):
-        return Outcome(FINISHED, folder, metrics=run_folder.final_metrics(folder))
+        return skipped(folder, FINISHED)
     return Outcome(status, folder, reason)
 
 

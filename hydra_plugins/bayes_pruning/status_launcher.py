@@ -19,6 +19,7 @@ class StatusLauncher(Launcher):
         self.context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from bayes_pruning.config.errors import UserError
         from bayes_pruning.config.schema import run_config
         from bayes_pruning.results.run_records import read_json
         from bayes_pruning.runs import layout
@@ -35,10 +36,18 @@ class StatusLauncher(Launcher):
             row = rows.setdefault(f"{run.dataset['name']} {run.model['name']}", [0, 0])
             state, done, failure = "missing", 0, folder / "failure.json"
             if layout.is_finished(folder):
-                state, done = "finished", run.epochs
+                try:
+                    layout.final_metrics(folder)
+                    state, done = "finished", run.epochs
+                except UserError as error:
+                    state = "failed"
+                    print(f"{folder} failed: {error}")
             elif failure.exists():
                 state = "failed"
-                print(f"{folder} failed: {read_json(failure)['reason']}")
+                try:
+                    print(f"{folder} failed: {read_json(failure)['reason']}")
+                except (UserError, LookupError, TypeError):
+                    print(f"{folder} failed, and its failure.json can not be read")
             elif folder.exists():
                 state, done = "cut short", layout.epochs_done(folder)
                 print(f"{folder} was cut short after epoch {done} of {run.epochs}")
