@@ -20,7 +20,7 @@ from bayes_pruning.config.paths import conf_dir
 def train(config: DictConfig) -> str:
     """Train the run that `config` describes; return its folder's path. Raise UserError if it can not be trained."""
     from bayes_pruning.runs import layout
-    from bayes_pruning.runs.progress import Display, describe
+    from bayes_pruning.runs.progress import Display, describe, show
     from bayes_pruning.runs.train import FAILED, SKIPPED, STOPPED, Clock, job_of, train_stack
 
     hydra_node = own_hydra_config()
@@ -37,11 +37,11 @@ def train(config: DictConfig) -> str:
     if outcome.status == FAILED:
         raise RunFailed(f"{outcome.folder} failed: {outcome.reason}.")
     if outcome.status == SKIPPED:
-        print(f"{outcome.folder} is finished already; remove it to train it again.")
+        show(f"{outcome.folder} is finished already; remove it to train it again.")
     elif outcome.status == STOPPED:
-        print(f"{outcome.folder} stopped: {outcome.reason}. The same command goes on from there.")
+        show(f"{outcome.folder} stopped: {outcome.reason}. The same command goes on from there.")
     elif outcome.metrics is not None:
-        print(f"{outcome.folder} is finished: {describe(outcome.metrics, job.run.epochs)}")
+        show(f"{outcome.folder} is finished: {describe(outcome.metrics, job.run.epochs)}")
     return str(outcome.folder)
 
 

@@ -1,8 +1,10 @@
 """Show progress while runs train: a bar on a terminal, else one plain line an epoch."""
 
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
@@ -33,6 +35,21 @@ def bar(name: str, done: int, total: int) -> str:
     return str(tqdm.format_meter(done, total, elapsed=0, ascii=".#", bar_format=layout))
 
 
+@contextmanager
+def may_be_lost(stream: str) -> Iterator[None]:
+    """Give up sys.stdout or sys.stderr from here on if it can not be written (a full disk, a closed pipe)."""
+    try:
+        yield
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), getattr(sys, stream).fileno())  # also for what Python flushes at exit
+
+
+@may_be_lost("stdout")
+def show(text: str) -> None:
+    """Print what a run or a sweep says; that it can not be written is no reason not to train."""
+    print(text, flush=True)
+
+
 class Display:
     """Show progress over run epochs: `total` is epochs times runs of all that is to be trained.
 
@@ -47,8 +64,10 @@ class Display:
         self.title = ""
         self.bar: Any = None
         if self.style == "bar":
-            self.bar = tqdm(total=total, initial=done, unit="epoch", dynamic_ncols=True)
+            with may_be_lost("stderr"):
+                self.bar = tqdm(total=total, initial=done, unit="epoch", dynamic_ncols=True)
 
+    @may_be_lost("stderr")
     def epoch(self, members: Sequence[RunConfig], rows: Sequence[Metrics | None]) -> None:
         """Report one finished epoch of a stack."""
         self.done += len(members)
@@ -62,18 +81,19 @@ class Display:
             self.bar.update(len(members))
         elif self.style == "lines" and alive:
             if len(members) == 1:
-                print(f"{members[0].label()}  {describe(alive[0], members[0].epochs)}", flush=True)
+                show(f"{members[0].label()}  {describe(alive[0], members[0].epochs)}")
             else:
                 left = (time.monotonic() - self.start) / (self.done - self.first) * (self.total - self.done)
                 epoch = f"epoch {alive[0].epoch}/{members[0].epochs} of {len(members)} runs"
-                print(f"{self.title}  {epoch}  {self._summary(alive)}  {minutes(left)} left", flush=True)
+                show(f"{self.title}  {epoch}  {self._summary(alive)}  {minutes(left)} left")
 
+    @may_be_lost("stderr")
     def say(self, line: str) -> None:
         """Show a line of text."""
         if self.bar is not None:
             self.bar.write(line, file=sys.stderr)
         elif self.style == "lines":
-            print(line, flush=True)
+            show(line)
 
     @classmethod
     def _summary(cls, rows: Sequence[Metrics]) -> str:
@@ -89,6 +109,7 @@ class Display:
         """Return the accuracy before and after pruning, for which a bar has room."""
         return f"accuracy {_mean(rows, 'test_accuracy'):.4f} -> {_mean(rows, 'pruned_test_accuracy'):.4f}"
 
+    @may_be_lost("stderr")
     def close(self) -> None:
         """End the bar."""
         if self.bar is not None:

@@ -47,6 +47,7 @@ class StackedLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         # torch takes seconds to import, and Hydra imports every plugin at its start
         from bayes_pruning.runs import sweep, workers
+        from bayes_pruning.runs.progress import show
         from bayes_pruning.runs.train import FAILED, Job
 
         setup_globals()
@@ -84,7 +85,7 @@ class StackedLauncher(Launcher):
                 returns.append(result)
         finally:
             HydraConfig.instance().cfg = sweep_config
-        print(sweep.summary(jobs, outcomes, time.monotonic() - started))
+        show(sweep.summary(jobs, outcomes, time.monotonic() - started))
         return returns
 
     def _on_slurm(self) -> Any:

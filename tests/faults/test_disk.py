@@ -2,7 +2,9 @@
 
 import errno
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,37 @@ def assert_recovers(command: Command, output: Path, undisturbed: Path, *argument
         assert not command(*arguments, *RUN, f"output_dir={undisturbed}")[0]
         LEFT[arguments] = contents(undisturbed)
     assert contents(output) == LEFT[arguments]
+
+
+def full_log() -> int:
+    """Return a descriptor to write to on a full disk."""
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def closed_pipe() -> int:
+    """Return a descriptor to write to that nobody reads any more, as of `train.py | head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize("output", [full_log, closed_pipe])
+@pytest.mark.parametrize("progress", ["lines", "bar"])
+@pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1")])
+def test_output_that_can_not_be_written_is_given_up_and_training_goes_on(
+    sweep: tuple[str, ...],
+    progress: str,
+    output: Callable[[], int],
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, os.fdopen(output(), "w"))
+    code, _ = command(*sweep, *RUN, f"progress={progress}", "epochs=2", f"output_dir={tmp_path}")
+    assert not code
+    assert len(list(tmp_path.glob("*/summary.json"))) == 1 + bool(sweep)
+    sys.stdout.flush()  # as Python does at its exit
 
 
 def before_epoch(number: int, act: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
