@@ -82,6 +82,17 @@ def test_a_damaged_summary_fails_its_own_run_and_the_others_train(command: Comma
     assert "2 finished, 1 failed" in printed
 
 
+@pytest.mark.usefixtures("digits_only")
+def test_an_output_folder_named_by_the_time_is_one_for_the_whole_sweep(command: Command, tmp_path: Path) -> None:
+    """By the microsecond, so that no two runs are composed at the same time."""
+    code, _ = command(*SWEEP, "pruner=none,random", "seed=0,1", f"output_dir={tmp_path}/${{now:%f}}")
+    assert not code
+    [output] = tmp_path.iterdir()
+    configs = [OmegaConf.load(run / ".hydra" / "config.yaml") for run in folders(output)]
+    assert [config.output_dir for config in configs] == [str(output)] * 4
+    assert len(list(output.glob("*/summary.json"))) == 4
+
+
 class Recorder(Callback):
     """A user's Hydra callback."""
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -52,7 +53,8 @@ class StackedLauncher(Launcher):
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        started = time.monotonic()
+        started, now = time.monotonic(), datetime.now()  # ${now:...} is the same for all runs
+        OmegaConf.register_new_resolver("now", lambda pattern: now.strftime(pattern), replace=True)
         composer = Composer(self.context.config_loader, self.config)
         listening = bool(self.context.callbacks.callbacks)  # a callback sees every job's config, of skipped runs too
         configs: dict[int, DictConfig] = {}  # kept only for callbacks: each is about 0.1 MiB
@@ -99,8 +101,12 @@ class StackedLauncher(Launcher):
         return partial(_slurm_sweep.run_sweep, settings=self.settings)
 
     def _start_job(self, config: DictConfig, number: int, job: Any) -> DictConfig:
-        """Note the job's number and folder in Hydra's node, as Hydra's own launchers do, and tell the callbacks."""
+        """Note the job's number and folder in Hydra's node, as Hydra's own launchers do, and tell the callbacks.
+
+        Interpolations are resolved, because a worker or another machine would resolve ${now:...} or ${hydra:...} anew.
+        """
         with read_write(config), open_dict(config):
+            config.update(job.values)
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
             config.hydra.runtime.output_dir = str(job.folder.absolute())
