@@ -93,6 +93,22 @@ def test_an_output_folder_named_by_the_time_is_one_for_the_whole_sweep(command: 
     assert len(list(output.glob("*/summary.json"))) == 4
 
 
+@pytest.mark.usefixtures("digits_only")
+@pytest.mark.parametrize("launcher", ["stacked", "basic", "status"])
+def test_hydras_own_node_may_be_named_in_a_sweep(
+    launcher: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each job's own, and the same folder for all."""
+    monkeypatch.chdir(tmp_path)
+    named = ("output_dir=${hydra:runtime.cwd}/outputs", "wandb.group=${hydra:runtime.choices.pruner}-${seed}")
+    code, _ = command(*SWEEP, "pruner=none,random", "seed=0,1", *named, f"hydra/launcher={launcher}")
+    assert not code
+    configs = [OmegaConf.load(path) for path in sorted(tmp_path.glob("outputs/*/.hydra/config.yaml"))]
+    groups = [] if launcher == "status" else ["none-0", "none-1", "random-0", "random-1"]
+    assert launcher == "basic" or [config.wandb.group for config in configs] == groups
+    assert len(configs) == len(groups)
+
+
 class Recorder(Callback):
     """A user's Hydra callback."""
 

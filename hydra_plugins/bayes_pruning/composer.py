@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins.bayes_pruning.number_groups import NUMBER_GROUPS, as_number
@@ -44,7 +45,9 @@ class Composer:
         """Return a job's own config, without Hydra's node, as resolved plain values."""
         numbers, template = self._numbers(overrides), self._template(overrides)
         if numbers is None or template is None:
-            return _resolved(without_hydra(self.config(overrides)))
+            config = self.config(overrides)
+            HydraConfig.instance().set_config(config)  # where ${hydra:...} is looked up
+            return _resolved(without_hydra(config))
         template.job.update(numbers)
         followed = {name: _resolved(template.job[name]) for name in template.interpolated}
         return {**template.plain, **numbers, **followed}
@@ -83,7 +86,7 @@ class Composer:
             job = without_hydra(config)
             texts: Any = OmegaConf.to_container(job)
             interpolated = tuple(name for name, text in texts.items() if "${" in str(text))
-            makeable = "override_dirname" not in str(texts)
+            makeable = "${hydra:" not in str(texts)
             self.templates[key] = _Template(config, job, _resolved(job), interpolated) if makeable else None
         return self.templates[key]
 

@@ -68,8 +68,8 @@ class StackedLauncher(Launcher):
                 configs[number] = config
             return _split(config)
 
-        jobs = [Job(composer.values(job), partial(compose, number)) for number, job in enumerate(job_overrides)]
         sweep_config = HydraConfig.instance().cfg
+        jobs = [Job(composer.values(job), partial(compose, number)) for number, job in enumerate(job_overrides)]
         try:
             here = partial(workers.run_sweep, workers=self.workers)
             run_sweep = self._on_slurm() if self.cluster == "slurm" else here
