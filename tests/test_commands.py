@@ -62,6 +62,8 @@ def test_a_command_takes_its_own_arguments(monkeypatch: pytest.MonkeyPatch, caps
         (("-m",), ()),
         ((), ("hydra/launcher=basic",)),
         (("hydra.launcher.workers=1",), ("+hydra.launcher.slurm.options.account=mine",)),
+        ((), ("++hydra.launcher.max_members=2",)),
+        (("--config-dir", "CONFIGS"), ("experiment=of_one_member",)),
     ],
 )
 def test_status_takes_the_arguments_of_train_and_trains_nothing(
@@ -73,7 +75,11 @@ def test_status_takes_the_arguments_of_train_and_trains_nothing(
 ) -> None:
     """Another launcher would train the runs that it is asked about."""
     GlobalHydra.instance().clear()
-    output = tmp_path / "outputs"
+    output, configs = tmp_path / "outputs", tmp_path / "configs"
+    (configs / "experiment").mkdir(parents=True)
+    text = "# @package _global_\nhydra: {launcher: {max_members: 1}}\n"
+    (configs / "experiment" / "of_one_member.yaml").write_text(text)
+    before = tuple(argument.replace("CONFIGS", str(configs)) for argument in before)
     grid = ("dataset=mnist_5k", "epochs=1", "sparsity=0.5,0.9", *QUIET, f"output_dir={output}")
     called(monkeypatch, "status", *before, *grid, *after)
     assert capsys.readouterr().out.endswith("2 runs: 0 finished, 0 cut short, 0 failed, 2 missing\n")

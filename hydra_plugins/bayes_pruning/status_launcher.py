@@ -1,6 +1,7 @@
 """Say how far the runs of a sweep are, without training any (hydra/launcher=status, scripts/status.py)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -14,6 +15,9 @@ class StatusLauncher(Launcher):
     """Print every run that failed or was cut short, a bar for each data set and network, a count of each state."""
 
     checks_jobs = True  # it composes and checks them all: the sweeper need not do it before
+
+    def __init__(self, **_: Any) -> None:
+        """Take the settings of the launcher that trains, which an experiment or the command line may have."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.config = hydra_context, config
