@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import QUIET, ROOT, run_of
+from conftest import QUIET, ROOT, composed, run_of
 from hydra.core.global_hydra import GlobalHydra
 
 from bayes_pruning import commands
 from bayes_pruning.runs import layout
+from bayes_pruning.runs.run_folder import RunFolder
 
 NAMES = [
     "train",
@@ -82,7 +83,7 @@ def test_status_takes_the_arguments_of_train_and_trains_nothing(
     before = tuple(argument.replace("CONFIGS", str(configs)) for argument in before)
     grid = ("dataset=mnist_5k", "epochs=1", "sparsity=0.5,0.9", *QUIET, f"output_dir={output}")
     called(monkeypatch, "status", *before, *grid, *after)
-    assert capsys.readouterr().out.endswith("2 runs: 0 finished, 0 cut short, 0 failed, 2 missing\n")
+    assert capsys.readouterr().out.endswith("2 runs: 0 finished, 0 training, 0 cut short, 0 failed, 2 missing\n")
     assert not output.exists()
 
 
@@ -100,7 +101,25 @@ def test_status_names_a_damaged_file_and_shows_the_rest(
     said, *_, counts = capsys.readouterr().out.splitlines()
     assert said.startswith(f"{folder} failed")
     assert f"{damaged} can not be read" in said
-    assert counts == "2 runs: 0 finished, 0 cut short, 1 failed, 1 missing"
+    assert counts == "2 runs: 0 finished, 0 training, 0 cut short, 1 failed, 1 missing"
+
+
+def test_status_tells_a_run_that_is_being_trained_from_one_that_was_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_one = ("dataset=mnist_5k", "epochs=1", *QUIET, f"output_dir={tmp_path}")
+
+    def said(*more: str) -> list[str]:
+        GlobalHydra.instance().clear()
+        called(monkeypatch, "status", *of_one, *more)
+        return capsys.readouterr().out.splitlines()
+
+    with RunFolder(run_of("dataset=mnist_5k", "epochs=1"), tmp_path, composed(*of_one), None) as folder:
+        first, *_, counts = said()
+        assert first == f"{folder.path} is being trained, now after epoch 0 of 1"
+        assert counts == "1 runs: 0 finished, 1 training, 0 cut short, 0 failed, 0 missing"
+    assert said()[0] == f"{folder.path} was cut short after epoch 0 of 1"
+    assert said("checkpoint_seconds=9")[0].endswith(" after epoch 0 of 1 (its checkpoint may be older)")
 
 
 def test_schedules_without_an_archive_rebuild_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,7 +160,7 @@ def test_a_member_that_fails_is_named_and_the_others_finish(
     arguments = [*SWEEP[1:], "pruner=random", "seed=range(0,4)", f"output_dir={tmp_path}"]
     script = [sys.executable, ROOT / "scripts" / "status.py"]
     status = subprocess.run([*script, *arguments], capture_output=True, text=True, check=True).stdout
-    assert "4 runs: 2 finished, 0 cut short, 1 failed, 1 missing" in status
+    assert "4 runs: 2 finished, 0 training, 0 cut short, 1 failed, 1 missing" in status
     assert f"{'mnist_5k fcn':24}{'#' * 15}{'.' * 15}  50%\n" in status
     assert "the training loss became nan in epoch 2" in status
 

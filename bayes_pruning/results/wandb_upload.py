@@ -8,7 +8,6 @@ refused a run: whether it was taken shows only in its mark.
 What is uploaded is marked by a file `run-ID.wandb.synced`, the mark that `wandb sync` leaves.
 """
 
-import fcntl
 import math
 import os
 import subprocess
@@ -22,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.results.run_records import is_run_folder, read_json, read_metrics
-from bayes_pruning.runs import tracking, wandb_process
+from bayes_pruning.runs import layout, tracking, wandb_process
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
 BATCH = 100  # runs to one `wandb sync`
@@ -41,7 +40,9 @@ def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]
     folders = folders_of(wandb_dir)
     if not folders:
         raise UserError(f"{wandb_dir} has no W&B runs in it: train some with wandb.mode=offline, or name their folder.")
-    failed = {run: "it is being trained: try again when it has ended" for run in folders if _in_use(train_dir / run)}
+    failed = {
+        run: "it is being trained: try again when it has ended" for run in folders if layout.in_use(train_dir / run)
+    }
     pending = {run: dirs for run, dirs in folders.items() if run not in failed and not _mark(dirs[-1]).exists()}
     if not pending:
         return [], failed
@@ -73,18 +74,6 @@ def folders_of(wandb_dir: Path) -> dict[str, list[Path]]:
 
 def _mark(folder: Path) -> Path:
     return next(folder.glob("run-*.wandb")).with_suffix(wandb_process.SYNCED)
-
-
-def _in_use(run_folder: Path) -> bool:
-    """Return whether a process that trains holds the lock of a run's folder (run_folder.RunFolder)."""
-    try:
-        with (run_folder / "metrics.csv").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _log_in() -> None:

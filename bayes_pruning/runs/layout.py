@@ -3,6 +3,7 @@
 It is told without torch, so that asking takes no time.
 """
 
+import fcntl
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -39,6 +40,18 @@ def summary_of(run: RunConfig) -> dict[str, Any]:
 def is_finished(folder: Path) -> bool:
     """Return whether the run in `folder` was trained to its end."""
     return (folder / "summary.json").exists()
+
+
+def in_use(folder: Path) -> bool:
+    """Return whether a process that trains holds the lock of a run's folder (run_folder.RunFolder)."""
+    try:
+        with (folder / "metrics.csv").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def final_metrics(folder: Path) -> Metrics:

@@ -12,7 +12,7 @@ from hydra_plugins.bayes_pruning.composer import Composer
 
 
 class StatusLauncher(Launcher):
-    """Print every run that failed or was cut short, a bar for each data set and network, a count of each state."""
+    """Print every run that is training, cut short or failed, a bar for each data set and network, and counts."""
 
     checks_jobs = True  # it composes and checks them all: the sweeper need not do it before
 
@@ -30,11 +30,13 @@ class StatusLauncher(Launcher):
         from bayes_pruning.runs.progress import bar
 
         composer = Composer(self.context.config_loader, self.config)
-        folders = {}
+        folders, older = {}, ""
         for values in map(composer.values, job_overrides):
             run = run_config(values)
             folders[layout.folder_of(run, values["output_dir"])] = run
-        states: dict[str, int] = dict.fromkeys(("finished", "cut short", "failed", "missing"), 0)
+            if values["checkpoint_seconds"]:
+                older = " (its checkpoint may be older)"
+        states: dict[str, int] = dict.fromkeys(("finished", "training", "cut short", "failed", "missing"), 0)
         rows: dict[str, list[int]] = {}  # of Table 1: epochs that are done, epochs in all
         for folder, run in folders.items():
             row = rows.setdefault(f"{run.dataset['name']} {run.model['name']}", [0, 0])
@@ -53,8 +55,10 @@ class StatusLauncher(Launcher):
                 except (UserError, LookupError, TypeError):
                     print(f"{folder} failed, and its failure.json can not be read")
             elif folder.exists():
-                state, done = "cut short", layout.epochs_done(folder)
-                print(f"{folder} was cut short after epoch {done} of {run.epochs}")
+                at_work, done = layout.in_use(folder), layout.epochs_done(folder)
+                state = "training" if at_work else "cut short"
+                how = "is being trained, now" if at_work else "was cut short"
+                print(f"{folder} {how} after epoch {done} of {run.epochs}{'' if at_work else older}")
             states[state] += 1
             row[0] += done
             row[1] += run.epochs
