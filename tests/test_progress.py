@@ -48,6 +48,13 @@ def test_without_a_terminal_each_epoch_of_a_stack_is_a_line(
     assert line.endswith(f"gate open {3 * row.pruned}/3  4:00 left\n")
 
 
+def test_no_time_left_is_negative(capsys: pytest.CaptureFixture[str]) -> None:
+    """More epochs than were counted: a resumed sweep went back to older checkpoints than its rows."""
+    display = Display("lines", total=20, done=18)
+    display.epoch([run_config(composed("epochs=10"))] * 4, [metrics(1)] * 4)
+    assert capsys.readouterr().out.endswith("  0:00 left\n")
+
+
 def test_a_run_that_trains_alone_is_a_line_of_its_own_in_each_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     run = run_config(composed("epochs=10"))
     Display("lines", total=10).epoch([run], [metrics(3)])

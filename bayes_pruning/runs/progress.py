@@ -53,7 +53,8 @@ def show(text: str) -> None:
 class Display:
     """Show progress over run epochs: `total` is epochs times runs of all that is to be trained.
 
-    Time left is measured from what this display has seen, so it counts a resumed sweep right. A terminal shows one bar,
+    Time left is measured from what this display has seen, so it counts a resumed sweep right (one that goes back to
+    older checkpoints has more left than is said). A terminal shows one bar,
     also of a sweep with workers: how many there are, epochs of all runs, time left and the latest accuracies.
     """
 
@@ -83,7 +84,7 @@ class Display:
             if len(members) == 1:
                 show(f"{members[0].label()}  {describe(alive[0], members[0].epochs)}")
             else:
-                left = (time.monotonic() - self.start) / (self.done - self.first) * (self.total - self.done)
+                left = (time.monotonic() - self.start) / (self.done - self.first) * max(0, self.total - self.done)
                 epoch = f"epoch {alive[0].epoch}/{members[0].epochs} of {len(members)} runs"
                 show(f"{self.title}  {epoch}  {self._summary(alive)}  {minutes(left)} left")
 
