@@ -86,6 +86,11 @@ def test_one_worker_or_one_stack_is_this_process(
     assert processes == [os.getpid()]
 
 
+def test_a_signal_without_a_name_has_its_number() -> None:
+    assert workers._how_it_ended(-signal.SIGTERM) == "its worker process was ended by SIGTERM"
+    assert workers._how_it_ended(-40) == "its worker process was ended by signal 40"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, None])
 def test_a_worker_that_dies_fails_its_own_members_and_the_same_command_goes_on(

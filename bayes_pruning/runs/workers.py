@@ -200,7 +200,7 @@ class _Worker:
 def _how_it_ended(code: int) -> str:
     if code >= 0:
         return f"its worker process ended by itself with exit status {code}"
-    name = signal.Signals(-code).name
+    name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"  # 40, for instance
     memory = ", as the system does when memory runs out" if name == "SIGKILL" else ""
     return f"its worker process was ended by {name}{memory}"
 
