@@ -378,6 +378,23 @@ def test_a_poisoned_checkpoint_is_never_unpickled(tmp_path: Path) -> None:
     assert not (tmp_path / "poisoned").exists()
 
 
+def test_the_commit_is_of_a_repository_that_holds_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=me", "-c", "user.email=me@here", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    package = tmp_path / "site" / "run_folder.py"
+    package.parent.mkdir()
+    package.write_text("")
+    (tmp_path / ".gitignore").write_text("site")
+    monkeypatch.setattr(run_folder, "__file__", str(package))
+    git("init")
+    for forced, commit in ((".gitignore", False), (str(package), True)):
+        git("add", "--force", forced)
+        git("commit", "--message", "Add a file.")
+        assert run_folder.git_commit.__wrapped__() == (git("rev-parse", "HEAD") if commit else None)
+
+
 @pytest.mark.parametrize("damaged", [b"", b"{", b"[]", b'{"metrics": {"epoch": 1}}', b"\xff"])
 def test_a_damaged_summary_is_one_sentence(damaged: bytes, output: Path) -> None:
     summary = only_folder(output) / "summary.json"

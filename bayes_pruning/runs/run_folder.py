@@ -215,9 +215,13 @@ def _device_name(device: torch.device) -> str:
 
 @lru_cache(maxsize=1)
 def git_commit() -> str | None:
-    """Return the commit of the checkout that this package runs from, None outside one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    """Return the commit of the checkout that this package runs from, None outside one.
+
+    A repository that does not hold this file is another project's, in a folder of which the package is installed.
+    """
+    file = Path(__file__)
+    command = ["git", "-C", str(file.parent), "rev-parse", "HEAD", f"HEAD:./{file.name}"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
     except (OSError, subprocess.CalledProcessError):
         return None
