@@ -90,7 +90,9 @@ def test_uploaded_runs_are_read_back_as_they_are_on_disk(tmp_path: Path, monkeyp
     )
 
 
-def test_a_run_uploaded_before_and_after_it_was_resumed_has_each_epoch_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_run_uploaded_before_and_after_it_was_resumed_has_each_epoch_once(moved: bool, tmp_path: Path) -> None:
+    """Also where it was resumed in another time zone, by whose clock its first part is the newer one."""
     config = job(tmp_path, "epochs=3", "wandb.group=trio")
     run = run_config(config)
     with RunFolder(run, tmp_path, config, None) as folder:  # it was cut short after two epochs
@@ -105,6 +107,9 @@ def test_a_run_uploaded_before_and_after_it_was_resumed_has_each_epoch_once(tmp_
     with Stub() as stub:
         assert sync(stub, tmp_path).returncode == 0
         assert (len(rows(stub, name)), stub.runs[name].state) == (2, "failed")
+        if moved:
+            [first] = (tmp_path / "wandb").glob("offline-run-*")
+            first.rename(first.with_name(f"offline-run-29991231_235959-{name}"))
         assert write_run(tmp_path) == name  # all three epochs
         tracking.close()
         done = sync(stub, tmp_path)

@@ -43,11 +43,14 @@ def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]
     failed = {
         run: "it is being trained: try again when it has ended" for run in folders if layout.in_use(train_dir / run)
     }
-    pending = {run: dirs for run, dirs in folders.items() if run not in failed and not _mark(dirs[-1]).exists()}
+    own = {run for run in folders if is_run_folder(train_dir / run)}
+    # Which of a run's W&B folders is the newest is only known to W&B's local time, so all of them count where they can.
+    count = {run: dirs if run in own else dirs[-1:] for run, dirs in folders.items() if run not in failed}
+    pending = {run: folders[run] for run, dirs in count.items() if not all(_mark(each).exists() for each in dirs)}
     if not pending:
         return [], failed
     _log_in()
-    others = [run for run in pending if not is_run_folder(train_dir / run)]
+    others = [run for run in pending if run not in own]
     said = [_sync([pending[run][-1] for run in others[i : i + BATCH]]) for i in range(0, len(others), BATCH)]
     for run, dirs in pending.items():
         if run in others:
@@ -64,7 +67,7 @@ def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]
 
 
 def folders_of(wandb_dir: Path) -> dict[str, list[Path]]:
-    """Return W&B's run folders by run id, the oldest first."""
+    """Return W&B's run folders by run id, the oldest first by the local time in their names."""
     folders: dict[str, list[Path]] = {}
     files = wandb_dir.glob("*run-*/run-*.wandb")  # offline-run-TIME-ID/run-ID.wandb; online it is run-TIME-ID
     for file in sorted(files, key=lambda file: file.parent.name.removeprefix("offline-")):
