@@ -1,6 +1,7 @@
 """Run folders: what they hold, resuming to the bit, and files that can not be trusted."""
 
 import csv
+import fcntl
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -460,6 +462,19 @@ def test_two_processes_can_not_write_one_folder(tmp_path: Path) -> None:
         pytest.raises(Exception, match="being written by another process"),
     ):
         run_folder.RunFolder(run_config(config), tmp_path, config, None)
+
+
+def test_status_that_looks_at_a_run_does_not_keep_it_from_starting(tmp_path: Path) -> None:
+    """It holds the lock for a moment, as here for a twentieth of a second."""
+    config = composed("dataset=mnist_5k", "epochs=1")
+    with run_folder.RunFolder(run_config(config), tmp_path, config, None) as folder:
+        path = folder.path / "metrics.csv"
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        threading.Timer(0.05, fcntl.flock, (file, fcntl.LOCK_UN)).start()
+        with run_folder.RunFolder(run_config(config), tmp_path, config, None):
+            assert layout.in_use(folder.path)
+    assert not layout.in_use(folder.path)
 
 
 def test_numbers_read_back_exactly(tmp_path: Path) -> None:

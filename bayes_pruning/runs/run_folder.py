@@ -19,6 +19,7 @@ import io
 import json
 import platform
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, astuple
@@ -92,7 +93,11 @@ class RunFolder:
     def _lock(self) -> LineFile:
         file = LineFile(self.path / "metrics.csv")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.1)  # layout.in_use holds it for a moment to find out
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.close()
             raise UserError(f"{self.path} is being written by another process: wait for it, or stop it.") from error
