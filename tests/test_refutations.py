@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -224,11 +224,50 @@ def test_what_the_details_say_without_some_cells(page: str, runs: pd.DataFrame) 
     readme = words((ROOT / "README.md").read_text())
     assert f"(128-64) is, by {sums[1]['128 64']:.1f} nats over the three at epoch 25; with them" in readme
     still = {name for name in EXCLUDED_DETAILS & set(light.index) if max(sums[0][name], sums[1][name]) < -3}
-    assert still == {"softmax", "128 64 kept", "64 32 kept", "weights x10"}
-    assert len(EXCLUDED_DETAILS) == 10
-    assert "of the ten excluded details only a softmax, kept masks in narrow layers and ten times larger" in page
+    assert still == {"softmax", "128 64 kept", "64 32 kept", "weights x10", "sgd", "sgd momentum"}
+    assert len(EXCLUDED_DETAILS) == 12
+    assert "of the twelve excluded details only a softmax, kept masks in narrow layers, ten times larger" in page
     pruned = nats(trained["pruner"] == "none")[25].sum(axis=1)
     assert f"without which it is {-pruned['weights x10']:.1f} behind at 25." in page
+
+
+def test_sgd_is_excluded_by_random_pruning(page: str) -> None:
+    """Predictions 37 and 38: the FCN at epoch 25, before pruning."""
+    runs, theirs = archived("details"), paper_values()
+    sgd = runs[runs["model"].str.startswith("fcn_sgd")]
+    assert sgd["hash"].nunique() == 36
+    assert set(sgd["seed"]) == {0}
+    at = sgd[sgd["epoch"] == 25].set_index(["model", "pruner", "target_sparsity", "dataset"])["test_accuracy"]
+    places = ("mnist", "fashion_mnist", "cifar10")
+
+    def three(numbers: Callable[[str], float]) -> str:
+        first, second, third = (f"{numbers(where):.4f}" for where in places)
+        return f"{first}, {second} and {third}"
+
+    def ours(model: str, pruner: str, sparsity: float) -> str:
+        return three(lambda where: at[model, pruner, sparsity, where])
+
+    def paper(pruner: str, sparsity: float) -> str:
+        return three(lambda where: theirs[where, "fcn", pruner, sparsity])
+
+    at_99 = ours("fcn_sgd", "random", 0.99)
+    assert at_99 == ours("fcn_sgd_momentum", "random", 0.99) == "0.1135, 0.1000 and 0.1000"
+    assert f"momentum, {at_99}, where the paper has {paper('random', 0.99)}; at 50% with a momentum of 0.9 it" in page
+    half = ours("fcn_sgd_momentum", "random", 0.5)
+    assert f"it has {half} (the paper {paper('random', 0.5)})." in page
+    unpruned = ours("fcn_sgd_momentum", "none", 0.0)
+    assert f"with momentum it has {unpruned} ({paper('none', 0.0)}), nearer than with Adam on Fashion-MNIST." in page
+    adam = choose(runs[runs["model"] == "fcn"], "paper")
+    adam = adam[(adam["epoch"] == 25) & (adam["pruner"] == "none")].groupby("dataset")["test_accuracy"].mean()
+    off = {
+        where: [
+            abs(value - theirs[where, "fcn", "none", 0.0])
+            for value in (at["fcn_sgd_momentum", "none", 0.0, where], adam[where])
+        ]
+        for where in places
+    }
+    assert off["fashion_mnist"][0] < off["fashion_mnist"][1]
+    assert off["cifar10"][0] > off["cifar10"][1]
 
 
 def test_what_the_narrow_prior_does_over_training(runs: pd.DataFrame) -> None:
