@@ -170,6 +170,9 @@ def test_how_many_zeros_are_left_before_pruning(page: str, runs: pd.DataFrame) -
     )
     assert 0.6 < zeros[left].min() < zeros[left].max() < 0.655
     assert "but for random and Bayes random pruning at 99% on MNIST and Fashion-MNIST; in" in page
+    at_99 = zeros.xs(0.99, level="target_sparsity").groupby("model").agg(["min", "max"])
+    said = {model: f"{least:.0%} to {most:.0%}".replace("% to", " to") for model, (least, most) in at_99.T.items()}
+    assert f"of other networks, with {said['fcn']} zeros in the FCN and {said['cnn']} in the CNN. For a network" in page
 
 
 def test_the_magnitude_columns_do_not_exclude_networks_that_are_sparse_otherwise(page: str, runs: pd.DataFrame) -> None:
