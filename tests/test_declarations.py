@@ -214,13 +214,14 @@ def test_what_is_saved_of_kept_masks_is_what_was_trained(
     assert ["open" in message for message in sent] == [True, False, False]
 
 
-def test_what_is_saved_of_an_unpruned_run_names_no_pruning_of_biases(
+def test_what_is_saved_of_an_unpruned_run_with_adam_names_no_pruning_of_biases_and_no_momentum(
     digits_only: None, command: Command, tmp_path: Path
 ) -> None:
-    quiet = ("progress=none", "pruner=none", "protocol=with_biases", "wandb.mode=disabled")
+    quiet = ("progress=none", "pruner=none", "protocol=with_biases", "momentum=0.9", "wandb.mode=disabled")
     folder, summary = trained(command, tmp_path, *quiet)
     saved: Any = OmegaConf.load(folder / ".hydra" / "config.yaml")
     assert saved.protocol.prunes == summary["protocol"]["prunes"] == "weights"
+    assert saved.momentum == 0
     assert summary["prunable_weights"] == summary["parameters"] - 4 - 10
 
 
