@@ -670,3 +670,5 @@ def test_what_the_three_rules_that_were_changed_say_now(page: str) -> None:
         numbers = found["pruning_reduces_overfitting", f"Figure {where}, bayes_random"].numbers
         assert [number.outcome for number in numbers] == [HOLDS] * 5
     assert "the paper says so of Figures 5 and 14 only, and no verdict changes with 99% too." in page
+    assert found["overfitting_falls_with_sparsity", "Figure 12: Fashion-MNIST FCN"].outcome == HOLDS
+    assert "that overfitting falls as the number of parameters does (Figure 12); it holds." in page
