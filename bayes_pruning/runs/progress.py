@@ -53,9 +53,9 @@ def show(text: str) -> None:
 class Display:
     """Show progress over run epochs: `total` is epochs times runs of all that is to be trained.
 
-    Time left is measured from what this display has seen, so it counts a resumed sweep right (one that goes back to
-    older checkpoints has more left than is said). A terminal shows one bar,
-    also of a sweep with workers: how many there are, epochs of all runs, time left and the latest accuracies.
+    Time left is measured from what this display has seen, so it counts a resumed sweep right; one that goes back to
+    older checkpoints has more left than is said. A terminal shows one bar, also of a sweep with workers: how many there
+    are, epochs of all runs, time left and the latest accuracies.
     """
 
     def __init__(self, style: str, total: int, done: int = 0, workers: int = 1) -> None:
