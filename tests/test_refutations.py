@@ -284,6 +284,15 @@ def test_sgd_is_excluded_by_random_pruning(page: str) -> None:
         f"loss at epochs {lowest['mnist']} and {lowest['fashion_mnist']}, and {short:.4f} or more too low on all"
         in page
     )
+    lines = [line.strip("| ").split(" | ") for line in (PUBLISHED / "details.md").read_text().splitlines()]
+    rows = [cells for cells in lines if cells[0].startswith("sgd") and len(cells) > 3]
+    assert len(rows) == 6
+    behind = -max(float(number) for cells in rows for number in cells[-2].split(" / "))
+    without = -max(float(cells[-1].split(" to ")[1]) for cells in rows)
+    said = (
+        f"SGD is {behind:.1f} nats or more behind Adam, with any one cell left out still {without:.1f} or more (epoch"
+    )
+    assert said in page
 
 
 def test_the_cnn_with_sgd_and_random_pruning_at_99_is_at_chance(page: str) -> None:
