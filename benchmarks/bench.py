@@ -16,7 +16,6 @@ seconds are those of the processor.
 
 import argparse
 import importlib.util
-import os
 import shlex
 import signal
 import statistics
@@ -29,8 +28,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from checkout import ROOT
-from measuring import machine
-from memory import run_measured
+from measuring import machine, run_measured
 from racing import Racer, cores, race
 
 SCRIPTS = ROOT / "benchmarks"
@@ -68,8 +66,6 @@ def racers(arguments: argparse.Namespace, method: str, old: Path | None) -> dict
         where = "one core" if on is one else "all cores" if on is whole else f"{len(on)} processes, a core each"
         rows[f"{name} | {where}"] = Racer(command, on, members)
 
-    if arguments.everyday:
-        add("(a) DataLoader loop", "bench_epoch.py", one, 1, "--kind", "loader")
     versions = {"": []} | ({f"{arguments.against}: ": ["--root", str(old)]} if old else {})
     for on in (one, whole):
         add("(b) plain loop, data in memory", "bench_epoch.py", on, 1, "--kind", "plain")
@@ -111,8 +107,8 @@ def bench_epochs(arguments: argparse.Namespace, old: Path | None) -> None:
         print(f"| {name} | {' | '.join(f'{seconds[method]:.3g}' for method in arguments.methods)} |")
 
 
-def sweeps(arguments: argparse.Namespace, old: Path | None, folder: str) -> dict[str, tuple[list[str], dict[str, str]]]:
-    """Return the commands of a sweep and what each adds to the environment, by name."""
+def sweeps(arguments: argparse.Namespace, old: Path | None, folder: str) -> dict[str, list[str]]:
+    """Return the commands of a sweep, by name."""
     overrides = [*(arguments.sweep or SWEEP), "wandb.mode=disabled", "progress=none"]
     overrides += [f"data_root={Path(arguments.data_root).resolve()}"]
 
@@ -120,16 +116,12 @@ def sweeps(arguments: argparse.Namespace, old: Path | None, folder: str) -> dict
         return [sys.executable, str(program), "-m", *overrides, *more, f"output_dir={folder}/{name}"]
 
     train = ROOT / "train.py"
-    commands: dict[str, tuple[list[str], dict[str, str]]] = {
-        "a worker on each core": (command("workers", train), {}),
-        "one worker": (command("one", train, "hydra.launcher.workers=1"), {}),
+    commands = {
+        "a worker on each core": command("workers", train),
+        "one worker": command("one", train, "hydra.launcher.workers=1"),
     }
     if old:  # which may have no workers: as its users start it
-        commands[f"{arguments.against}"] = (command("old", old / "train.py"), {})
-    if arguments.everyday:
-        joblib = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={len(cores())}")
-        name = f"DataLoader loop, joblib with {len(cores())} processes"
-        commands[name] = (command("everyday", SCRIPTS / "everyday_loop.py", *joblib), {"OMP_NUM_THREADS": "1"})
+        commands[arguments.against] = command("old", old / "train.py")
     return chosen(commands, arguments.only)
 
 
@@ -139,8 +131,8 @@ def bench_sweep(arguments: argparse.Namespace, old: Path | None) -> None:
     peaks: dict[str, float] = {}
     for _ in range(arguments.turns):
         with tempfile.TemporaryDirectory() as folder:
-            for name, (command, more) in sweeps(arguments, old, folder).items():
-                wall, peaks[name] = run_measured(command, {**os.environ, **more})
+            for name, command in sweeps(arguments, old, folder).items():
+                wall, peaks[name] = run_measured(command)
                 times.setdefault(name, []).append(wall)
     print(f"{machine()}; {arguments.turns} turns of\n`train.py -m {shlex.join(arguments.sweep or SWEEP)}`\n")
     print("| | wall seconds | times as long as the first | peak memory, MiB |\n|---|---:|---:|---:|")
@@ -162,7 +154,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--only", nargs="+", default=[""], metavar="TEXT", help="only rows whose names contain one of these"
     )
-    parser.add_argument("--everyday", action="store_true", help="also the loop over a DataLoader")
     parser.add_argument("--peer", choices=["jax"], help="also the same stack as a JAX program")
     parser.add_argument("--against", metavar="REVISION", help="also this git revision")
     parser.add_argument("--sweep", nargs="*", metavar="OVERRIDE", help="time whole commands instead")
@@ -171,8 +162,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--turns and --members take a whole number of at least 1")
     if parsed.sweep is not None and (parsed.dataset, parsed.model) != ("mnist", "fcn"):
         parser.error("--sweep takes data set and network as overrides: --sweep dataset=mnist_5k model=cnn ...")
-    if parsed.everyday and any("mnist_5k" in text for text in (parsed.dataset, *(parsed.sweep or ()))):
-        parser.error("--everyday is a loop over torchvision's data sets, of which mnist_5k is none")
     if parsed.peer and parsed.model != "fcn":
         sys.exit("--peer jax has model=fcn only, for the reason that benchmarks/bench_jax.py gives.")
     if parsed.peer and not all(map(importlib.util.find_spec, ("jax", "optax"))):

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-KINDS = ("stack", "plain", "plain_fused", "loader", "floor")
+KINDS = ("stack", "plain", "plain_fused", "floor")
 WARM = 1280  # images of an epoch that is not timed
 OLDER = {  # module of today: its name when all modules lay in one folder
     "config.schema": "config",
@@ -62,24 +62,17 @@ def stack(config: Any, data: Any, members: int) -> Callable[[], object]:
 
 def plain(config: Any, data: Any, fused: bool | None) -> Callable[[], object]:
     """Return an epoch of the plain loop over images in memory."""
-    from everyday_loop import Everyday, resident
+    from plain_loop import PlainLoop, resident
     from setting import part
 
-    Everyday(config, resident(part(data, WARM), config.batch_size), data.shape, fused).epoch()
-    run = Everyday(config, resident(data, config.batch_size), data.shape, fused)
+    PlainLoop(config, resident(part(data, WARM), config.batch_size), data.shape, fused).epoch()
+    run = PlainLoop(config, resident(data, config.batch_size), data.shape, fused)
 
     def epoch() -> None:
         run.log_bayes_factor = None
         run.epoch()
 
     return epoch
-
-
-def loader(config: Any, images: int, shape: tuple[int, ...]) -> Callable[[], object]:
-    """Return an epoch of the loop over a DataLoader in this process; its gate is open in the first."""
-    from everyday_loop import Everyday, loaders
-
-    return lambda: Everyday(config, loaders(config, 0, images), shape).epoch()
 
 
 def floor(config: Any, data: Any) -> Callable[[], float]:
@@ -133,8 +126,6 @@ def main() -> None:
         say(floor(config, data))
     elif arguments.kind == "stack":
         serve(stack(config, data, arguments.members))
-    elif arguments.kind == "loader":
-        serve(loader(config, arguments.images, data.shape))
     else:
         serve(plain(config, data, True if arguments.kind == "plain_fused" else None))
 

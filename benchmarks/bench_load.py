@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 from checkout import ROOT
-from memory import resident
+from measuring import resident
 
 from bayes_pruning.results import frame
 

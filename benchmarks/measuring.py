@@ -1,11 +1,15 @@
-"""Give the benchmarks what they share: times, and the two rates of a device that floors are given in."""
+"""Give the benchmarks what they share: times, memory, and the two rates of a device that floors are given in."""
 
 import os
 import platform
 import statistics
-from collections.abc import Callable
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import torch
 from racing import clock
 from torch import Tensor
@@ -16,6 +20,7 @@ from bayes_pruning.engine.device import prepare
 CPU = torch.device("cpu")
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices multiplied
 NUMBERS = {"cpu": 50_000_000, "cuda": 1_000_000_000}  # copied
+PAUSE = 0.2  # seconds from one look at a process to the next
 
 
 def wait(device: torch.device) -> None:
@@ -61,3 +66,21 @@ def machine(device: torch.device = CPU) -> str:
     [name, *_] = [line.split(": ")[1] for line in lines if line.startswith("model name")] or [platform.processor()]
     chip = f"{torch.cuda.get_device_name(device)}, " if device.type == "cuda" else ""
     return f"{chip}{os.cpu_count()} cores of {name}, torch {torch.__version__}, Python {platform.python_version()}"
+
+
+def resident(process: psutil.Process) -> float:
+    """Return the memory of a process, in MiB."""
+    return process.memory_info().rss / 2**20
+
+
+def run_measured(command: Sequence[str]) -> tuple[float, float]:
+    """Return the wall seconds of a command that succeeds, and MiB at most of all its processes together."""
+    start, peak = time.perf_counter(), 0.0
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        with suppress(psutil.Error):  # one may end while it is looked at
+            peak = max(peak, sum(map(resident, [process, *process.children(recursive=True)])))
+        time.sleep(PAUSE)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return time.perf_counter() - start, peak

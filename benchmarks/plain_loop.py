@@ -1,61 +1,26 @@
-"""Train by the loop that everybody writes, on a CPU: one network, torch's layers and optimiser, one run at a time.
+"""Train by a plain PyTorch loop over images in memory: one network, torch's layers and optimiser, for bench_epoch.py.
 
 It does the same work as a run of this project with one of the paper's methods (or none): train an epoch and evaluate
 on the test images; where the method prunes, prune and evaluate again; where it asks for a Bayes factor, a log posterior
-over the training images before pruning and one after. Its images come from torchvision through a DataLoader, or from
-memory. As a Hydra program it is the sweep that people start:
-
-    python benchmarks/everyday_loop.py -m hydra/launcher=basic seed='range(0,20)' epochs=2
+over the training images before pruning and one after.
 """
 
 import math
-import sys
-import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-if "bayes_pruning" not in sys.modules:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout's package, installed or not
-
-import hydra
 import torch
 import torch.nn.functional as F
-from omegaconf import DictConfig
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
-from torchvision import datasets, transforms
 
-from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.models import networks
 
 Batches = Callable[[bool, bool], Iterable[tuple[Tensor, Tensor]]]  # (train split, shuffled) -> batches
 EVALUATED = 1000  # images at once
 
 
-def loaders(config: Any, workers: int, images: int = 0) -> Batches:
-    """Return DataLoaders over torchvision's data set with ToTensor and Normalize, the everyday way to feed a network.
-
-    With `images`, only the first so many of the training images, and a sixth as many for the test.
-    """
-    steps = [transforms.ToTensor(), transforms.Normalize(tuple(config.dataset.mean), tuple(config.dataset.std))]
-    classes = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
-    splits: dict[bool, Any] = {
-        train: classes[config.dataset.name](config.data_root, train=train, transform=transforms.Compose(steps))
-        for train in (True, False)
-    }
-    if images:
-        splits = {train: Subset(split, range(images if train else images // 6)) for train, split in splits.items()}
-
-    def batches(train: bool, shuffled: bool) -> Iterable[tuple[Tensor, Tensor]]:
-        size = config.batch_size if shuffled else EVALUATED
-        return DataLoader(splits[train], batch_size=size, shuffle=shuffled, num_workers=workers)
-
-    return batches
-
-
 def resident(data: Any, batch_size: int) -> Batches:
-    """Return the same batches from a data set's normalised tensors in memory."""
+    """Return batches of a data set's normalised tensors in memory."""
 
     def batches(train: bool, shuffled: bool) -> Iterable[tuple[Tensor, Tensor]]:
         split = data.train if train else data.test
@@ -93,7 +58,7 @@ def prune(weights: list[Tensor], sparsity: float, selector: str) -> None:
         weight.view(-1)[scores.argsort()[: round(weight.numel() * sparsity)]] = 0.0
 
 
-class Everyday:
+class PlainLoop:
     """Hold one run: a network, its optimiser, and the last log Bayes factor, which is the gate's.
 
     Args:
@@ -111,9 +76,8 @@ class Everyday:
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=fused)
         self.log_bayes_factor: float | None = None
 
-    def epoch(self) -> float:
-        """Train one epoch; return its seconds."""
-        start = time.perf_counter()
+    def epoch(self) -> None:
+        """Train one epoch."""
         pruner, last = self.config.pruner, self.log_bayes_factor
         asks = pruner.gate == "bayes_factor"
         self.log_bayes_factor = 0.0
@@ -128,22 +92,8 @@ class Everyday:
             evaluate(self.model, self.batches(False, False))
             after = self._log_posterior() if asks else 0.0
             self.log_bayes_factor = after - before
-        return time.perf_counter() - start
 
     def _log_posterior(self) -> float:
         return evaluate(self.model, self.batches(True, False))[0] + log_prior(
             self.weights, self.config.protocol.prior.std
         )
-
-
-@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
-def main(config: DictConfig) -> None:
-    """Train one run of a sweep."""
-    shape = (3, 32, 32) if config.dataset.name == "cifar10" else (1, 28, 28)
-    run = Everyday(config, loaders(config, workers=0), shape)
-    seconds = [run.epoch() for _ in range(config.epochs)]
-    print(f"seed {config.seed}: {sum(seconds) / len(seconds):.2f} seconds an epoch")
-
-
-if __name__ == "__main__":
-    main()
