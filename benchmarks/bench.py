@@ -3,6 +3,7 @@
     python benchmarks/bench.py --data-root DATA                           an epoch of the FCN on MNIST, by method
     python benchmarks/bench.py --data-root DATA --model cnn --images 3000
     python benchmarks/bench.py --data-root DATA --peer jax --against 9f8b233    beside a JAX program and an old revision
+    python benchmarks/bench.py --data-root DATA --busy --only "all cores"    beside a busy process on each core
     python benchmarks/bench.py --data-root DATA --sweep [OVERRIDE ...]    whole commands, by default 20 runs of 2 epochs
 
 An epoch of `none` trains and evaluates on the test images. `random` also prunes and evaluates once more. The Bayes
@@ -29,7 +30,7 @@ from typing import TypeVar
 
 from checkout import ROOT
 from measuring import machine, run_measured
-from racing import Racer, cores, race
+from racing import Racer, cores, neighbours, race
 
 SCRIPTS = ROOT / "benchmarks"
 METHODS = ("none", "random", "bayes_random", "bayes_magnitude")
@@ -94,11 +95,14 @@ def bench_epochs(arguments: argparse.Namespace, old: Path | None) -> None:
     compiled: list[float] = []
     for method in arguments.methods:
         running = racers(arguments, method, old)
-        for name, (seconds, facts) in race(running, arguments.turns).items():
+        with neighbours(len(cores()) if arguments.busy else 0):
+            raced = race(running, arguments.turns)
+        for name, (seconds, facts) in raced.items():
             columns.setdefault(name, {})[method] = seconds / running[name].networks
             compiled += [float(str(facts["compiled"]))] if "compiled" in facts else []
     images = f"{arguments.images or 'all'} images"
-    print(f"{machine()}; {arguments.model} on {images} of {arguments.dataset}, {arguments.turns} turns")
+    busy = f", beside {len(cores())} busy processes" if arguments.busy else ""
+    print(f"{machine()}; {arguments.model} on {images} of {arguments.dataset}, {arguments.turns} turns{busy}")
     if compiled:
         print(f"JAX compiled for {statistics.median(compiled):.1f} seconds, which do not count")
     print("\nSeconds a network and epoch:\n")
@@ -156,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--peer", choices=["jax"], help="also the same stack as a JAX program")
     parser.add_argument("--against", metavar="REVISION", help="also this git revision")
+    parser.add_argument("--busy", action="store_true", help="beside a process on each core that counts meanwhile")
     parser.add_argument("--sweep", nargs="*", metavar="OVERRIDE", help="time whole commands instead")
     parsed = parser.parse_args(arguments)
     if min(parsed.turns, parsed.members) < 1:

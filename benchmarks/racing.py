@@ -73,6 +73,17 @@ def started(racer: Racer) -> Iterator[list[subprocess.Popen[str]]]:
         yield processes
 
 
+@contextmanager
+def neighbours(number: int) -> Iterator[None]:
+    """Keep `number` processes that count busy meanwhile."""
+    with ExitStack() as stack:
+        for _ in range(number):
+            process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        yield
+
+
 def answers(processes: Sequence[subprocess.Popen[str]]) -> list[str]:
     """Return the next line of each process."""
     lines = []

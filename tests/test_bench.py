@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from conftest import ROOT
@@ -106,6 +107,15 @@ def test_a_process_that_can_not_start_ends_the_race_with_its_command(bench: Modu
     racer = Racer([sys.executable, "-S", "-c", "raise SystemExit(3)"], [cores()], 1)
     with pytest.raises(RuntimeError, match="SystemExit"):
         race({"broken": racer}, turns=1)
+
+
+def test_busy_neighbours_are_gone_after_the_race(bench: ModuleType) -> None:
+    from racing import neighbours
+
+    with neighbours(2):
+        busy = [each for each in psutil.Process().children() if each.cmdline()[-1:] == ["while True: pass"]]
+    assert len(busy) == 2
+    assert not any(process.is_running() for process in busy)
 
 
 def test_the_table_of_epochs_has_a_row_for_each_way_and_a_column_for_each_method(
