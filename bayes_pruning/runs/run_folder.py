@@ -191,7 +191,7 @@ class RunFolder:
             "parameters": sum(tensor.numel() for tensor in state["parameters"].values()),
             "prunable_weights": prunable,
             "wall_seconds": sum(row.seconds for row in metrics),
-            "device": _device_name(device),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
             "versions": {"python": platform.python_version(), "torch": torch.__version__, "bayes_pruning": __version__},
             "git_commit": git_commit(),
         }
@@ -212,10 +212,6 @@ def _csv_lines(rows: Any) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 @lru_cache(maxsize=1)

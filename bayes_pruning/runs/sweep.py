@@ -61,7 +61,7 @@ def one_after_the_other(stacks: Sequence[list[Job]], display: Display, clock: Cl
             ended = train_or_fail(stack, display, clock)
         except Exception as error:
             log.exception("A stack of %d runs failed.", len(stack))
-            ended = [outcome_in_folder(job.folder, FAILED, f"{type(error).__name__}: {error}") for job in stack]
+            ended = [outcome_in_folder(job.folder, f"{type(error).__name__}: {error}") for job in stack]
         outcomes |= {outcome.folder: outcome for outcome in ended}
     return outcomes
 

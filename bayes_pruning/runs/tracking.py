@@ -92,13 +92,16 @@ class _Helper:
     def _started(self) -> int:
         """Return the pipe to the helper, which is started if it is not running."""
         if self._process is None:
+            # W&B says nothing, and sends no telemetry (as it would, even offline).
+            fixed = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
+            patience = {"WANDB_HTTP_TIMEOUT": f"{wandb_process.SERVER_PATIENCE:g}"}
             self._process = subprocess.Popen(
                 [sys.executable, "-P", wandb_process.__file__, *sys.argv],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                env=_environment(),
+                env=patience | os.environ | fixed,
             )
             assert self._process.stdin is not None
             os.set_blocking(self._process.stdin.fileno(), False)
@@ -107,12 +110,6 @@ class _Helper:
             atexit.register(self.close)
         assert self._process.stdin is not None
         return self._process.stdin.fileno()
-
-
-def _environment() -> dict[str, str]:
-    """Return the helper's environment: W&B says nothing, and sends no telemetry (as it would, even offline)."""
-    fixed = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
-    return {"WANDB_HTTP_TIMEOUT": f"{wandb_process.SERVER_PATIENCE:g}", **os.environ, **fixed}
 
 
 def _pass_on_warnings(process: "subprocess.Popen[bytes]") -> None:

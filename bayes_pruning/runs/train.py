@@ -86,11 +86,9 @@ def refused(job: Job, error: UserError) -> Outcome:
     return Outcome(FAILED, job.folder, str(error).rstrip("."))
 
 
-def outcome_in_folder(folder: Path, status: str, reason: str) -> Outcome:
-    """Return the outcome of a job whose process ended without a word: finished if its folder says so, else as given."""
-    if layout.is_finished(folder):
-        return skipped(folder, FINISHED)
-    return Outcome(status, folder, reason)
+def outcome_in_folder(folder: Path, reason: str) -> Outcome:
+    """Return the outcome of a job whose process ended without a word: finished if its folder says so, else failed."""
+    return skipped(folder, FINISHED) if layout.is_finished(folder) else Outcome(FAILED, folder, reason)
 
 
 def check_data(job: Job, torch_device: torch.device) -> datasets.Dataset:

@@ -31,7 +31,7 @@ from bayes_pruning.data import datasets
 from bayes_pruning.engine import device
 from bayes_pruning.runs import sweep, tracking
 from bayes_pruning.runs.progress import Display
-from bayes_pruning.runs.train import FAILED, Clock, Job, Outcome, check_data, job_of, outcome_in_folder
+from bayes_pruning.runs.train import Clock, Job, Outcome, check_data, job_of, outcome_in_folder
 from bayes_pruning.training.metrics import Metrics
 
 STOP_PATIENCE = 5.0  # seconds that stacks at work have to come to an orderly end when the user stops the sweep
@@ -178,7 +178,7 @@ class _Worker:
 
     def _fail(self, reason: str) -> list[Outcome]:
         stack, self.stack = self.stack, []
-        return [outcome_in_folder(job.folder, FAILED, reason) for job in stack]
+        return [outcome_in_folder(job.folder, reason) for job in stack]
 
     def stop(self) -> None:
         """Ask it to end."""

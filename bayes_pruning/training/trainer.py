@@ -80,11 +80,12 @@ class Trainer:
         self.before = self._scores(self.stack.members(alive), alive, alive if self.always_computes else ())
         after = self.before | self._prune()
         seconds = (time.perf_counter() - start) / len(self.runs)
-        rows: list[Metrics | None] = [None] * len(self.runs)
-        for member in alive:
-            rows[member] = self._metrics(member, train_losses[member], self.before[member], after[member], seconds)
-            self._fail_unless_finite(member, rows[member])
-        return [None if member in self.failures else row for member, row in enumerate(rows)]
+        rows = {member: self._metrics(member, train_losses[member], after[member], seconds) for member in alive}
+        for member, row in rows.items():
+            for name, value in asdict(row).items():
+                if value is not None and not math.isfinite(value):
+                    self.failures.setdefault(member, f"{name} became {value} in epoch {self.epoch}")
+        return [None if member in self.failures else rows[member] for member in range(len(self.runs))]
 
     def _train(self) -> list[float]:
         """Make one pass over the training images; return the mean of each member's batch losses, in nats."""
@@ -215,8 +216,8 @@ class Trainer:
         sums = score.train_log_likelihood, score.log_prior
         return terms(self.runs[member].protocol, *sums, len(self.data.train), self.weights)
 
-    def _metrics(self, member: int, train_loss: float, before: Score, after: Score, seconds: float) -> Metrics:
-        tests = len(self.data.test)
+    def _metrics(self, member: int, train_loss: float, after: Score, seconds: float) -> Metrics:
+        before, tests = self.before[member], len(self.data.test)
         terms_before, terms_after = self._terms(member, before), self._terms(member, after)
         return Metrics(
             epoch=self.epoch,
@@ -235,11 +236,6 @@ class Trainer:
             log_bayes_factor=0.0 if after is before else log_bayes_factor(terms_after, terms_before),
             seconds=seconds,
         )
-
-    def _fail_unless_finite(self, member: int, row: Metrics | None) -> None:
-        for name, value in asdict(row).items() if row else ():
-            if value is not None and not math.isfinite(value):
-                self.failures.setdefault(member, f"{name} became {value} in epoch {self.epoch}")
 
     def state(self, member: int) -> dict[str, Any]:
         """Return all that a run needs to go on: tensors, the epoch (every stream's position), the last comparison."""

@@ -15,7 +15,7 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.runs import layout
 from bayes_pruning.runs.files import write_atomically
 from bayes_pruning.runs.progress import Display
-from bayes_pruning.runs.train import FAILED, Outcome, outcome_in_folder
+from bayes_pruning.runs.train import Outcome, outcome_in_folder
 
 # States that Slurm does not leave again, but for COMPLETED: then the result was written, and is waited for.
 GONE = "GONE"  # not Slurm's word: it forgets an ended task after some minutes (MinJobAge)
@@ -50,7 +50,7 @@ class SlurmTask:
             lines = result.rpartition("Traceback (most recent call last):\n")[2].rstrip().splitlines()
             error = next((line for line in lines if not line.startswith(" ")), lines[-1])
             reason = f"Slurm's task {self.id}: {error.rstrip('.')} (log: {self.files.stderr})"
-        return {folder: outcome_in_folder(folder, FAILED, reason) for folder in self.folders}
+        return {folder: outcome_in_folder(folder, reason) for folder in self.folders}
 
 
 def ask_slurm() -> Queue | None:
