@@ -62,11 +62,11 @@ def stack(config: Any, data: Any, members: int) -> Callable[[], object]:
 
 def plain(config: Any, data: Any, fused: bool | None) -> Callable[[], object]:
     """Return an epoch of the plain loop over images in memory."""
-    from plain_loop import PlainLoop, resident
+    from plain_loop import PlainLoop
     from setting import part
 
-    PlainLoop(config, resident(part(data, WARM), config.batch_size), data.shape, fused).epoch()
-    run = PlainLoop(config, resident(data, config.batch_size), data.shape, fused)
+    PlainLoop(config, part(data, WARM), fused).epoch()
+    run = PlainLoop(config, data, fused)
 
     def epoch() -> None:
         run.log_bayes_factor = None

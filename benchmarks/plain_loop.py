@@ -6,38 +6,23 @@ over the training images before pruning and one after.
 """
 
 import math
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bayes_pruning.data.datasets import Dataset, Split
 from bayes_pruning.models import networks
 
-Batches = Callable[[bool, bool], Iterable[tuple[Tensor, Tensor]]]  # (train split, shuffled) -> batches
 EVALUATED = 1000  # images at once
 
 
-def resident(data: Any, batch_size: int) -> Batches:
-    """Return batches of a data set's normalised tensors in memory."""
-
-    def batches(train: bool, shuffled: bool) -> Iterable[tuple[Tensor, Tensor]]:
-        split = data.train if train else data.test
-        if shuffled:
-            for index in torch.randperm(len(split.labels)).split(batch_size):
-                yield split.images[index], split.labels[index]
-        else:
-            yield from zip(split.images.split(EVALUATED), split.labels.split(EVALUATED), strict=True)
-
-    return batches
-
-
 @torch.no_grad()
-def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float]:
+def evaluate(model: nn.Module, split: Split) -> tuple[float, float]:
     """Return log-likelihood (nats) and correct answers over a split."""
     log_likelihood, correct = 0.0, 0.0
-    for images, labels in batches:
+    for images, labels in zip(split.images.split(EVALUATED), split.labels.split(EVALUATED), strict=True):
         logits = model(images)
         log_likelihood -= F.cross_entropy(logits, labels, reduction="sum").item()
         correct += (logits.argmax(1) == labels).sum().item()
@@ -63,15 +48,14 @@ class PlainLoop:
 
     Args:
         config: as the command line composes it.
-        batches: the batches of both splits.
-        shape: an image's shape.
+        data: in memory.
         fused: whether Adam is torch's fused one, which is not its default on a CPU.
     """
 
-    def __init__(self, config: Any, batches: Batches, shape: tuple[int, ...], fused: bool | None = None) -> None:
+    def __init__(self, config: Any, data: Dataset, fused: bool | None = None) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.batches = config, batches
-        self.model = networks.build(config.model, shape, 10, config.seed)
+        self.config, self.data = config, data
+        self.model = networks.build(config.model, data.shape, 10, config.seed)
         self.weights = [parameter for parameter in self.model.parameters() if parameter.ndim > 1]
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=fused)
         self.log_bayes_factor: float | None = None
@@ -81,19 +65,18 @@ class PlainLoop:
         pruner, last = self.config.pruner, self.log_bayes_factor
         asks = pruner.gate == "bayes_factor"
         self.log_bayes_factor = 0.0
-        for images, labels in self.batches(True, True):
+        train, test = self.data.train, self.data.test
+        for index in torch.randperm(len(train)).split(self.config.batch_size):
             self.optimizer.zero_grad()
-            F.cross_entropy(self.model(images), labels).backward()
+            F.cross_entropy(self.model(train.images[index]), train.labels[index]).backward()
             self.optimizer.step()
-        evaluate(self.model, self.batches(False, False))
+        evaluate(self.model, test)
         if pruner.gate == "always" or (asks and (last is None or last > math.log(self.config.protocol.beta))):
             before = self._log_posterior() if asks else 0.0
             prune(self.weights, self.config.sparsity, pruner.selector)
-            evaluate(self.model, self.batches(False, False))
+            evaluate(self.model, test)
             after = self._log_posterior() if asks else 0.0
             self.log_bayes_factor = after - before
 
     def _log_posterior(self) -> float:
-        return evaluate(self.model, self.batches(True, False))[0] + log_prior(
-            self.weights, self.config.protocol.prior.std
-        )
+        return evaluate(self.model, self.data.train)[0] + log_prior(self.weights, self.config.protocol.prior.std)

@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,10 +13,11 @@ import psutil
 import pytest
 import torch
 from conftest import ROOT
-from torch import Tensor
+from torch import nn
 
 from bayes_pruning.config import random_streams
 from bayes_pruning.data import datasets
+from bayes_pruning.data.datasets import Dataset, Split
 
 METHODS = ("none", "random", "bayes_random", "bayes_magnitude")
 
@@ -58,23 +58,26 @@ def test_a_process_of_the_bench_says_the_seconds_of_an_epoch_for_each_line(
     ],
 )
 def test_the_plain_loop_evaluates_what_its_method_asks_for(
-    pruner: str, gate: float | None, evaluated: list[int], bench: ModuleType
+    pruner: str, gate: float | None, evaluated: list[int], bench: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Images of each pass: 20 of the test split, 120 of the training split; `gate` is the last log Bayes factor."""
-    from plain_loop import PlainLoop
+    import plain_loop
     from setting import compose_config
 
     passes, trained = [], []
 
-    def batches(train: bool, shuffled: bool) -> Iterable[tuple[Tensor, Tensor]]:
-        images = 120 if train else 20
-        (trained if shuffled else passes).append(images)
-        yield torch.randn(images, 1, 28, 28), torch.zeros(images, dtype=torch.int64)
+    def noted(model: nn.Module, split: Split) -> tuple[float, float]:
+        passes.append(len(split))
+        return evaluate(model, split)
 
-    run = PlainLoop(compose_config(f"pruner={pruner}", "device=cpu"), batches, (1, 28, 28))
+    evaluate = plain_loop.evaluate
+    monkeypatch.setattr(plain_loop, "evaluate", noted)
+    splits = (Split(torch.randn(n, 1, 28, 28), torch.zeros(n, dtype=torch.int64)) for n in (120, 20))
+    run = plain_loop.PlainLoop(compose_config(f"pruner={pruner}", "device=cpu"), Dataset(*splits))
+    run.model.register_forward_hook(lambda _, __, logits: trained.append(len(logits) * logits.requires_grad))
     run.log_bayes_factor = gate
     run.epoch()
-    assert (trained, passes) == ([120], evaluated)
+    assert (sum(trained), passes) == (120, evaluated)
     zeros = [(weight == 0).float().mean().item() for weight in run.weights]
     assert zeros == pytest.approx([0.9 if len(evaluated) > 1 else 0.0] * 3, abs=1e-3)
 
