@@ -48,7 +48,7 @@ def test_the_experiment_gives_each_setting_a_name_of_its_own() -> None:
 def test_distances_by_hand(found: pd.DataFrame) -> None:
     near, far = details.compare(found, BASE).itertuples()
     assert (near.detail, far.detail) == ("tanh", "softmax")
-    tanh, softmax = details.compare(found, BASE)[details._titles()].itertuples(index=False, name=None)
+    tanh, softmax = details.compare(found, BASE)[list(details.SHOWN.values())].itertuples(index=False, name=None)
     missing = float("nan")
     assert tanh == pytest.approx((0.003, missing, missing, -0.004, missing, missing), nan_ok=True)
     assert softmax == pytest.approx((0.05, *[missing] * 5), nan_ok=True)  # over the cells that it has

@@ -17,7 +17,10 @@ from bayes_pruning.studies.likelihood import Cells
 from bayes_pruning.studies.table1 import BEFORE
 
 DEFAULT = "fcn"
-SHOWN = ((UNPRUNED, 0.0), ("random", 0.25), ("random", 0.5), ("random", 0.99), ("magnitude", 0.9), ("magnitude", 0.99))
+CELLS = (("random", 0.25), ("random", 0.5), ("random", 0.99), ("magnitude", 0.9), ("magnitude", 0.99))
+SHOWN = {(UNPRUNED, 0.0): display_name(UNPRUNED)} | {
+    (pruner, sparsity): f"{display_name(pruner)} {percent(sparsity)}" for pruner, sparsity in CELLS
+}  # the cells, and their titles
 LEGEND = (
     "Each cell: accuracy before pruning minus the paper's, mean over seeds. Distance: root mean square of these; the "
     "default's over the same cells and seeds in brackets. Nearer by: how many nats more likely the paper's values are "
@@ -43,7 +46,7 @@ def compare(runs: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
         nearer: log-likelihood minus the default's, in nats.
         least, most: the same when one cell is left out.
         nearer_before: the same as `nearer` at the epoch before the last.
-        a cell of SHOWN, by its title: our mean minus the paper's value.
+        the title of a cell of SHOWN: our mean minus the paper's value.
     """
     keys = ["dataset", "detail"]
     before = _compared(runs, base, 1).set_index(keys)["nearer"].rename("nearer_before")
@@ -70,7 +73,7 @@ def _compared(runs: pd.DataFrame, base: pd.DataFrame, before: int) -> pd.DataFra
         ends = min(without, default=nearer), max(without, default=nearer)
         row = dict(zip(MEASURES, (dataset, detail, cells["seeds"].max(), *rms, nearer, *ends), strict=True))
         rows.append(row | dict(zip(cells["title"], -residual[0], strict=True)))
-    return pd.DataFrame(rows, columns=[*MEASURES, *_titles()])
+    return pd.DataFrame(rows, columns=[*MEASURES, *SHOWN.values()])
 
 
 def _nearer(both: Cells) -> float:
@@ -105,15 +108,7 @@ def _reference(base: pd.DataFrame, before: int) -> pd.DataFrame:
     cells = pd.Series(paper, name="paper").rename_axis(KEY).reset_index()
     cells = cells.join(variances.rename("variance"), on=KEY)
     cells["variance"] = cells["variance"].fillna(cells["dataset"].map(variances.groupby("dataset").median()))
-    return cells.assign(title=[_title(*cell) for cell in zip(cells["pruner"], cells["target_sparsity"], strict=True)])
-
-
-def _titles() -> list[str]:
-    return [_title(*cell) for cell in SHOWN]
-
-
-def _title(pruner: str, sparsity: float) -> str:
-    return display_name(pruner) if pruner == UNPRUNED else f"{display_name(pruner)} {percent(sparsity)}"
+    return cells.assign(title=[SHOWN[cell] for cell in zip(cells["pruner"], cells["target_sparsity"], strict=True)])
 
 
 def markdown(compared: pd.DataFrame) -> str:
@@ -121,7 +116,7 @@ def markdown(compared: pd.DataFrame) -> str:
     distances = compared["rms"].map("{:.4f}".format) + compared["default_rms"].map(" ({:.4f})".format)
     differences = {
         title: compared[title].map("{:+.4f}".format, na_action="ignore").astype(object).fillna("")
-        for title in _titles()
+        for title in SHOWN.values()
     }
     nats = {name: compared[name].map("{:+.1f}".format) for name in ("nearer_before", "nearer", "least", "most")}
     shown = pd.DataFrame(
