@@ -60,7 +60,7 @@ def test_chi_square_of_cells_a_deviation_off_is_their_number() -> None:
 def test_those_that_can_not_be_told_apart_have_most_of_the_weight() -> None:
     shares = np.log([0.02, 0.60, 0.30, 0.08])
     assert likelihood.not_told_apart(shares).tolist() == [False, True, True, True]
-    assert likelihood.weights(shares + 100) == pytest.approx(np.exp(shares))
+    assert likelihood.not_told_apart(shares + 100).tolist() == [False, True, True, True]
     assert likelihood.not_told_apart(np.array([0.0, -9.0])).tolist() == [True, False]
 
 

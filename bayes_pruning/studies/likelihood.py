@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
 REPEATS = (1, 5)  # the runs that a cell of the paper may be the mean of
 EXCESS = np.geomspace(1e-4, 1, 41)  # standard deviations of an accuracy
@@ -52,8 +52,7 @@ def log_likelihood(cells: Cells, families: Sequence[str] | None = None) -> Array
 
 def excess(cells: Cells) -> Array:
     """Return the excess standard deviation, mean of its logarithm over what the cells say of it: [...]."""
-    grid = _on_grid(cells, None)
-    weights = np.exp(grid - logsumexp(grid, axis=(-2, -1), keepdims=True)).sum(-2)
+    weights = softmax(_on_grid(cells, None), axis=(-2, -1)).sum(-2)
     return np.exp(weights @ np.log(EXCESS))
 
 
@@ -72,14 +71,9 @@ def _on_grid(cells: Cells, families: Sequence[str] | None) -> Array:
     return total + 0.5 * (weighted**2 / precision - np.log(precision / (2 * np.pi))).sum(-1)  # type: ignore[no-any-return]
 
 
-def weights(log_likelihoods: Array) -> Array:
-    """Return the posterior weight of each reading [..., readings] under a flat prior; the weights sum to 1."""
-    return np.exp(log_likelihoods - logsumexp(log_likelihoods, axis=-1, keepdims=True))
-
-
 def not_told_apart(log_likelihoods: Array) -> Array:
-    """Return True for the best readings [..., readings] that together have MOST of the weight."""
-    weight = weights(log_likelihoods)
+    """Return True for the best readings [..., readings] that have MOST of the posterior weight, under a flat prior."""
+    weight = softmax(log_likelihoods, axis=-1)
     order = np.argsort(-weight, axis=-1)
     ranked = np.take_along_axis(weight, order, axis=-1)
     before = np.cumsum(ranked, axis=-1) - ranked

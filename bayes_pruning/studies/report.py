@@ -79,6 +79,7 @@ def page(
     """
     findings = verdicts.check(frame)
     told = [(finding, verdicts.told(finding.verdict)) for finding in findings]
+    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -100,7 +101,7 @@ def page(
         command=command,
         sweep=sweep_command(frame),
         made_with=made_with,
-        versions=drawn_with(),
+        versions=f"bayes_pruning {__version__}, Python {platform.python_version()}, {libraries}",
     )
 
 
@@ -185,9 +186,3 @@ def origins(source: str | Path, frame: pd.DataFrame) -> list[str]:
         versions = ", ".join(f"{name} {number}" for name, number in about.get("versions", {}).items())
         origins[f"{versions}; device {about.get('device')}; commit {about.get('git_commit') or 'unknown'}"] += 1
     return [f"{counted(n, 'run')}: {text}" for text, n in origins.most_common()]
-
-
-def drawn_with() -> str:
-    """Return the versions that made the page."""
-    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    return f"bayes_pruning {__version__}, Python {platform.python_version()}, {libraries}"
