@@ -18,8 +18,7 @@ from torch import Tensor
 from bayes_pruning.config.schema import RunConfig, run_config
 from bayes_pruning.data import datasets
 from bayes_pruning.data.datasets import Dataset, Split
-from bayes_pruning.engine import capacity, device
-from bayes_pruning.models import networks
+from bayes_pruning.engine import device
 from bayes_pruning.results.statistics import summarise
 from bayes_pruning.script import run
 from bayes_pruning.training.trainer import Trainer
@@ -41,18 +40,15 @@ def main() -> None:
     cpu = device.pick("cpu")
     data = without_test(datasets.load(runs[0].dataset, args.data_root, cpu))
     print(f"{len(data.train)} training images, {len(data.test)} of the training set held out, seeds {SEEDS}")
-    network = networks.build(runs[0].model, data.shape, datasets.CLASSES, seed=0)
-    most = capacity.most_members(capacity.footprint(network, data.shape), runs[0].batch_size, cpu)
-    accuracy: list[float] = []
-    for start in range(0, len(runs), most):
-        accuracy += trained(Trainer(runs[start : start + most], data, cpu))
+    trainer = Trainer(runs, data, cpu)
+    accuracy, seen = trained(trainer)
     print("\n| reliability | accuracy | sd |\n|---:|---:|---:|")
     for i, reliability in enumerate(RELIABILITIES):
         summary = summarise(accuracy[i * len(SEEDS) : (i + 1) * len(SEEDS)])
         assert summary is not None
         print(f"| {reliability:g} | {summary.mean:.4f} | {summary.sd:.4f} |")
     print("\n| epoch | slope of log F after the last on log F now | correlation |\n|---:|---:|---:|")
-    for epoch, slope, correlation in persistence(Trainer([runs[0]], data, cpu)):
+    for epoch, slope, correlation in persistence(trainer, seen):
         print(f"| {epoch} | {slope:.2f} | {correlation:.2f} |")
 
 
@@ -71,26 +67,23 @@ def without_test(data: Dataset) -> Dataset:
     return Dataset(first, last)
 
 
-def trained(trainer: Trainer) -> list[float]:
-    """Return the accuracy after pruning of each member after its last epoch."""
-    epochs = trainer.runs[0].epochs
+def trained(trainer: Trainer) -> tuple[list[float], dict[int, Tensor]]:
+    """Return each member's last accuracy after pruning, and the first one's information at LOOKS and at the end."""
+    epochs, seen = trainer.runs[0].epochs, dict[int, Tensor]()
     for epoch in range(1, epochs + 1):
         rows = trainer.run_epoch()
-        print(f"\repoch {epoch}/{epochs} of {len(rows)} runs", end="" if epoch < epochs else "\n", file=sys.stderr)
-    return [row.pruned_test_accuracy for row in rows if row is not None]
-
-
-def persistence(trainer: Trainer) -> list[tuple[int, float, float]]:
-    """Return for each epoch of LOOKS slope and correlation of log F then and at the end, over the weights that stay."""
-    seen: dict[int, Tensor] = {}
-    for epoch in range(1, trainer.runs[0].epochs + 1):
-        trainer.run_epoch()
-        if epoch in LOOKS and epoch < trainer.runs[0].epochs:
+        if epoch in (*LOOKS, epochs):
             seen[epoch] = information(trainer)
-    last = information(trainer)
+        print(f"\repoch {epoch}/{epochs} of {len(rows)} runs", end="" if epoch < epochs else "\n", file=sys.stderr)
+    return [row.pruned_test_accuracy for row in rows if row is not None], seen
+
+
+def persistence(trainer: Trainer, seen: dict[int, Tensor]) -> list[tuple[int, float, float]]:
+    """Return for each epoch of LOOKS slope and correlation of log F then and at the end, over the weights that stay."""
+    *looks, (_, last) = seen.items()
     stay = torch.cat([trainer.network(0).parameters[name].flatten() for name in trainer.prunable]) != 0
     rows = []
-    for epoch, now in seen.items():
+    for epoch, now in looks:
         both = stay & (now > 0) & (last > 0)
         x, y = now[both].log(), last[both].log()
         covariance = torch.cov(torch.stack([x, y]))
