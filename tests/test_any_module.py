@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from conftest import QUIET, run_of
 from faults.contents import contents
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from bayes_pruning.config.errors import ConfigError
 from bayes_pruning.config.random_streams import data_order
@@ -22,6 +23,7 @@ from bayes_pruning.engine.layers import WholeModel
 from bayes_pruning.engine.stack import Stack
 from bayes_pruning.models.networks import build, prunable
 from bayes_pruning.pruning import laplace
+from bayes_pruning.pruning.selectors import Layer
 from bayes_pruning.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -297,6 +299,24 @@ def test_a_networks_snip_saliency_passes_batchnorm(data: Dataset) -> None:
     F.cross_entropy(model.eval()(data.train.images), data.train.labels).backward()
     for name in prunable(model):
         torch.testing.assert_close(found[name], model.get_parameter(name).grad, rtol=1e-4, atol=1e-6)
+
+
+def by_its_own_call(layer: Layer) -> Tensor:
+    """Scores of a user's own, who calls the network on an image."""
+    assert layer.network is not None
+    own = {name: each.clone() for name, each in layer.network.parameters.items()}
+    images, _ = layer.network.load()
+    return layer.weight * functional_call(layer.network.model, own, (images[:1],)).sum()
+
+
+def test_a_selectors_own_call_is_of_the_network_that_is_evaluated(data: Dataset) -> None:
+    """It normalises one image by the running means, which stay as they are, and dropout draws nothing."""
+    own = "pruner=magnitude", f"pruner.selector={__name__}.by_its_own_call"
+    trainer, drawn = Trainer([normalised(*own, rate=0.3)], data, CPU), torch.get_rng_state()
+    [row] = trainer.run_epoch()
+    assert row is not None
+    assert row.pruned == 1
+    assert torch.equal(torch.get_rng_state(), drawn)
 
 
 @pytest.mark.parametrize("pruner", ["pruner=laplace_magnitude", "pruner.selector=evidence"])

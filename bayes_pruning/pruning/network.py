@@ -18,7 +18,7 @@ GRADIENT_ROWS = 2000  # images at a time
 class Network:
     """One run's network, without member axes. What is derived from it is computed when first asked for, then kept."""
 
-    model: nn.Module  # called with `parameters`; its own are not used
+    model: nn.Module  # in evaluation mode; called with `parameters`, its own are not used
     parameters: Mapping[str, Tensor]
     prunable: tuple[str, ...]
     load: Callable[[], tuple[Tensor, Tensor]]  # the training images [n, ...] and their labels, int64 [n]

@@ -171,10 +171,8 @@ class Trainer:
         """Return a copy of one member as it is now, for what looks at a network alone."""
         run, train = self.runs[member], self.data.train
         parameters = {name: parameter[0] for name, parameter in self.stack.members([member]).items()}
-        prunable = tuple(self.prunable)
-        return Network(
-            self.stack.model, parameters, prunable, lambda: (train.images, train.labels), run.seed, self.epoch
-        )
+        model, prunable = self.stack.model.eval(), tuple(self.prunable)
+        return Network(model, parameters, prunable, lambda: (train.images, train.labels), run.seed, self.epoch)
 
     def _planned(self, member: int, network: Network) -> tuple[float | None, Score | None]:
         """Return the sparsity that a member's schedule wants, and the score of that network if the schedule asked."""
