@@ -198,3 +198,15 @@ def test_the_options_of_a_pruner_reach_its_selector() -> None:
     assert masks(run_of(*own), network, 0.5)["weight"].tolist() == [[False, False, True, True]]
     turned = run_of(*own, "+pruner.selector_options.last_first=true")
     assert masks(turned, network, 0.5)["weight"].tolist() == [[True, True, False, False]]
+
+
+def minus_infinity(layer: Layer) -> torch.Tensor:
+    return (0 * layer.weight.abs()).log()
+
+
+def test_what_is_zero_goes_before_a_weight_whose_score_is_minus_infinity() -> None:
+    """As the logarithm of a saliency is, of a weight that the data do not see."""
+    weight = torch.tensor([[1.0, 0.0, 3.0, 4.0]])
+    network = Network(nn.Linear(4, 1), {"weight": weight}, ("weight",), lambda: None, seed=0, epoch=1)  # type: ignore[arg-type, return-value]
+    own = run_of("pruner=magnitude", "pruner.selector=test_pruning.minus_infinity")
+    assert masks(own, network, 0.25)["weight"].tolist() == [[True, False, True, True]]

@@ -74,7 +74,7 @@ def _score(run: PruningConfig, layer: Layer, network: Network) -> Tensor:
     elif score.isnan().any() and not diverged(network):
         wrong = f"{int(score.isnan().sum())} scores that are NaN"
     else:
-        return score
+        return score.nan_to_num(math.nan, math.inf)  # -inf, as of a logarithm, is the lowest number: zeros go before it
     where = f"for {layer.name} in epoch {layer.epoch}: a selector gives a tensor of a number a weight, in their shape"
     raise UserError(f"pruner.selector={run.pruner.selector} gave {wrong} {where} {tuple(wanted)}.")
 
