@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from conftest import ROOT, run_of
 from torch import Tensor, nn
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, TensorDataset
 
 from bayes_pruning import BayesPruner
 from bayes_pruning.config.errors import ConfigError, UserError
@@ -436,6 +436,19 @@ def test_a_loader_that_drops_images_is_refused(data: Dataset) -> None:
     drawn = BatchSampler(RandomSampler(pairs), 64, drop_last=True)
     with pytest.raises(UserError, match="drop_last=True is not accepted"):
         BayesPruner(linear()[0], DataLoader(pairs, batch_sampler=drawn), 0.9)
+
+
+def test_a_part_of_the_images_in_each_process_is_refused(data: Dataset) -> None:
+    """The processes would decide by different log-likelihoods, and go on with different networks."""
+    pairs = TensorDataset(data.train.images, data.train.labels)
+    loader = DataLoader(pairs, batch_size=64, sampler=DistributedSampler(pairs, num_replicas=2, rank=0))
+    with pytest.raises(UserError, match="DistributedSampler is not accepted: each process decides by all images"):
+        BayesPruner(linear()[0], loader, 0.5)
+
+
+def test_a_model_in_data_parallel_is_refused(data: Dataset) -> None:
+    with pytest.raises(UserError, match=r"give BayesPruner the one inside, its \.module"):
+        BayesPruner(nn.DataParallel(linear()[0]), batches(data), 0.5)
 
 
 @pytest.mark.parametrize(

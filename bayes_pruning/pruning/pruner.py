@@ -182,6 +182,11 @@ class BayesPruner:
             raise ConfigError("log_evidence", log_evidence, one_of((ASKED, ALWAYS)))
         if any(getattr(each, "drop_last", False) for each in _parts(train_loader)):
             raise UserError("train_loader.drop_last=True is not accepted: the log-likelihood is that of all images.")
+        if any(getattr(each, "num_replicas", 1) > 1 for each in _parts(train_loader)):
+            wrong = "A train_loader with a DistributedSampler is not accepted"
+            raise UserError(f"{wrong}: each process decides by all images, so give it a loader of all.")
+        if isinstance(model, nn.DataParallel):
+            raise UserError("A model in nn.DataParallel is not accepted: give BayesPruner the one inside, its .module.")
         if isinstance(train_loader, Iterator) or length_hint(train_loader, 1) == 0:
             what = "that ends after one pass" if isinstance(train_loader, Iterator) else "without batches"
             raise UserError(f"A train_loader {what} is not accepted: it takes {LOADER}.")
