@@ -246,6 +246,15 @@ def test_a_new_optimiser_moves_no_held_weight_once_a_step_saw_it(data: Dataset) 
     assert int(zeros(model)["1.weight"].sum()) == 6272
 
 
+def test_what_is_no_optimiser_is_named_and_prunes_nothing(data: Dataset) -> None:
+    model, optimizer = linear()
+    pruner = BayesPruner(model, batches(data), 0.9, **KEPT)
+    scheduler: Any = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    with pytest.raises(UserError, match="step was given a StepLR: it takes the optimizer"):
+        pruner.step(scheduler)
+    assert not any(zero.any() for zero in zeros(model).values())
+
+
 def test_finalize_leaves_plain_zeros_and_no_hook(data: Dataset) -> None:
     model, optimizer = linear()
     pruner = BayesPruner(model, batches(data), 0.5, gate="always", regrow=False)

@@ -216,6 +216,9 @@ class BayesPruner:
         Args:
             optimizer: what trains the model: its moments of weights that are to stay zero are forgotten.
         """
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            given = type(optimizer).__name__
+            raise UserError(f"step was given a {given}: it takes the optimizer that trains the model.")
         self.epoch += 1
         try:
             with networks.evaluating(self.model):
