@@ -618,6 +618,17 @@ def test_a_network_that_reads_words_is_pruned_by_its_fisher_information_too(told
     assert report.sparsity == 0.5
 
 
+@pytest.mark.parametrize("told", [{"selector": "snip"}, {"gate": "laplace_evidence"}])
+def test_words_that_each_batch_pads_to_another_length_are_named(told: dict[str, Any]) -> None:
+    """The likelihood is had of each batch by itself; all images at once are not."""
+    model = nn.Sequential(nn.Embedding(20, 6), nn.AdaptiveMaxPool2d((1, 6)), nn.Flatten(), nn.Linear(6, 3))
+    loader = [(torch.ones(4, length, dtype=torch.int64), torch.arange(4) % 3) for length in (5, 7)]
+    optimizer = torch.optim.SGD(model.parameters())
+    assert BayesPruner(model, loader, 0.5).step(optimizer).pruned
+    with pytest.raises(UserError, match=r"gave images of shapes \(5,\) and \(7,\): what asks for a gradient or"):
+        BayesPruner(model, loader, 0.5, **told).step(optimizer)
+
+
 class Remembers(nn.Module):
     """A network that keeps its hidden state, as one does that is looked at after a call."""
 

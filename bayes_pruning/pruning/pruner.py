@@ -276,6 +276,10 @@ class BayesPruner:
     def _images(self) -> tuple[Tensor, Tensor]:
         """Return all training images and labels in memory, for selectors and estimates that ask for them."""
         images, labels = zip(*self._batches(), strict=True)
+        if len(shapes := {tuple(each.shape[1:]) for each in images}) > 1:
+            given = " and ".join(map(str, sorted(shapes)[:2]))
+            asked = "what asks for a gradient or the Fisher information takes images of one shape"
+            raise UserError(f"The train_loader gave images of shapes {given}: {asked}.")
         return torch.cat(images), torch.cat(labels)
 
     _examples = 0  # images of a pass, which scale a mean log-likelihood; 0 before the first
