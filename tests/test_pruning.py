@@ -210,3 +210,18 @@ def test_what_is_zero_goes_before_a_weight_whose_score_is_minus_infinity() -> No
     network = Network(nn.Linear(4, 1), {"weight": weight}, ("weight",), lambda: None, seed=0, epoch=1)  # type: ignore[arg-type, return-value]
     own = run_of("pruner=magnitude", "pruner.selector=test_pruning.minus_infinity")
     assert masks(own, network, 0.25)["weight"].tolist() == [[True, False, True, True]]
+
+
+def in_place(layer: Layer) -> torch.Tensor:
+    return layer.gradient().add_(layer.fisher()).neg_()
+
+
+def test_a_selector_may_change_the_gradient_and_the_information_that_it_gets() -> None:
+    """A schedule that tries several sparsities asks for the scores again, and a gate for the information."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 3))
+    pairs = torch.randn(8, 6), torch.arange(8) % 3
+    network = Network(model, dict(model.named_parameters()), ("1.weight",), lambda: pairs, seed=0, epoch=1)
+    run = run_of("pruner=magnitude", "pruner.selector=test_pruning.in_place")
+    first = masks(run, network, 0.5)["1.weight"]
+    assert torch.equal(masks(run, network, 0.5)["1.weight"], first)

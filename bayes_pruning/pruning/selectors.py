@@ -37,12 +37,12 @@ class Layer:
     def gradient(self, examples: int | None = None) -> Tensor:
         """Return the gradient of the mean training loss in nats, shaped as the weight (Network.gradient)."""
         assert self.network is not None
-        return self.network.gradient(examples)[self.name]
+        return self.network.gradient(examples)[self.name].clone()
 
     def fisher(self, examples: int | None = None, draws: int | None = None) -> Tensor:
         """Return the diagonal of the Fisher information, float64, shaped as the weight (Network.fisher)."""
         assert self.network is not None
-        return self.network.fisher(examples, draws)[self.name]
+        return self.network.fisher(examples, draws)[self.name].clone()
 
 
 @SELECTORS.register
