@@ -95,7 +95,8 @@ def planned(run: PruningConfig, epoch: int, current: float, log_bayes_factor: Ca
     """
     plan = Plan(epoch, run.epochs, run.sparsity, current, run.log_beta, log_bayes_factor)
     sparsity: float | None = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
-    if sparsity is not None and not (isinstance(sparsity, float | int) and 0 <= sparsity <= 1):
+    number = isinstance(sparsity, float | int) and not isinstance(sparsity, bool)
+    if sparsity is not None and not (number and 0 <= sparsity <= 1):
         wrong = f"gave {sparsity!r} in epoch {epoch}: a schedule gives a number from 0 to 1, or None for no pruning"
         raise UserError(f"pruner.schedule={run.pruner.schedule} {wrong}.")
     return sparsity
