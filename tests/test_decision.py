@@ -110,6 +110,20 @@ def test_a_schedule_that_gives_no_fraction_is_named(given: Any, monkeypatch: pyt
         decision.planned(run, 2, 0.0, lambda _: 0.0)
 
 
+def test_what_declares_to_read_no_bayes_factor_sees_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else beta would change its runs and be no part of them."""
+    seen: list[float | None] = []
+    declared = Declared(reads_bayes_factor=False)
+    gate = GATES.register(lambda now: seen.append(now.log_bayes_factor) is not None, declared)
+    schedule = SCHEDULES.register(lambda plan: plan.log_bayes_factor(1), declared)
+    monkeypatch.setitem(GATES.functions, "mine", gate)
+    decision.opens(run_of("pruner=magnitude", "pruner.gate=mine"), 3, LAST)
+    assert seen == [None]
+    monkeypatch.setitem(SCHEDULES.functions, "mine", schedule)
+    with pytest.raises(UserError, match=r"asked for a Bayes factor: declare it by @schedule\(\)"):
+        decision.check(run_of("pruner=magnitude", "pruner.schedule=mine"))
+
+
 @pytest.mark.parametrize("given", [np.float64(2.5), torch.tensor(2.5), 2.5])
 def test_a_gates_own_estimate_is_a_plain_number(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ledger and a checkpoint hold no other: what NumPy or PyTorch give could not be read from them again."""

@@ -66,7 +66,7 @@ def opens(run: PruningConfig, epoch: int, compared: Comparison | None) -> bool:
 
     Raise UserError if the gate does not say so.
     """
-    tested = compared.tested if compared else None
+    tested = compared.tested if compared and run.gate_reads_bayes_factor else None
     seen = GateInput(epoch, run.epochs, tested, run.log_beta, run.seed, run.protocol.first_gate == OPEN)
     answer = GATES.find(run.pruner.gate)(seen, **run.pruner.gate_options)
     try:
@@ -93,13 +93,19 @@ def planned(run: PruningConfig, epoch: int, current: float, log_bayes_factor: Ca
 
     Raise UserError if a schedule gives something else.
     """
-    plan = Plan(epoch, run.epochs, run.sparsity, current, run.log_beta, log_bayes_factor)
+    reads = SCHEDULES.declared(run.pruner.schedule).reads_bayes_factor
+    plan = Plan(epoch, run.epochs, run.sparsity, current, run.log_beta, log_bayes_factor if reads else _undeclared)
     sparsity: float | None = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
     number = isinstance(sparsity, float | int) and not isinstance(sparsity, bool)
     if sparsity is not None and not (number and 0 <= sparsity <= 1):
         wrong = f"gave {sparsity!r} in epoch {epoch}: a schedule gives a number from 0 to 1, or None for no pruning"
         raise UserError(f"pruner.schedule={run.pruner.schedule} {wrong}.")
     return sparsity
+
+
+def _undeclared(sparsity: float) -> float:
+    """Stand for the Bayes factor of a schedule that declares to read none: beta would be no part of its runs."""
+    raise UserError("A schedule of reads_bayes_factor=False asked for a Bayes factor: declare it by @schedule().")
 
 
 def compare(run: PruningConfig, epoch: int, before: Terms, after: Terms, candidate: Candidate) -> Comparison:

@@ -27,7 +27,8 @@ class GateInput:
     """What a gate sees: one run at the end of one epoch.
 
     `log_bayes_factor` is, in nats, that of the epoch before under `decision: previous` (None before the first epoch:
-    there is none yet) and that of this epoch's candidate under `decision: candidate`.
+    there is none yet) and that of this epoch's candidate under `decision: candidate`. None for a gate that declares to
+    read none.
     """
 
     epoch: int  # from 1
