@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from safetensors.numpy import load as load_arrays
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from scipy.sparse import csr_array
 from synthetic import assert_one_sentence_each
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from bayes_pruning.data.datasets import Dataset
 from bayes_pruning.models import networks
 from bayes_pruning.pruning.masks import keep_mask, pruned_count
 from bayes_pruning.pruning.selectors import Layer
+from bayes_pruning.studies import compact_measures
 from bayes_pruning.studies.compact import Select, compact, load, multiply_adds, save, sparse_bytes
 from bayes_pruning.studies.compact_measures import sparse_twin
 
@@ -387,7 +388,7 @@ def test_script_on_a_trained_run(tmp_path: Path, command: Any, script: Any, digi
     assert "A mask alone makes nothing faster" in printed
     assert f"{folder.name}: weights 256x784, 128x256, 10x128 became " in printed
     assert "1,000 test images" in printed
-    assert "0 predictions change" in printed
+    assert ", 0 predictions change" in printed
     rows = [line.split("|")[2:-1] for line in printed.splitlines() if line.startswith("| mnist")]
     sizes, times = ([cell.strip() for cell in row] for row in rows)
     small = load(tmp_path / "small" / folder.name)
@@ -395,8 +396,10 @@ def test_script_on_a_trained_run(tmp_path: Path, command: Any, script: Any, digi
     assert parameters(small) < 235_146
     weights = (folder / "weights.safetensors").stat().st_size
     compacted = (tmp_path / "small" / folder.name / "compact.safetensors").stat().st_size
-    assert (sizes[2], sizes[4]) == (f"{weights / 1000:.1f}", f"{compacted / 1000:.1f}")
+    as_csr = len(sparse_bytes(load_file(folder / "weights.safetensors")))
+    assert sizes[2:5] == [f"{size / 1000:.1f}" for size in (weights, as_csr, compacted)]
     assert sizes[5:7] == ["234,752", f"{sum(n - round(n * 0.97) for n in (200_704, 32_768, 1_280)):,}"]
+    assert sizes[7] == f"{multiply_adds(small, (1, 28, 28))[0]:,}"
     assert all(float(cell.replace(",", "")) > 0 for cell in times)
     assert len(times) == 8
     correct = (small(digits.test.images).argmax(1) == digits.test.labels).float().mean()
@@ -410,6 +413,28 @@ def hand_made_run(folder: Path, model: nn.Module, *overrides: str) -> Path:
     save_file(model.state_dict(), folder / "weights.safetensors")
     (folder / "summary.json").write_text("{}")
     return folder
+
+
+def test_each_time_is_of_the_network_and_the_batch_that_its_column_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def told(variants: dict[str, Any], images: Tensor, rounds: int) -> list[str]:
+        first = [next(layer for layer in model if hasattr(layer, "weight")) for model in variants.values()]
+        zeros = [int((layer.weight.to_dense() == 0).sum()) for layer in first]
+        return [f"{len(images)} {type(one).__name__} {n}" for one, n in zip(first, zeros, strict=True)]
+
+    monkeypatch.setattr(compact_measures, "timed", told)
+    model: Any = networks.fcn((1, 28, 28), 10, [256, 128])
+    with torch.no_grad():
+        model[1].weight[:, :200] = 0  # pixels that the compacted network leaves out
+    compact_measures.measure([hand_made_run(tmp_path / "run", model)], None, None, 1)
+    kinds = ("Linear 0", "Linear 51200", "SparseLinear 51200", "Linear 0")
+    assert f"| run | {' | '.join(f'{n} {kind}' for n in (1, 1000) for kind in kinds)} |" in capsys.readouterr().out
+
+
+def test_a_ratio_is_how_many_times_as_fast_as_the_first_a_network_is() -> None:
+    slow, fast = nn.Sequential(*[nn.Linear(300, 300)] * 20), nn.Linear(300, 1)
+    assert float(compact_measures.timed({"slow": slow, "fast": fast}, torch.zeros(100, 300), 3)[1]) > 1
 
 
 def tanh_network(shape: tuple[int, ...], classes: int) -> nn.Module:

@@ -418,6 +418,7 @@ def test_alt_text_has_the_last_losses_and_what_is_missing():
     assert "Bayes random" in text
     assert "baseline 1.000, 50% 1.500" in text
     assert "No runs for 25%, 75%, 90%, 99%." in text
+    assert "baseline 9.000" in plate("fig04").alt_text(learning_frame())  # epoch 8, seeds 8 and 10
 
 
 # ---- files
