@@ -1,5 +1,6 @@
 """The ranking of readings: numbers by hand, what is left out, patterns, what gates did, what is printed."""
 
+import dataclasses
 import io
 from typing import Any
 
@@ -13,6 +14,7 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.results import selection
 from bayes_pruning.results.cells import CELL
+from bayes_pruning.results.statistics import Difference
 from bayes_pruning.studies import ranking, ranking_formats
 from bayes_pruning.studies.ranking import EVERYWHERE
 
@@ -247,6 +249,45 @@ def test_formats_tell_the_same(two_readings: pd.DataFrame) -> None:
         for when in ("before", "after")
         for at in (7, 8)
     }
+
+
+def test_every_column_of_a_table_has_the_number_that_its_head_names(two_readings: pd.DataFrame) -> None:
+    numbers = {"rms": [0.01, 0.02], "chi_square_1": 11, "chi_square_5": 51, "excess": 0.001, "behind": 3, "pattern": 6}
+    numbers |= {"behind_with_offsets": 4, "behind_in_contrasts": 5, "least": 1, "most": 9}
+    of_other = {"without": "a", "without_most": "b", "cells": 3, "seeds": 2, "protocol": PROTOCOL, "accuracy": "before"}
+    lines = pd.DataFrame({"epoch": [7, 8], "block": "mnist fcn", "alike": [True, False], **numbers, **of_other})
+    over_twin = [Difference(5, 0.02, 0.01, 0.03), None]
+    gates = {"protocol": PROTOCOL, "block": "mnist fcn", "pruner": "bayes_random", "runs": 25, "opened": 0.52}
+    gates |= {"alternating": 3, "as_twin": 4, "as_unpruned": 5, "over_twin": over_twin, "paper": -0.001}
+    outcomes = {PROTOCOL: ["holds", "fails"], MEAN: ["holds", "holds"]}
+    found = ranking_formats.ranking_of(two_readings)
+    rates = {"best": 0.1, "alike": 0.2, "best_with_offsets": 0.3, "alike_with_offsets": 0.4}
+    found = dataclasses.replace(
+        found,
+        blocks=["mnist fcn"],
+        ranked=lines,
+        gates=pd.DataFrame([gates]),
+        simulated=found.simulated.assign(**rates),
+        claims=pd.DataFrame(outcomes, pd.MultiIndex.from_tuples([("a", "x"), ("b", "y")], names=["Claim", "Where"])),
+    )
+    text = ranking_formats.markdown(found)
+    for line in (
+        "| Reading | Accuracy | Cells | Seeds | Distance | Chi-square | Excess | Behind | With offsets | Contrasts | "
+        "Least | Pattern |",
+        "| paper | before | 3 | 2 | 0.0100 / 0.0200 | 51 (11) / 51 (11) | 0.0010 / 0.0010 | 3.0* / 3.0 | 4.0 / 4.0 | "
+        "5.0 / 5.0 | 1.0 without a / 1.0 without a | 6 / 6 |",
+        "| Reading | Where | Method | Runs | Opened | Every other epoch | As twin | As unpruned | "
+        "Bayes minus classic at 7 | Bayes minus classic at 8 | The paper's |",
+        "| paper | MNIST FCN | bayes_random | 25 | 0.52 | 3 | 4 | 5 | +0.0200 [+0.0100, +0.0300] | missing | -0.0010 |",
+        "| Right | Runs in a cell | Excess | Offset | Best | Alike | Best, with offsets | Alike, with offsets |",
+        "| paper | 1 | 0.005 | 0.0 | 0.10 | 0.20 | 0.30 | 0.40 |",
+        "| Reading | holds | fails | undecided |",
+        "| paper | 1 | 1 | 0 |",
+        "| Claim | Where | paper | mean |",
+        "| b | y | fails | holds |",
+    ):
+        assert line in text.splitlines()
+    assert "| a | x | holds | holds |" not in text
 
 
 def test_every_preset_has_a_name_and_a_reading_of_its_own() -> None:

@@ -146,6 +146,8 @@ def test_the_table_has_the_means_of_the_raw_rows(folder, as_mnist):
     assert row["Paper"].text == "0.9772"
     before = sum(float(values["test_accuracy"]) for values in last) / 2
     assert row["Before minus paper"].text == f"{before - 0.9772:+.4f}"
+    keys = {"Sparsity asked": 0.9, "Zeros after pruning": zeros, "Paper": 0.9772, "Before minus paper": before - 0.9772}
+    assert {name: float(row[name].key) for name in keys} == pytest.approx(keys)  # by which the page sorts its rows
 
 
 def test_bayes_minus_classic_is_paired_by_seed():
