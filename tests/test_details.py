@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from synthetic import frame, runs
 
 from bayes_pruning.studies import details
+from bayes_pruning.studies.likelihood import Cells, log_likelihood
 
 PAPER = {"none": 0.8733, "random 0.99": 0.8076}  # Fashion-MNIST, FCN
 
@@ -56,6 +57,29 @@ def test_distances_by_hand(found: pd.DataFrame) -> None:
     assert near.default_rms == pytest.approx(0.02)  # of the seed that both have
     assert near.nearer > 0 > far.nearer
     assert near.seeds == 1
+
+
+def test_nats_by_hand() -> None:
+    """Two seeds 0.002 apart, of five of the default whose variance is 1e-5."""
+    [row] = details.compare(frame(cell("fcn", "none", 0.02, 2), cell("fcn_tanh", "none", 0.003, 2)), BASE).itertuples()
+    ours, default = (Cells(np.array([off]), np.array([1e-5]), np.array([1e-5 / 2])) for off in (0.004, 0.021))
+    assert row.nearer == pytest.approx(log_likelihood(ours) - log_likelihood(default))
+
+
+def test_a_cell_with_few_seeds_takes_the_median_variance_of_its_data_set() -> None:
+    gaps = {"none": 0.001, "random 0.25": 0.002, "random 0.5": 0.004}
+    parts = [
+        runs(f"mnist fcn {what}", 3, test_accuracy=lambda e, s, gap=gap: 0.8 + gap * s) for what, gap in gaps.items()
+    ]
+    few = runs("mnist fcn random 0.99", 2, test_accuracy=lambda e, s: 0.8 - 0.5 * s)
+    found = details._reference(frame(*parts, few), 0).query("dataset == 'mnist'").set_index("title")["variance"]
+    assert [*found[["None", "Random 25%", "Random 50%", "Random 99%"]]] == pytest.approx([1e-6, 4e-6, 16e-6, 4e-6])
+
+
+def test_all_data_sets_together_are_ordered_by_the_lower_of_the_two_epochs() -> None:
+    nats = {"nearer_before": [5.0, 1.0], "nearer": [-9.0, 2.0]}
+    text = details._together(pd.DataFrame({"detail": ["early", "both"], "dataset": "mnist", **nats}))
+    assert text.index("| both | MNIST | +1.0 / +2.0 |") < text.index("| early | MNIST | +5.0 / -9.0 |")
 
 
 def test_masks_that_are_kept_are_a_detail_of_their_own(found: pd.DataFrame) -> None:

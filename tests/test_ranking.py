@@ -220,7 +220,10 @@ def test_runs_are_read_at_the_epoch_asked_for() -> None:
     means = [line(found.ranked[found.ranked["epoch"] == at], PROTOCOL, "before").rms for at in (7, 8)]
     residuals = [(PAPER["bayes_random"] - 0.9105, 0.0), (PAPER["bayes_random"] - 0.9005, 0.0)]
     assert means == pytest.approx([np.sqrt(np.mean(np.square(pair))) for pair in residuals])
-    assert ranking_formats.ranking_of(frame(cell("none", 0.0), zigzag), 3).epochs == [3]
+    late = cell("bayes_random", 0.0, seeds=3, pruned=lambda epoch, _: int(epoch > 3))
+    found = ranking_formats.ranking_of(frame(cell("none", 0.0, seeds=3), late), 3)
+    assert (found.epochs, found.gates["opened"].item()) == ([3], 0)
+    assert set(found.claims.loc["test_loss_turns_about_epoch_5", PROTOCOL]) == {"undecided"}  # of three epochs
 
 
 def test_formats_tell_the_same(two_readings: pd.DataFrame) -> None:
@@ -228,6 +231,8 @@ def test_formats_tell_the_same(two_readings: pd.DataFrame) -> None:
     text = ranking_formats.markdown(found)
     rows = pd.read_csv(io.StringIO(ranking_formats.csv_text(found)))
     assert len(rows) == 2 * len(found.last) == 8
+    lines = [line.split(" | ")[1] for line in ranking_formats.ranked_tables(found).splitlines() if line[0:1] == "|"]
+    assert lines[2:] == ["before", "before", "after"]  # of the accuracies after pruning their best line
     assert list(rows["name"][:2]) == ["paper", "mean"]
     for value in rows["rms"]:
         assert f"{value:.4f} / {value:.4f}" in text  # the same at both epochs
