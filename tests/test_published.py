@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,10 +12,12 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 from fixtures import rewrite_summary, summary, unpack
-from omegaconf import OmegaConf
+from omegaconf import MISSING, OmegaConf
 from synthetic import PROTOCOL, call_script, runs
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.paths import conf_dir
+from bayes_pruning.config.presets import file_values
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.results import archive
 from bayes_pruning.results.frame import SORTED_BY, load, load_summaries, publish
@@ -22,6 +25,8 @@ from bayes_pruning.studies import exact_sparsity
 from bayes_pruning.studies.publication import Publication, ScheduleStudy, filled, origin, studies_in, write
 
 FOLDER = ROOT / "outputs" / "published"
+GROUPS = ("dataset", "model", "pruner", "protocol")
+TRAINING = ("epochs", "batch_size", "optimizer", "learning_rate", "momentum", "precision")
 script = pytest.fixture(call_script)
 
 
@@ -54,13 +59,31 @@ def test_the_page_quotes_the_committed_runs(study: str, page: str, block: str, r
     assert filled(text, request.getfixturevalue(study).blocks()) == text, "out of date: run python scripts/rebuild.py"
 
 
+@cache
+def conf_fields(*names: str) -> dict[str, Any]:
+    """What the files of conf/ say of a run that chooses these names; a network may have one that no file has."""
+    fields = {name: value for name, value in file_values(conf_dir() / "config.yaml").items() if name in TRAINING}
+    for group, name in zip(GROUPS, names, strict=True):
+        file = conf_dir() / group / f"{name}.yaml"
+        own = file_values(file) if file.exists() else {}
+        fields |= {f"{group}.{field}": value for field, value in own.items() if MISSING not in str(value)}
+    return fields
+
+
 @pytest.mark.parametrize("archived", sorted(path.name for path in FOLDER.glob("*.parquet")))
 def test_every_published_run_is_still_the_run_that_its_hash_names(archived: str) -> None:
-    """A field that was added to the config since leaves what was run before it as it is."""
+    """A field that was added to the config since leaves what was run before it as it is.
+
+    What its command line left to the files of conf/, by the names of its choices, they say today too."""
     made_by = archive.read_provenance(FOLDER / archived)
     assert made_by
     for run, about in made_by.items():
-        assert run_config(about["config"]).hash() == about["summary"]["hash"], run
+        config = about["config"]
+        assert run_config(config).hash() == about["summary"]["hash"], run
+        then = config | {f"{group}.{field}": value for group in GROUPS for field, value in config[group].items()}
+        today = conf_fields(*(config[group]["name"] for group in GROUPS))
+        left = [field for field in today if field in then and field not in f"{about['overrides']}"]
+        assert {field: then[field] for field in left} == {field: today[field] for field in left}, run
 
 
 def test_every_published_schedule_ends_exactly_as_sparse_as_asked(schedules: ScheduleStudy) -> None:
