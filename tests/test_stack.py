@@ -198,6 +198,14 @@ def test_initial_weights_are_scaled_as_asked() -> None:
         assert torch.equal(2 * one, other)
 
 
+def test_a_network_has_the_activation_and_the_softmax_that_its_settings_name() -> None:
+    x = torch.linspace(-2, 2, 5)
+    for name in ("relu", "tanh", "sigmoid"):
+        network = networks.fcn(SHAPE, 10, [32, 17], activation=name, softmax=True)
+        assert all(torch.equal(network[place](x), getattr(torch, name)(x)) for place in (2, 4))
+        assert network(torch.randn(3, *SHAPE)).sum(1).tolist() == pytest.approx([1.0] * 3)
+
+
 def test_the_papers_networks_take_the_fast_path_and_have_the_papers_layers() -> None:
     fcn = networks.fcn((1, 28, 28), 10, [256, 128])
     cnn = networks.cnn((3, 32, 32), 10, [32, 64], 3, 128)
@@ -206,6 +214,7 @@ def test_the_papers_networks_take_the_fast_path_and_have_the_papers_layers() -> 
     assert [p.shape for p in fcn.parameters() if p.ndim > 1] == [(256, 784), (128, 256), (10, 128)]
     convolutions = [(32, 3, 3, 3), (64, 32, 3, 3)]
     assert [p.shape for p in cnn.parameters() if p.ndim > 1] == [*convolutions, (128, 4096), (10, 128)]
+    assert networks.cnn((1, 28, 28), 10, [4, 4, 4], 3, 8)(torch.zeros(2, 1, 28, 28)).shape == (2, 10)  # 28, 14, 7, 3
     assert not layers.is_stackable(Residual())
 
 
