@@ -11,7 +11,7 @@ from fixtures import rewrite_summary
 from synthetic import PROTOCOL, assert_one_sentence_each, frame
 
 from bayes_pruning.results.cells import Cell, Cells
-from bayes_pruning.studies.claims import verdicts
+from bayes_pruning.studies.claims import rules, verdicts
 from bayes_pruning.studies.claims.measures import overfitting
 from bayes_pruning.studies.claims.rules import (
     CLAIMS,
@@ -106,6 +106,28 @@ def test_intervals_of_one_claim_are_wider_so_that_they_hold_together():
     [one] = above("d", pd.Series(values), 0, among=10).numbers
     low, high = scipy.stats.ttest_1samp(values, 0).confidence_interval(1 - 0.05 / 10)
     assert (one.low, one.high) == pytest.approx((low, high), rel=1e-9)
+
+
+def test_the_intervals_of_every_claim_hold_together(monkeypatch):
+    """Each knows how many the claim has; the best of ten cells is judged by an interval that holds for all ten."""
+    asked, networks = [], [f"{where.dataset} {where.model}" for where in table_1()]
+    monkeypatch.setattr(rules, "half_width", lambda _, among: asked.append(among) or 1.0)
+    pruners = [
+        "none",
+        *(f"{p} {s}" for p in ("bayes_random", "bayes_magnitude", "random", "magnitude") for s in SPARSITIES),
+    ]
+    found = Cells(
+        frame(
+            *(runs(f"{network} {pruner}", test_loss=vee(4)["test_loss"]) for network in networks for pruner in pruners)
+        )
+    )
+    for claim in CLAIMS.values():
+        for where, arguments in claim.cases:
+            asked.clear()
+            numbers = claim.function(found, where, *arguments).numbers
+            among = 10 if claim.name == "bayes_beats_unpruned" else len(numbers)
+            assert asked in ([among] * len(numbers), []), (claim.name, where.label)
+            assert asked or claim.name in ("cnn_is_larger", "deviations_are_reported")  # nothing random is in these
 
 
 def test_figures_stand_for_the_papers_data_sets_and_networks():
@@ -252,7 +274,9 @@ def test_random_dips_then_improves():
     only_up = {"test_accuracy": lambda e, s: jitter(0.5 + 0.02 * e, s)}
     only_down = {"test_accuracy": lambda e, s: jitter(0.5 - 0.02 * e, s)}
     zigzag = {"test_accuracy": lambda e, s: jitter(0.5 if e == 1 else 0.45 if e % 2 == 0 else 0.57, s)}
-    falls, fails = ((dip, HOLDS), (at_once, HOLDS)), (too_late, only_up, only_down, zigzag)
+    shallow = {"test_accuracy": lambda e, s: jitter(0.5 if e == 1 else 0.497 if e < 5 else 0.6, s)}  # 0.0055 is similar
+    stays_low = {"test_accuracy": lambda e, s: jitter(0.5 if e == 1 else 0.3 if e < 5 else 0.303, s)}
+    falls, fails = ((dip, HOLDS), (at_once, HOLDS)), (too_late, only_up, only_down, zigzag, shallow, stays_low)
     of_each = (*falls, *((metrics, FAILS) for metrics in fails))
     for metrics, expected in of_each:
         found = frame(
@@ -460,7 +484,10 @@ def test_bayes_is_comparable_or_better_than_its_twin(bayes, expected):
 
 def test_bayes_beats_unpruned_with_its_best_cell():
     both = [levels("bayes_random", [0.85] * 5), levels("bayes_magnitude", (0.8, 0.8, 0.92, 0.8, 0.8)).iloc[24:]]
-    found = verdict("bayes_beats_unpruned", varied(frame(*both)), table_1_place())
+    both = varied(frame(*both))
+    lucky = (both["pruner"] == "bayes_random") & (both["target_sparsity"] == 0.25) & (both["seed"] == 2)
+    both.loc[lucky, "test_accuracy"] = 0.99  # in one seed, not on average
+    found = verdict("bayes_beats_unpruned", both, table_1_place())
     assert found.outcome == HOLDS
     assert found.numbers[0].name == "accuracy of bayes_magnitude at 75% minus the baseline's"
     assert found.numbers[0].mean == pytest.approx(0.02, abs=1e-3)
