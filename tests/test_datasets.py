@@ -297,6 +297,15 @@ def test_what_a_loader_gives_is_checked(part: str, given: Any, said: str, monkey
         datasets.load({"loader": "faulty", **config}, "here", torch.device("cpu"))
 
 
+def test_each_channel_is_normalised_by_its_own_numbers_or_all_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    white = torch.full((2, 3, 1, 1), 255, dtype=torch.uint8)
+    monkeypatch.setitem(LOADERS.functions, "white", lambda _: datasets.Images(white, LABELS[:2], white, LABELS[:2]))
+    for mean, std, wanted in (([0.25, 0.5, 0.75], [0.5, 0.25, 0.125], [1.5, 2.0, 2.0]), ([0.5], [0.25], [2.0] * 3)):
+        data = datasets.load({"loader": "white", "mean": mean, "std": std}, "here", torch.device("cpu"))
+        for split in (data.train, data.test):
+            assert split.images.flatten(1).tolist() == [pytest.approx(wanted)] * 2
+
+
 def test_an_empty_test_split_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LOADERS.functions, "faulty", lambda _: datasets.Images(PIXELS, LABELS, PIXELS[:0], LABELS[:0]))
     with pytest.raises(UserError, match="its test_images are 0 and its test_labels 0, not as many and at least one"):
