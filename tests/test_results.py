@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -202,6 +203,24 @@ def test_server_gives_the_same_frame_and_passes_the_filters_on(runs, monkeypatch
     monkeypatch.setattr(wandb, "Api", Api)
     assert_same(load(runs).frame, load("ignored", wandb="me/mine", filters={"group": "g"}).frame)
     assert asked == [("me/mine", {"group": "g"})]
+
+
+def test_of_two_runs_on_the_server_that_are_one_run_the_later_counts_in_each_epoch(runs, monkeypatch):
+    """The first crashed after epoch 2, the second went on after epoch 1; another crashed, and one trains nothing."""
+    import wandb
+
+    folder, other = folder_of(runs, "random", 0.9, 0), folder_of(runs, "random", 0.9, 1)
+    first, second = ServerRun(folder, (1, 2), "crashed"), ServerRun(folder, (2, 3))
+    first._rows[1] = first._rows[1] | {"test_accuracy": "0.5"}
+    first.name, second.name, second.created_at = "z", "a", "2026-01-02T00:00:00"
+    crashed, publication = ServerRun(other, (1,), "crashed"), ServerRun(other)
+    publication.config = {"publication": "runs.parquet", "runs": 18}
+    for given in ([first, second], [second, first]):
+        served = [*given, crashed, publication]
+        monkeypatch.setattr(wandb, "Api", lambda served=served: SimpleNamespace(runs=lambda *_, **__: served))
+        found = load(wandb="me/mine")
+        assert_same(found.frame, load(folder).frame)
+        assert found.incomplete == [(other.name, "failed: 1 epoch of 3")]
 
 
 def test_server_trouble_is_one_sentence(monkeypatch):
