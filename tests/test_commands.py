@@ -3,12 +3,15 @@
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from conftest import QUIET, ROOT, composed, run_of
 from hydra.core.global_hydra import GlobalHydra
 
 from bayes_pruning import commands
+from bayes_pruning.figures.style import STYLES
 from bayes_pruning.runs import layout
 from bayes_pruning.runs.run_folder import RunFolder
 
@@ -120,6 +123,40 @@ def test_status_tells_a_run_that_is_being_trained_from_one_that_was_cut_short(
         assert counts == "1 runs: 0 finished, 1 training, 0 cut short, 0 failed, 0 missing"
     assert said()[0] == f"{folder.path} was cut short after epoch 0 of 1"
     assert said("checkpoint_seconds=9")[0].endswith(" after epoch 0 of 1 (its checkpoint may be older)")
+
+
+def test_what_a_command_is_asked_for_reaches_what_does_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def given(place: str, *arguments: str) -> tuple[Any, ...]:
+        """What a function is called with by a command, which it ends."""
+        asked: list[tuple[Any, ...]] = []
+        monkeypatch.setattr(f"bayes_pruning.{place}", lambda *each: asked.append(each) or sys.exit())
+        with pytest.raises(SystemExit):
+            called(monkeypatch, *arguments)
+        return asked[0]
+
+    drawn = ("--mnist", "mnist_5k", "--only", "fig05", "--format", "svg", "--style", "column", "--loss", "after")
+    runs, plates, out, *more = given("figures.catalogue.write", "figures", f"{folder}", *drawn, "--out", "here")
+    assert (set(runs["epochs"]), [plate.name for plate in plates]) == ({3}, ["fig05_mnist_5k_fcn_random"])
+    assert (out, *more) == (Path("here"), "svg", STYLES["column"], "after")
+    runs, plates, *_ = given("studies.report.page", "report", f"{folder}", "--mnist", "mnist_5k", "--epoch", "2")
+    assert (set(runs["epochs"]), plates[0].name) == ({2}, "fig04_mnist_5k_fcn_75")
+    assert given("studies.ranking_formats.ranking_of", "rank", f"{folder}", "--epoch", "2")[1] == 2
+    with pytest.raises(SystemExit, match="--epochs 4 fits no run"):
+        called(monkeypatch, "rank", f"{folder}", "--epochs", "4")
+    options = ("--beta=0.1", "--prior-std=2,3", "--log-likelihood=mean", "--log-prior=sum", "--ratio=of_logs")
+    choices = {"beta": [0.1], "prior_std": [2, 3], "log_likelihood": ["mean"], "log_prior": ["sum"]}
+    assert given("studies.replay.replay", "replay", f"{folder}", *options)[2] == choices | {"ratio": ["of_logs"]}
+    assert given("results.wandb_upload.upload", "sync", "--outputs", "a") == (Path("a/wandb"), Path("a"))
+    compacted = ("compact", "a", "b", "--out", "c", "--data-root", "d", "--rounds", "7")
+    assert given("studies.compact_measures.measure", *compacted) == ([Path("a"), Path("b")], Path("c"), "d", 7)
+    studies = SimpleNamespace(archives=["a"]), SimpleNamespace(archives=["b"])
+    monkeypatch.setattr("bayes_pruning.studies.publication.studies_in", lambda _: studies)
+    quoted, out = given("studies.publication.write", "rebuild")
+    assert [(study, page.name) for study, page in quoted] == [
+        (studies[0], "reproduction.md"),
+        (studies[1], "bayesian_schedule.md"),
+    ]
+    assert out == ROOT / "outputs" / "published"
 
 
 def test_schedules_without_an_archive_rebuild_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
