@@ -1,5 +1,6 @@
 import csv
 import io
+import itertools
 import math
 import random
 import re
@@ -194,6 +195,18 @@ def test_markdown_shows_the_cells(runs, as_mnist):
         assert "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)" in text
     widths = {line.count("|") for line in markdown(as_mnist).splitlines() if line.startswith("|")}
     assert widths == {9}
+
+
+def test_a_difference_stands_below_its_pair_and_beside_its_sparsity(frame):
+    text = markdown(frame, True).split("### Each Bayes method minus its classic twin")[1]
+    header, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "|" in line)
+    assert [row[:3] for row in rows] == [["MNIST (5,000)", "FCN", "50%"], ["", "", "90%"]]
+    compared = table1.compare(frame, table1.twins(frame))
+    for row, sparsity in zip(rows, (0.5, 0.9), strict=True):
+        for twin, when in itertools.product(("random", "magnitude"), ("before", "after")):
+            key = ("mnist_5k", "fcn", f"bayes_{twin}", sparsity), twin
+            shown = row[header.index(f"Bayes {twin.title()} - {twin.title()}, {when} pruning")]
+            assert shown == f"{compared[key][when].mean:+.4f} (2)<br>no interval"
 
 
 def test_one_row_shows_the_papers_value_and_both_of_ours(as_mnist):
