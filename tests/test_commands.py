@@ -1,7 +1,9 @@
 """The command line `bayes-pruning COMMAND` and the scripts, which are the same commands."""
 
+import json
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,10 +11,12 @@ from typing import Any
 import pytest
 from conftest import QUIET, ROOT, composed, run_of
 from hydra.core.global_hydra import GlobalHydra
+from test_tracking import metrics
 
 from bayes_pruning import commands
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.runs import layout
+from bayes_pruning.runs.progress import bar
 from bayes_pruning.runs.run_folder import RunFolder
 
 NAMES = [
@@ -123,6 +127,24 @@ def test_status_tells_a_run_that_is_being_trained_from_one_that_was_cut_short(
         assert counts == "1 runs: 0 finished, 1 training, 0 cut short, 0 failed, 0 missing"
     assert said()[0] == f"{folder.path} was cut short after epoch 0 of 1"
     assert said("checkpoint_seconds=9")[0].endswith(" after epoch 0 of 1 (its checkpoint may be older)")
+
+
+def test_status_shows_how_many_epochs_of_all_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of three runs of four epochs one is finished, one was cut short after two, and one was not begun."""
+    GlobalHydra.instance().clear()
+    finished, cut_short = (
+        layout.folder_of(run_of("dataset=mnist_5k", "epochs=4", f"seed={seed}"), tmp_path) for seed in (0, 1)
+    )
+    finished.mkdir()
+    cut_short.mkdir()
+    (finished / "summary.json").write_text(json.dumps({"metrics": asdict(metrics(4))}))
+    (cut_short / "metrics.csv").write_text("the columns\n1\n2\n")
+    called(monkeypatch, "status", "dataset=mnist_5k", "epochs=4", "seed=0,1,2", *QUIET, f"output_dir={tmp_path}")
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == f"{cut_short} was cut short after epoch 2 of 4"
+    assert rest == [bar("mnist_5k fcn", 6, 12), "3 runs: 1 finished, 0 training, 1 cut short, 0 failed, 1 missing"]
 
 
 def test_what_a_command_is_asked_for_reaches_what_does_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

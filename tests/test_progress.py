@@ -1,6 +1,7 @@
 """What a person sees while runs train, and how far a grid is."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from conftest import composed
@@ -8,6 +9,7 @@ from test_tracking import metrics
 
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.runs.progress import Display, bar
+from bayes_pruning.training.metrics import Metrics
 
 
 def test_a_bar_is_a_name_and_as_many_signs_as_is_done() -> None:
@@ -55,7 +57,17 @@ def test_no_time_left_is_negative(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.endswith("  0:00 left\n")
 
 
-def test_a_run_that_trains_alone_is_a_line_of_its_own_in_each_epoch(capsys: pytest.CaptureFixture[str]) -> None:
-    run = run_config(composed("epochs=10"))
-    Display("lines", total=10).epoch([run], [metrics(3)])
-    assert capsys.readouterr().out.startswith(f"{run.label()}  epoch 3/10")
+def test_each_number_of_a_line_is_the_one_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a run that trains alone, and the means of two."""
+    run, row = (
+        run_config(composed("epochs=10")),
+        Metrics(3, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1, -1, -2, -3, -4, -8, 9),
+    )
+    Display("lines", total=10).epoch([run], [row])
+    assert capsys.readouterr().out == (
+        f"{run.label()}  epoch 3/10  train loss 0.1000  test loss 0.2000  accuracy 0.3000  "
+        "pruned: accuracy 0.5000, sparsity 0.7000, log BF -8.0  9.0 s\n"
+    )
+    Display("lines", total=20).epoch([run] * 2, [row, replace(row, train_loss=0.3, sparsity=0.9, pruned=0)])
+    said = "train loss 0.200, test loss 0.200, accuracy 0.3000 -> 0.5000, sparsity 0.800, gate open 1/2"
+    assert said in capsys.readouterr().out
