@@ -251,10 +251,15 @@ def test_runs_that_prune_biases_too_are_counted_apart() -> None:
     ledgers = dict.fromkeys(summaries, rows)
     found = replay.replay(ledgers, summaries, {"beta": [1]})
     assert {row.masks: row.differences for row in found} == {"regrow": (2, 2), "regrow with biases": (2,)}
-    lines = replay.coincidences(ledgers, summaries, [("beta", 1.0)]).splitlines()[2:]
+    lines = replay.coincidences(ledgers, summaries, [("beta", 0.5), ("beta", 1.0)]).splitlines()[2:]
+    assert [line.split(" | ")[-2] for line in lines] == ["as run", "as run"]
     assert [line.split(" | ")[0].strip("| ") for line in lines] == ["regrow", "regrow with biases"]
     assert [line.split(" | ")[-1].strip("| ") for line in lines] == ["0 of 2", "0 of 1"]
-    assert "| 0.9 | regrow with biases | previous |" in replay.as_markdown(found)
+    several = dataclasses.replace(found[0], differences=(None, 7, 3))
+    assert replay.as_markdown([several]).splitlines()[-1] == (
+        "| mnist | fcn | bayes_random | 0.9 | regrow with biases | previous | sum/sum, beta 0.5, prior std 1 | "
+        "sum/sum, beta 1, prior std 1 | 1 of 3 | 3 to 7 |"
+    )
 
 
 @pytest.mark.parametrize(
