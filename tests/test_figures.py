@@ -360,9 +360,11 @@ def test_data_that_the_paper_does_not_have_gets_no_paper_points():
     assert not any("paper" in label for label in lines_of(figure, axes))
 
 
-def test_the_accuracy_figure_counts_what_is_missing():
+def test_the_accuracy_figure_counts_its_seeds_and_what_is_missing():
     # two pairs x (baseline + 4 methods x 5 sparsities) = 42 points, of which 4 have runs
     assert "No runs for 38 of 42 points." in small_print(drawn("accuracy", accuracy_frame()))
+    differ = frame(runs("mnist fcn none", seeds=3), runs("mnist fcn random 0.25", seeds=1))
+    assert "Mean of 1 or 3 seeds, " in small_print(drawn("accuracy", differ))
 
 
 def test_a_pruner_that_is_not_drawn_is_named_and_a_dollar_sign_begins_no_formula():
