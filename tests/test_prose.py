@@ -1012,7 +1012,7 @@ def test_what_the_page_says_of_the_cnn_with_pixels_from_0_to_1(cnn: pd.DataFrame
     bayes = {name: by_run[name, "bayes_random", 0.99, 0] for name in ends}
     last = [f"{each[24]:.4f} and {each[25]:.4f} on {NAMES[name]}" for name, each in bayes.items()]
     assert f"epochs 24 and 25 {', '.join(last)}" in page
-    assert f"At chance is it in epoch 4 alone, on MNIST, and there {bayes['mnist'][5]:.4f} in epoch 5" in page
+    assert f"It is at chance in epoch 4 alone, on MNIST, and has {bayes['mnist'][5]:.4f} there in epoch 5" in page
     assert [epoch for epoch, value in bayes["mnist"].items() if value < 0.2] == [4]
     assert bayes["cifar10"].min() > 0.2
     opened = runs[(runs["pruner"] == "bayes_random") & (runs["pruned"] == 1)].groupby("dataset")["epoch"].agg(list)
@@ -1122,7 +1122,7 @@ def test_what_was_predicted_of_the_cnn_is_judged_by_the_tables(ranked: pd.DataFr
     told = f"{contrasts[0]:.1f} ahead at 25, which can not be told apart, and {contrasts[1]:.1f} ahead at 24"
     offsets = int(min(row("fashion_mnist", "behind_with_offsets")))
     assert f"each family of cells {offsets} or more, and in the contrasts alone it is {told}." in page
-    assert f"On CIFAR-10 it is {-last[1]:.1f} nats at epoch 25 and {-before[1]:.1f} at 24" in page
+    assert f"before pruning fits better by {-last[1]:.1f} nats at epoch 25 and {-before[1]:.1f} at 24" in page
     assert f"It fails on CIFAR-10: there it is {-last[1]:.1f} and {-before[1]:.1f}" in page
     least, most = row("cifar10", "least"), row("cifar10", "most")
     assert f"from {min(least):.1f} to {max(most):.1f} with any one cell or all cells of any one sparsity left" in page
