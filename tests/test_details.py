@@ -73,7 +73,7 @@ def test_a_cell_with_few_seeds_takes_the_median_variance_of_its_data_set() -> No
     ]
     few = runs("mnist fcn random 0.99", 2, test_accuracy=lambda e, s: 0.8 - 0.5 * s)
     found = details._reference(frame(*parts, few), 0).query("dataset == 'mnist'").set_index("title")["variance"]
-    assert [*found[["None", "Random 25%", "Random 50%", "Random 99%"]]] == pytest.approx([1e-6, 4e-6, 16e-6, 4e-6])
+    assert [*found[["Unpruned", "Random 25%", "Random 50%", "Random 99%"]]] == pytest.approx([1e-6, 4e-6, 16e-6, 4e-6])
 
 
 def test_all_data_sets_together_are_ordered_by_the_lower_of_the_two_epochs() -> None:

@@ -18,7 +18,7 @@ from bayes_pruning.studies.table1 import BEFORE
 
 DEFAULT = "fcn"
 CELLS = (("random", 0.25), ("random", 0.5), ("random", 0.99), ("magnitude", 0.9), ("magnitude", 0.99))
-SHOWN = {(UNPRUNED, 0.0): display_name(UNPRUNED)} | {
+SHOWN = {(UNPRUNED, 0.0): "Unpruned"} | {
     (pruner, sparsity): f"{display_name(pruner)} {percent(sparsity)}" for pruner, sparsity in CELLS
 }  # the cells, and their titles
 LEGEND = (
