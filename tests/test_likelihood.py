@@ -23,6 +23,11 @@ def test_the_likelihood_is_the_mean_over_repeats_and_excess() -> None:
     assert likelihood.log_likelihood(CELLS) == pytest.approx(np.log(wanted))
 
 
+def test_the_excess_is_weighed_by_the_density_at_every_number_of_runs() -> None:
+    weights = np.sum([[density(CELLS.residual, repeats, excess) for excess in EXCESS] for repeats in REPEATS], axis=0)
+    assert likelihood.excess(CELLS) == pytest.approx(np.exp(np.average(np.log(EXCESS), weights=weights)))
+
+
 def test_the_excess_is_what_the_residuals_have_beyond_the_seeds() -> None:
     """A hundred cells whose seeds explain next to nothing: the excess is their root mean square."""
     residual = np.random.default_rng(0).normal(0, 0.01, 100)

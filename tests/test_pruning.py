@@ -200,28 +200,32 @@ def test_the_options_of_a_pruner_reach_its_selector() -> None:
     assert masks(turned, network, 0.5)["weight"].tolist() == [[True, True, False, False]]
 
 
-def minus_infinity(layer: Layer) -> torch.Tensor:
-    return (0 * layer.weight.abs()).log()
+def infinite(layer: Layer) -> torch.Tensor:
+    """Infinity where the weight is 4, 1 where it is 3, else minus infinity."""
+    return (1 + (layer.weight == 3).float().log()).masked_fill(layer.weight == 4, torch.inf)
 
 
-def test_what_is_zero_goes_before_a_weight_whose_score_is_minus_infinity() -> None:
-    """As the logarithm of a saliency is, of a weight that the data do not see."""
+def test_scores_without_limits_are_in_order() -> None:
+    """What is zero goes before a weight of minus infinity, as the logarithm of a saliency can be; infinity stays."""
     weight = torch.tensor([[1.0, 0.0, 3.0, 4.0]])
     network = Network(nn.Linear(4, 1), {"weight": weight}, ("weight",), lambda: None, seed=0, epoch=1)  # type: ignore[arg-type, return-value]
-    own = run_of("pruner=magnitude", "pruner.selector=test_pruning.minus_infinity")
+    own = run_of("pruner=magnitude", "pruner.selector=test_pruning.infinite")
     assert masks(own, network, 0.25)["weight"].tolist() == [[True, False, True, True]]
+    assert masks(own, network, 0.75)["weight"].tolist() == [[False, False, False, True]]
 
 
-def in_place(layer: Layer) -> torch.Tensor:
-    return layer.gradient().add_(layer.fisher()).neg_()
+def in_place(layer: Layer, *, what: str = "gradient") -> torch.Tensor:
+    score: torch.Tensor = getattr(layer, what)().neg_()
+    return score
 
 
-def test_a_selector_may_change_the_gradient_and_the_information_that_it_gets() -> None:
+@pytest.mark.parametrize("what", ["gradient", "fisher"])
+def test_a_selector_may_change_the_gradient_and_the_information_that_it_gets(what: str) -> None:
     """A schedule that tries several sparsities asks for the scores again, and a gate for the information."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(6, 3))
     pairs = torch.randn(8, 6), torch.arange(8) % 3
     network = Network(model, dict(model.named_parameters()), ("1.weight",), lambda: pairs, seed=0, epoch=1)
-    run = run_of("pruner=magnitude", "pruner.selector=test_pruning.in_place")
+    run = run_of("pruner=magnitude", "pruner.selector=test_pruning.in_place", f"+pruner.selector_options.what={what}")
     first = masks(run, network, 0.5)["1.weight"]
     assert torch.equal(masks(run, network, 0.5)["1.weight"], first)

@@ -120,6 +120,11 @@ def test_a_finished_run_is_skipped_and_not_touched(command: Command, tmp_path: P
     assert times == {path: path.stat().st_mtime_ns for path in only_folder(tmp_path).rglob("*")}
 
 
+def test_a_process_that_dies_after_its_run_was_written_has_finished_it(finished: Path, tmp_path: Path) -> None:
+    assert train.outcome_in_folder(only_folder(finished), "killed").status == train.FINISHED
+    assert train.outcome_in_folder(tmp_path, "killed") == train.Outcome(train.FAILED, tmp_path, "killed")
+
+
 def test_the_hash_follows_the_science_and_nothing_else() -> None:
     base = run_of("sparsity=0.9")
     for other in ("device=cpu", "output_dir=elsewhere", "wandb.mode=disabled", "sparsity=0.90", "progress=none"):
