@@ -59,13 +59,16 @@ def test_the_page_quotes_the_committed_runs(study: str, page: str, block: str, r
     assert filled(text, request.getfixturevalue(study).blocks()) == text, "out of date: run python scripts/rebuild.py"
 
 
+values_of = cache(file_values)
+
+
 @cache
 def conf_fields(*names: str) -> dict[str, Any]:
     """What the files of conf/ say of a run that chooses these names; a network may have one that no file has."""
-    fields = {name: value for name, value in file_values(conf_dir() / "config.yaml").items() if name in TRAINING}
+    fields = {name: value for name, value in values_of(conf_dir() / "config.yaml").items() if name in TRAINING}
     for group, name in zip(GROUPS, names, strict=True):
         file = conf_dir() / group / f"{name}.yaml"
-        own = file_values(file) if file.exists() else {}
+        own = values_of(file) if file.exists() else {}
         fields |= {f"{group}.{field}": value for field, value in own.items() if MISSING not in str(value)}
     return fields
 
@@ -82,7 +85,8 @@ def test_every_published_run_is_still_the_run_that_its_hash_names(archived: str)
         assert run_config(config).hash() == about["summary"]["hash"], run
         then = config | {f"{group}.{field}": value for group in GROUPS for field, value in config[group].items()}
         today = conf_fields(*(config[group]["name"] for group in GROUPS))
-        left = [field for field in today if field in then and field not in f"{about['overrides']}"]
+        overrides = str(about["overrides"])
+        left = [field for field in today if field in then and field not in overrides]
         assert {field: then[field] for field in left} == {field: today[field] for field in left}, run
 
 
