@@ -221,6 +221,18 @@ def test_online_without_a_server_goes_offline_at_once(
     assert rows_of(inspect(folder_of(tmp_path, "run2"))) == [asdict(metrics(1))]
 
 
+def test_the_helper_is_silent_and_is_as_patient_as_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    helper = tracking._Helper()
+    for name, value in (("WANDB_HTTP_TIMEOUT", "7"), ("WANDB_SILENT", "false"), ("WANDB_ERROR_REPORTING", "true")):
+        monkeypatch.setenv(name, value)
+    helper._started()
+    assert helper._process is not None
+    environment = Path(f"/proc/{helper._process.pid}/environ").read_bytes().split(b"\0")
+    helper._process.kill()
+    helper.close()
+    assert {b"WANDB_HTTP_TIMEOUT=7", b"WANDB_SILENT=true", b"WANDB_ERROR_REPORTING=false"} <= {*environment}
+
+
 def test_a_server_that_can_not_be_used_is_asked_once_however_many_runs_there_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
