@@ -767,6 +767,19 @@ def listed(values: Iterable[float]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def test_how_many_runs_are_published() -> None:
+    page = words((ROOT / "docs" / "reproduction.md").read_text())
+    counted = set(study().all_seeds["hash"])
+    further = {name: set(archived(name)["hash"]) - counted for name in ("details", "cnn_details", "schedules")}
+    details, cnn, pruned = (len(hashes) for hashes in further.values())
+    assert "none" not in set(archived("schedules").query("hash not in @counted")["pruner"])
+    every = len(counted.union(*further.values()))
+    assert f"{len(counted)} runs of 25 epochs" in page
+    assert every == len({run for path in PUBLISHED.glob("*.parquet") for run in archived(path.stem)["hash"]})
+    said = f"are {details} further runs of details.parquet, the {cnn} of cnn_details.parquet and the {pruned} pruned"
+    assert f"{said} ones of schedules.parquet: {every:,} runs are published." in page
+
+
 def test_how_many_seeds_the_cells_of_the_cnn_have() -> None:
     measured = [row for row in table_1_rows(model="cnn", accuracy="before") if row["mean"] and row["paper"]]
     seeds = {(row["dataset"], row["method"], float(row["sparsity"] or 0)): int(row["n"]) for row in measured}
