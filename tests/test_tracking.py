@@ -229,6 +229,7 @@ def test_the_helper_is_silent_and_is_as_patient_as_the_user_says(monkeypatch: py
     assert helper._process is not None
     environment = Path(f"/proc/{helper._process.pid}/environ").read_bytes().split(b"\0")
     helper._process.kill()
+    helper._process.wait()
     helper.close()
     assert {b"WANDB_HTTP_TIMEOUT=7", b"WANDB_SILENT=true", b"WANDB_ERROR_REPORTING=false"} <= {*environment}
 
