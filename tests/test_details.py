@@ -77,9 +77,12 @@ def test_a_cell_with_few_seeds_takes_the_median_variance_of_its_data_set() -> No
 
 
 def test_all_data_sets_together_are_ordered_by_the_lower_of_the_two_epochs() -> None:
-    nats = {"nearer_before": [5.0, 1.0], "nearer": [-9.0, 2.0]}
-    text = details._together(pd.DataFrame({"detail": ["early", "both"], "dataset": "mnist", **nats}))
-    assert text.index("| both | MNIST | +1.0 / +2.0 |") < text.index("| early | MNIST | +5.0 / -9.0 |")
+    nats = {"nearer_before": [5.0, 1.0, 0.5], "nearer": [-9.0, 2.0, 0.5], "seeds": [1, 2, 1]}
+    where = {"detail": ["early", "both", "both"], "dataset": ["mnist", "mnist", "cifar10"]}
+    lines = details.together(pd.DataFrame({**where, **nats})).splitlines()
+    assert lines[0] == "| Detail | MNIST | CIFAR-10 | Together |"
+    assert lines[2] == "| both | +1.0 / +2.0 (2) | +0.5 / +0.5 (1) | +1.5 / +2.5 |"
+    assert lines[3] == "| early | +5.0 / -9.0 (1) |  | +5.0 / -9.0 |"
 
 
 def test_masks_that_are_kept_are_a_detail_of_their_own(found: pd.DataFrame) -> None:
@@ -125,5 +128,5 @@ def test_the_nats_of_several_data_sets_are_added(found: pd.DataFrame) -> None:
     compared = details.compare(frame(found, *mnist), frame(BASE, mnist[0]))
     nearer = compared[compared["detail"] == "tanh"]["nearer"]
     assert len(nearer) == 2
-    assert f"| tanh | Fashion-MNIST, MNIST | {nearer.sum():+.1f} / {nearer.sum():+.1f} |" in details.markdown(compared)
+    assert f"(1) | {nearer.sum():+.1f} / {nearer.sum():+.1f} |\n" in details.markdown(compared)
     assert "together" not in details.markdown(details.compare(found, BASE))

@@ -231,8 +231,9 @@ def test_formats_tell_the_same(two_readings: pd.DataFrame) -> None:
     text = ranking_formats.markdown(found)
     rows = pd.read_csv(io.StringIO(ranking_formats.csv_text(found)))
     assert len(rows) == 2 * len(found.last) == 8
-    lines = [line.split(" | ")[1] for line in ranking_formats.ranked_tables(found).splitlines() if line[0:1] == "|"]
-    assert lines[2:] == ["before", "before", "after"]  # of the accuracies after pruning their best line
+    overview = ranking_formats.overview_table(found, "mean")
+    lines = [line.strip("| ").split(" | ")[:2] for line in overview.splitlines() if line[0:1] == "|"]
+    assert lines[2:] == [["paper", "before"], ["mean", "before"], ["mean", "after"]]  # after pruning that of one alone
     assert list(rows["name"][:2]) == ["paper", "mean"]
     for value in rows["rms"]:
         assert f"{value:.4f} / {value:.4f}" in text  # the same at both epochs
@@ -264,7 +265,8 @@ def test_every_column_of_a_table_has_the_number_that_its_head_names(two_readings
     over_twin = [Difference(5, 0.02, 0.01, 0.03), None]
     gates = {"protocol": PROTOCOL, "block": "mnist fcn", "pruner": "bayes_random", "runs": 25, "opened": 0.52}
     gates |= {"alternating": 3, "as_twin": 4, "as_unpruned": 5, "over_twin": over_twin, "paper": -0.001}
-    outcomes = {PROTOCOL: ["holds", "fails"], MEAN: ["holds", "holds"]}
+    outcomes = {PROTOCOL: ["holds", "fails", "holds"], MEAN: ["holds", "holds", "undecided"]}
+    claims = [("cnn_is_larger", "x"), ("sparsity_settles", "y"), ("bayes_factor_falls", "z")]
     found = ranking_formats.ranking_of(two_readings)
     rates = {"best": 0.1, "alike": 0.2, "best_with_offsets": 0.3, "alike_with_offsets": 0.4}
     found = dataclasses.replace(
@@ -273,7 +275,7 @@ def test_every_column_of_a_table_has_the_number_that_its_head_names(two_readings
         ranked=lines,
         gates=pd.DataFrame([gates]),
         simulated=found.simulated.assign(**rates),
-        claims=pd.DataFrame(outcomes, pd.MultiIndex.from_tuples([("a", "x"), ("b", "y")], names=["Claim", "Where"])),
+        claims=pd.DataFrame(outcomes, pd.MultiIndex.from_tuples(claims, names=["Claim", "Where"])),
     )
     text = ranking_formats.markdown(found)
     for line in (
@@ -287,12 +289,25 @@ def test_every_column_of_a_table_has_the_number_that_its_head_names(two_readings
         "| Right | Runs in a cell | Excess | Offset | Best | Alike | Best, with offsets | Alike, with offsets |",
         "| paper | 1 | 0.005 | 0.0 | 0.10 | 0.20 | 0.30 | 0.40 |",
         "| Reading | holds | fails | undecided |",
-        "| paper | 1 | 1 | 0 |",
+        "| paper | 2 | 1 | 0 |",
         "| Claim | Where | paper | mean |",
-        "| b | y | fails | holds |",
+        "| sparsity_settles | y | fails | holds |",
+        "| bayes_factor_falls | z | holds | undecided |",
     ):
         assert line in text.splitlines()
-    assert "| a | x | holds | holds |" not in text
+    assert "| cnn_is_larger | x | holds | holds |" not in text
+    contrary = ranking_formats.contrary_claims_table(found).splitlines()[2:]
+    assert contrary == ["| The sparsity of the network becomes stabilized. | y | fails | holds |"]
+    cifar, cnn = (lines.assign(block=block, behind=[1.0, 2.0]) for block in ("cifar10 fcn", "mnist cnn"))
+    three = dataclasses.replace(
+        found,
+        blocks=["mnist cnn", "cifar10 fcn", "mnist fcn"],
+        fullest="mnist fcn",
+        ranked=pd.concat([cnn, cifar, lines]),
+    )
+    head, _, row = ranking_formats.overview_table(three, "paper").splitlines()[:3]
+    assert head == "| Reading | Accuracy | MNIST FCN | CIFAR-10 FCN | MNIST CNN |"
+    assert row == "| paper | before | 3.0* / 3.0 | 1.0* / 2.0 | 1.0* / 2.0 |"
 
 
 def test_every_preset_has_a_name_and_a_reading_of_its_own() -> None:

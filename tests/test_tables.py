@@ -20,7 +20,7 @@ from bayes_pruning.results.paper import paper_values, percent
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.statistics import paired_difference, summarise
 from bayes_pruning.studies import formats, table1
-from bayes_pruning.studies.formats import FORMATS, csv_text, latex, markdown, row_markdown, seeds_markdown
+from bayes_pruning.studies.formats import FORMATS, csv_text, latex, markdown, row_markdown, seed_counts, seeds_markdown
 
 METHODS = ("random", "bayes_random", "magnitude", "bayes_magnitude")
 
@@ -234,6 +234,9 @@ def test_cells_of_several_seeds_show_each_in_the_order_of_the_paper(as_mnist):
     alone = (cnn["pruner"] == "bayes_random") & (cnn["seed"] == 1)
     cifar = cnn[cnn["pruner"] == "none"].assign(dataset="cifar10", hash="other", run="other")
     frame = pd.concat([cifar, as_mnist, cnn[~alone]]).iloc[::-1]
+    counts = seed_counts(frame, "paper").splitlines()
+    assert counts[0] == "| Network | Reading | MNIST | CIFAR-10 |"
+    assert counts[2:] == ["| FCN | paper | 2 (9) |  |", "| CNN | paper | 2 (7), 1 (2) | 2 (1) |"]
     rows = [line.strip("| ").split(" | ") for line in seeds_markdown(frame, "cnn").splitlines()[2:]]
     assert [row[:2] for row in rows] == [
         ["MNIST", "Unpruned"],

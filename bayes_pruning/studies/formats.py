@@ -11,8 +11,19 @@ from typing import Any
 
 import pandas as pd
 
+from bayes_pruning.config import presets
 from bayes_pruning.results import tables
-from bayes_pruning.results.paper import DATASETS, METHODS, UNPRUNED, Key, display_name, paper_values, percent, rank
+from bayes_pruning.results.paper import (
+    DATASETS,
+    METHODS,
+    MODELS,
+    UNPRUNED,
+    Key,
+    display_name,
+    paper_values,
+    percent,
+    rank,
+)
 from bayes_pruning.results.selection import protocols
 from bayes_pruning.results.statistics import Difference
 from bayes_pruning.studies import table1
@@ -67,18 +78,10 @@ def markdown(frame: pd.DataFrame, compared: bool = False) -> str:
     return "\n\n".join(f"### {sheet.title}\n\n{sheet_markdown(sheet)}" for sheet in sheets(frame, compared))
 
 
-def sheet_markdown(sheet: Sheet, only_with_runs: bool = False) -> str:
-    """Return one table and what its cells mean; with `only_with_runs` without the blocks that have none."""
-    blocks = [block for block in sheet.blocks if not only_with_runs or _has_runs(block)]
-    rows = [["<br>".join(cell) for cell in row] for block in blocks for row in block]
+def sheet_markdown(sheet: Sheet) -> str:
+    """Return one table and what its cells mean."""
+    rows = [["<br>".join(cell) for cell in row] for block in sheet.blocks for row in block]
     return f"{tables.markdown(sheet.header, rows)}\n{sheet.legend}\n"
-
-
-def _has_runs(block: Sequence[Sequence[Lines]]) -> bool:
-    """Return whether any cell after the names of data set and model has more than the paper's value."""
-    return any(
-        "zeros" in line or "[" in line or "interval" in line for row in block for cell in row[2:] for line in cell
-    )
 
 
 def latex(frame: pd.DataFrame, compared: bool = False) -> str:
@@ -129,6 +132,29 @@ def row_markdown(frame: pd.DataFrame, dataset: str, model: str) -> str:
     ]
     header = ["Sparsity", *map(display_name, METHODS)]
     return f"Unpruned: {three(UNPRUNED, 0.0)}.\n\n{tables.markdown(header, rows)}"
+
+
+def seed_counts(frame: pd.DataFrame, default: str) -> str:
+    """Return by network, reading and data set how many seeds the paper's cells have, as GitHub's Markdown.
+
+    `5 (2), 3 (19)` are two cells with five seeds and 19 with three. The unpruned networks, which no reading changes,
+    are counted with the reading that is named `default`.
+    """
+    last = frame[(frame["epoch"] == frame["epochs"]) & frame["pruner"].isin((UNPRUNED, *METHODS))]
+    last = last.assign(reading=last["protocol"].map(presets.name_of).mask(last["pruner"] == UNPRUNED, default))
+    seeds = last.groupby(["model", "reading", "dataset", "pruner", "target_sparsity"])["seed"].nunique()
+    cells = seeds.groupby(["model", "reading", "dataset"]).value_counts().sort_index(ascending=False)
+    texts: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for (model, reading, dataset, n), count in cells.items():
+        texts.setdefault((model, reading), {}).setdefault(dataset, []).append(f"{n} ({count})")
+    datasets = sorted(set(seeds.index.get_level_values("dataset")), key=lambda name: rank(name, DATASETS))
+    runs = seeds.groupby(["model", "reading"]).sum()
+    order = sorted(texts, key=lambda key: (rank(key[0], MODELS), key[1] != default, -len(texts[key]), -runs[key]))
+    rows = [
+        [display_name(key[0]), key[1], *(", ".join(texts[key].get(dataset, [])) for dataset in datasets)]
+        for key in order
+    ]
+    return tables.markdown(["Network", "Reading", *map(display_name, datasets)], rows)
 
 
 def seeds_markdown(frame: pd.DataFrame, model: str) -> str:

@@ -28,7 +28,6 @@ from bayes_pruning.results.tables import markdown
 from bayes_pruning.runs.files import write_file
 from bayes_pruning.studies import details, exact_sparsity, formats, ranking_formats, replay
 from bayes_pruning.studies.claims import verdicts
-from bayes_pruning.studies.claims.rules import UNDECIDED
 from bayes_pruning.studies.exact_sparsity_figure import schedules
 from bayes_pruning.studies.ranking_formats import Ranking
 
@@ -138,6 +137,9 @@ class Publication:
         return (
             rendered
             | {
+                "seeds.md": "\n".join(
+                    f"{name.upper()}:\n\n{formats.seeds_markdown(self.runs, name)}" for name in MODELS
+                ),
                 "claims.md": verdicts.as_markdown(self.findings, self.judged),
                 "claims.json": verdicts.as_json(self.findings, self.judged),
                 "readings.md": ranking_formats.markdown(self.ranking),
@@ -165,34 +167,37 @@ class Publication:
 
     def blocks(self) -> dict[str, Callable[[], str]]:
         """Return what pages may quote, by name."""
-        quoted: dict[str, Callable[[], str]] = {"controls": lambda: NOT_RUN} | {
-            sheet.key: partial(formats.sheet_markdown, sheet, only_with_runs=True)
-            for sheet in formats.sheets(self.runs, compared=True)
+        rows: dict[str, Callable[[], str]] = {
+            f"row-{dataset}-{model}": partial(formats.row_markdown, self.runs, dataset, model)
+            for model in MODELS
+            for dataset in DATASETS
         }
-        for model in MODELS:
-            quoted[f"seeds-{model}"] = partial(formats.seeds_markdown, self.runs, model)
-            for dataset in DATASETS:
-                quoted[f"row-{dataset}-{model}"] = partial(formats.row_markdown, self.runs, dataset, model)
-        return quoted | {
+        return rows | {
             "origin": lambda: origin(self.all_seeds, self.summaries),
-            "ranking": lambda: ranking_formats.ranked_tables(self.ranking),
-            "simulation": lambda: ranking_formats.simulation_table(self.ranking),
-            "gates": lambda: ranking_formats.gates_table(self.ranking),
+            "seeds": lambda: formats.seed_counts(self.all_runs, PROTOCOL),
+            "ranking": lambda: ranking_formats.overview_table(self.ranking, PROTOCOL),
             "claim-counts": lambda: ranking_formats.claims_table(self.ranking),
-            "claims-mixed": lambda: ranking_formats.mixed_claims_table(self.ranking),
-            "claims": self.decided,
-            "coincidences": self.coincidences,
-            "details": lambda: NOT_RUN if self.compared_details.empty else details.markdown(self.compared_details),
+            "claims-contrary": lambda: ranking_formats.contrary_claims_table(self.ranking),
+            "claims": self.by_statement,
+            "details": self.details_together,
         }
 
-    def decided(self) -> str:
-        """Return the claims that the runs decide, with their numbers."""
+    def details_together(self) -> str:
+        """Return the details of training over all data sets."""
+        if self.compared_details.empty:
+            return NOT_RUN
+        return f"{details.together(self.compared_details)}\n{details.TOGETHER}\n"
+
+    def by_statement(self) -> str:
+        """Return where each of the paper's statements holds, fails and is undecided."""
+        places: dict[str, dict[str, list[str]]] = {}
+        for found in self.findings:
+            places.setdefault(found.statement, {}).setdefault(found.verdict.outcome, []).append(found.where)
         rows = [
-            (f.where, f.statement, f.verdict.outcome, "<br>".join(verdicts.told(f.verdict)))
-            for f in self.findings
-            if f.verdict.outcome != UNDECIDED
+            (statement, *("; ".join(of_outcome.get(outcome, [])) for outcome in verdicts.OUTCOMES))
+            for statement, of_outcome in places.items()
         ]
-        table = markdown(("Where", "The paper", "Verdict", "Numbers"), rows)
+        table = markdown(("The paper", *verdicts.OUTCOMES), rows)
         return f"{verdicts.summary(self.findings)}\n\n{table}"
 
 

@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 from bayes_pruning.config import presets
 from bayes_pruning.figures import plotting
 from bayes_pruning.figures.style import WHOLE, Look, Style
-from bayes_pruning.results.paper import NAMES
+from bayes_pruning.results.paper import DATASETS, MODELS, NAMES
+from bayes_pruning.results.paper import rank as rank_of
 from bayes_pruning.results.selection import read_out
 from bayes_pruning.results.statistics import Difference
 from bayes_pruning.results.tables import markdown as table_text
+from bayes_pruning.studies.claims.rules import CLAIMS, FAILS, HOLDS
 from bayes_pruning.studies.claims.verdicts import OUTCOMES
 from bayes_pruning.studies.ranking import EVERYWHERE, READING, SHARED, TABLES, claim_outcomes, gate_uses, rank, simulate
 from bayes_pruning.studies.table1 import BEFORE
@@ -42,9 +44,14 @@ SIMULATION = (
     "it is the best. Alike: in which it is among those with 95% of the weight. An excess or an offset is the standard "
     "deviation of what is wrong with each simulated cell, or with all cells of a family."
 )
-CLAIMS = (
+OF_CLAIMS = (
     "The paper's claims under each reading, with that reading's own Bayes factor (scripts/check_claims.py --protocol "
     "says each with its numbers)."
+)
+OVERVIEW = (
+    "Each cell: by how many nats the paper's values are less likely than under the best reading of the column, at "
+    "epochs {epochs}. * marks those that have 95% of the weight together, which can not be told apart. The lines are "
+    "ordered by {block} at the last epoch. An empty cell was not run."
 )
 LOOKS = {"before": Look("C0", WHOLE, "o"), "after": Look("C3", WHOLE, "D")}
 ROW_HEIGHT = 0.17  # inches a reading
@@ -99,26 +106,39 @@ def _fullest(blocks: Sequence[str]) -> str:
 def markdown(ranking: Ranking) -> str:
     """Return likelihoods by block, simulation, gates and claims."""
     parts = [f"# Readings of the paper, by the likelihood of its Table 1 (epochs {_epochs(ranking)})\n"]
-    parts += [ranked_tables(ranking, after=True), "## Tables for which a reading is right\n", simulation_table(ranking)]
+    parts += [ranked_tables(ranking), "## Tables for which a reading is right\n", simulation_table(ranking)]
     parts += ["## What the gates did\n", gates_table(ranking), GATES + "\n"]
-    parts += ["## Claims\n", claims_table(ranking), mixed_claims_table(ranking), CLAIMS + "\n"]
+    parts += ["## Claims\n", claims_table(ranking), mixed_claims_table(ranking), OF_CLAIMS + "\n"]
     return "\n".join([*parts, "## The readings\n", readings_list(ranking)])
 
 
-def ranked_tables(ranking: Ranking, after: bool = False) -> str:
-    """Return for each block a line for each reading, best at the last epoch first; LEGEND says what is in it.
+def ranked_tables(ranking: Ranking) -> str:
+    """Return for each block a line for each reading, best at the last epoch first; LEGEND says what is in it."""
+    lines = _lines(ranking)
+    parts = [f"{block_name(block)}:\n\n{_table(lines[ranking.last['block'] == block])}" for block in ranking.blocks]
+    return "\n".join([*parts, f"{LEGEND.format(epochs=_epochs(ranking))}\n"])
+
+
+def overview_table(ranking: Ranking, both: str) -> str:
+    """Return one table of how far each reading is behind in each block; OVERVIEW says what is in it.
 
     Args:
         ranking: all readings.
-        after: True if accuracies after pruning shall have more than their best line.
+        both: the name of the reading that has a line for its accuracies after pruning too.
     """
-    lines, parts = _lines(ranking), []
-    for block in ranking.blocks:
-        rows = lines[ranking.last["block"] == block]
-        if not after:
-            rows = rows[(rows["Accuracy"] == BEFORE.when) | ~rows["Accuracy"].duplicated()]
-        parts.append(f"{block_name(block)}:\n\n{_table(rows)}")
-    return "\n".join([*parts, f"{LEGEND.format(epochs=_epochs(ranking))}\n"])
+    lines = _lines(ranking)
+    blocks = [block for block in ranking.blocks if not block.endswith(SHARED)]
+    blocks.sort(
+        key=lambda block: (block != EVERYWHERE, *(rank_of(part, (*MODELS, *DATASETS)) for part in block.split()[::-1]))
+    )
+    lines["block"] = ranking.last["block"]
+    shown = lines[(lines["Accuracy"] == BEFORE.when) | (lines["Reading"] == both)]
+    behind = shown.pivot(index=["Reading", "Accuracy"], columns="block", values="Behind").fillna("")
+    fullest = shown.loc[shown["block"] == ranking.fullest, ["Reading", "Accuracy"]]
+    table = behind.reindex(pd.MultiIndex.from_frame(fullest))[blocks].reset_index()
+    titles = {block: "Together" if block == EVERYWHERE else block_name(block) for block in blocks}
+    said = OVERVIEW.format(epochs=_epochs(ranking), block=titles[ranking.fullest])
+    return f"{_table(table.rename(columns=titles))}\n{said}\n"
 
 
 def _lines(ranking: Ranking) -> pd.DataFrame:
@@ -196,6 +216,13 @@ def mixed_claims_table(ranking: Ranking) -> str:
     """Return the claims that do not come out the same under all readings that have the seeds to decide them."""
     mixed = ranking.claims[ranking.claims.nunique(axis=1) > 1]
     return _table(mixed.rename(columns=presets.name_of).reset_index())
+
+
+def contrary_claims_table(ranking: Ranking) -> str:
+    """Return the claims that hold under one reading and fail under another, in the paper's words."""
+    claims = ranking.claims[ranking.claims.eq(HOLDS).any(axis=1) & ranking.claims.eq(FAILS).any(axis=1)]
+    table = claims.rename(columns=presets.name_of).reset_index()
+    return _table(table.assign(Claim=table["Claim"].map(lambda name: CLAIMS[name].statement)))
 
 
 def readings_list(ranking: Ranking) -> str:
