@@ -150,7 +150,7 @@ def together(compared: pd.DataFrame) -> str:
     texts = _nearer_by(compared) + compared["seeds"].map(" ({})".format)
     by_dataset = compared.assign(text=texts).pivot(index="detail", columns="dataset", values="text").fillna("")
     datasets = [name for name in DATASETS if name in by_dataset]
-    rows = [(detail, *by_dataset.loc[detail, datasets], text) for detail, text in _nearer_by(sums).items()]
+    rows = [(detail, *by_dataset.T[detail][datasets], text) for detail, text in _nearer_by(sums).items()]
     return table_text(["Detail", *map(display_name, datasets), "Together"], rows)
 
 

@@ -142,10 +142,10 @@ def seed_counts(frame: pd.DataFrame, default: str) -> str:
     """
     last = frame[(frame["epoch"] == frame["epochs"]) & frame["pruner"].isin((UNPRUNED, *METHODS))]
     last = last.assign(reading=last["protocol"].map(presets.name_of).mask(last["pruner"] == UNPRUNED, default))
-    seeds = last.groupby(["model", "reading", "dataset", "pruner", "target_sparsity"])["seed"].nunique()
-    cells = seeds.groupby(["model", "reading", "dataset"]).value_counts().sort_index(ascending=False)
+    seeds = last.groupby(["model", "reading", "dataset", "pruner", "target_sparsity"])["seed"].nunique().rename("n")
+    cells = seeds.reset_index().groupby(["model", "reading", "dataset"])["n"].value_counts().sort_index(ascending=False)
     texts: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for (model, reading, dataset, n), count in cells.items():
+    for model, reading, dataset, n, count in cells.rename("count").reset_index().itertuples(index=False, name=None):
         texts.setdefault((model, reading), {}).setdefault(dataset, []).append(f"{n} ({count})")
     datasets = sorted(set(seeds.index.get_level_values("dataset")), key=lambda name: rank(name, DATASETS))
     runs = seeds.groupby(["model", "reading"]).sum()

@@ -220,7 +220,8 @@ def mixed_claims_table(ranking: Ranking) -> str:
 
 def contrary_claims_table(ranking: Ranking) -> str:
     """Return the claims that hold under one reading and fail under another, in the paper's words."""
-    claims = ranking.claims[ranking.claims.eq(HOLDS).any(axis=1) & ranking.claims.eq(FAILS).any(axis=1)]
+    both = [{HOLDS, FAILS} <= set(outcomes) for outcomes in ranking.claims.to_numpy()]
+    claims = ranking.claims[both]
     table = claims.rename(columns=presets.name_of).reset_index()
     return _table(table.assign(Claim=table["Claim"].map(lambda name: CLAIMS[name].statement)))
 
