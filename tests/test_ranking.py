@@ -301,7 +301,7 @@ def test_every_column_of_a_table_has_the_number_that_its_head_names(two_readings
     cifar, cnn = (lines.assign(block=block, behind=[1.0, 2.0]) for block in ("cifar10 fcn", "mnist cnn"))
     three = dataclasses.replace(
         found,
-        blocks=["mnist cnn", "cifar10 fcn", "mnist fcn"],
+        blocks=["mnist cnn", f"mnist cnn{ranking.SHARED}", "cifar10 fcn", "mnist fcn"],
         fullest="mnist fcn",
         ranked=pd.concat([cnn, cifar, lines]),
     )

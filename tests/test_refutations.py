@@ -496,7 +496,9 @@ def test_what_seeds_5_to_9_of_the_fcn_decide(page: str) -> None:
     cells = of_fcn[new].groupby(CELL)["seed"].unique()
     assert all(sorted(seeds) == [5, 6, 7, 8, 9] for seeds in cells)
     assert cells.groupby("dataset").size().to_dict() == {"cifar10": 21, "fashion_mnist": 21, "mnist": 21}
-    assert "Under the printed formula each cell of the FCN has ten seeds for the claims, and five for everything" in page
+    assert (
+        "Under the printed formula each cell of the FCN has ten seeds for the claims, and five for everything" in page
+    )
     commands = re.findall(r"-m 'seed=range\(5,10\)' dataset=(\S+) pruner=(\S+) sparsity=(\S+)", page)
     grids = [product(*(values.split(",") for values in command)) for command in commands]
     ran = {
