@@ -89,6 +89,7 @@ BAD_INPUT = [
     (("seed=1.5",), "seed=1.5", "a whole number of at least 0"),
     (("epochs=0",), "epochs=0", "a whole number of at least 1"),
     (("epochs=2.5",), "epochs=2.5", "a whole number of at least 1"),
+    (("seed=9223372036854775808",), "seed=9223372036854775808", "a whole number of at least 0 and below 2^63"),
     (("batch_size=-64",), "batch_size=-64", "a whole number of at least 1"),
     (("learning_rate=0",), "learning_rate=0", "a number above 0"),
     (("optimizer=lbfgs",), "optimizer=lbfgs", "adam or sgd"),

@@ -60,7 +60,9 @@ BelowOne = Annotated[
 Count = Annotated[int, BeforeValidator(_plain), Field(strict=True, ge=1, description="a whole number of at least 1")]
 CountOrNull = Annotated[int | None, Field(strict=True, ge=1, description="a whole number of at least 1, or null")]
 Whole = Annotated[
-    int, BeforeValidator(_plain), Field(strict=True, ge=0, lt=2**63, description="a whole number of at least 0")
+    int,
+    BeforeValidator(_plain),
+    Field(strict=True, ge=0, lt=2**63, description="a whole number of at least 0 and below 2^63"),
 ]
 Numbers = Annotated[
     list[Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]],
