@@ -86,6 +86,7 @@ def test_minus_zero_is_zero() -> None:
     assert run_of("protocol.prior.mean=-0.0").hash() == run_of().hash()
     assert run_of("protocol.prior.mean=-0.5").hash() != run_of("protocol.prior.mean=0.5").hash()
     assert "-magnitude-0-seed0" in zero.label()
+    assert run_of("optimizer=sgd", "momentum=-0.0").hash() == run_of("optimizer=sgd").hash()
 
 
 def test_a_name_of_sixty_bytes_is_the_longest() -> None:

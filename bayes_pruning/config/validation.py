@@ -54,9 +54,7 @@ AtLeastZero = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False, des
 Fraction = Annotated[  # abs: -0.0 is 0, also in a hash
     float, Field(strict=True, ge=0, le=1, description="a number from 0 to 1"), AfterValidator(abs)
 ]
-BelowOne = Annotated[
-    float, Field(strict=True, ge=0, lt=1, description="a number from 0 to below 1"), AfterValidator(abs)
-]
+BelowOne = Annotated[float, Field(strict=True, ge=0, lt=1, description="a number from 0 to below 1")]
 Count = Annotated[int, BeforeValidator(_plain), Field(strict=True, ge=1, description="a whole number of at least 1")]
 CountOrNull = Annotated[int | None, Field(strict=True, ge=1, description="a whole number of at least 1, or null")]
 Whole = Annotated[

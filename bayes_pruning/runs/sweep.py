@@ -135,7 +135,7 @@ def summary(jobs: Sequence[Job], outcomes: dict[Path, Outcome], seconds: float) 
     for name, field in NUMBERS.items():
         rows[name] = [math.nan if row is None else getattr(row, field) for row in last_epochs]
     means = {name: (name, "mean") for name in NUMBERS}
-    table = rows.groupby(settings, sort=False, dropna=False).agg(runs=("accuracy", "count"), **means)
+    table = rows.groupby(settings, sort=False).agg(runs=("accuracy", "count"), **means)
     formats = dict.fromkeys(NUMBERS, "{:.4f}".format)
     lines = [table.reset_index().to_string(index=False, na_rep="-", formatters=formats, max_colwidth=None)]
     count = Counter(outcome.status for outcome in outcomes.values())
