@@ -211,6 +211,12 @@ def test_a_download_that_breaks_off_leaves_nothing_and_the_next_start_has_it_aga
     assert files == idx_files(0)
 
 
+def test_a_download_of_other_files_is_refused(tmp_path: Path) -> None:
+    checksums = {file: hashlib.md5(b"the original").hexdigest() for file in idx_files(0)}
+    with pytest.raises(UserError, match="train-images-idx3-ubyte is truncated or altered"):
+        fetch(Download(), "MNIST", tmp_path, tmp_path / "MNIST" / "raw", checksums)
+
+
 def test_runs_that_start_at_once_download_once(tmp_path: Path) -> None:
     download = Download()
     with ThreadPoolExecutor(4) as threads:
@@ -223,9 +229,11 @@ def test_an_archive_that_is_there_is_unpacked_without_network(tmp_path: Path) ->
     folder = tmp_path / "MNIST" / "raw"
     folder.mkdir(parents=True)
     (folder / "train-images-idx3-ubyte.gz").write_bytes(b"the archive")
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"another data set's")
 
     def unpack(root: Path, download: bool) -> None:
         assert (root / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").read_bytes() == b"the archive"
+        assert (root / "cifar-10-python.tar.gz").read_bytes() == b"another data set's"
         Download()(root, download)
 
     fetch_mnist(unpack, tmp_path)  # type: ignore[arg-type]
@@ -306,6 +314,20 @@ def test_each_channel_is_normalised_by_its_own_numbers_or_all_by_one(monkeypatch
             assert split.images.flatten(1).tolist() == [pytest.approx(wanted)] * 2
 
 
+@pytest.mark.parametrize(
+    ("field", "values"), [("mean", [0.5, 0.5]), ("std", [0.5, 0.5]), ("std", [0]), ("std", [0.5, 0, 0.5])]
+)
+def test_numbers_that_can_not_normalise_three_channels_are_named(
+    field: str, values: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    white = torch.full((2, 3, 1, 1), 255, dtype=torch.uint8)
+    monkeypatch.setitem(LOADERS.functions, "white", lambda _: datasets.Images(white, LABELS[:2], white, LABELS[:2]))
+    config = {"loader": "white", "mean": [0.5], "std": [0.5]} | {field: values}
+    said = rf"^dataset\.{field}=\[.*\] is not accepted: dataset\.{field} takes one number for all channels or 3, "
+    with pytest.raises(ConfigError, match=said):
+        datasets.load(config, "here", torch.device("cpu"))
+
+
 def test_an_empty_test_split_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LOADERS.functions, "faulty", lambda _: datasets.Images(PIXELS, LABELS, PIXELS[:0], LABELS[:0]))
     with pytest.raises(UserError, match="its test_images are 0 and its test_labels 0, not as many and at least one"):
@@ -317,10 +339,11 @@ def test_a_loader_that_ends_with_an_error_is_named(
     loader: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(LOADERS.functions, "mine", loader)
+    monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(
         UserError, match=rf"^dataset\.loader=mine gave nothing for data_root={tmp_path} \(\w+Error: .*\)\.$"
     ):
-        datasets.load({"loader": "mine", "mean": [0], "std": [1]}, tmp_path, torch.device("cpu"))
+        datasets.load({"loader": "mine", "mean": [0], "std": [1]}, "~", torch.device("cpu"))
 
 
 def test_an_unknown_loader_lists_what_exists() -> None:
