@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import ROOT, composed
+from conftest import ROOT, composed, config_of
 from faults.wandb_troubles import NOBODY, RefusingStub
 from omegaconf import OmegaConf
 
@@ -228,10 +229,97 @@ def test_the_helper_is_silent_and_is_as_patient_as_the_user_says(monkeypatch: py
     helper._started()
     assert helper._process is not None
     environment = Path(f"/proc/{helper._process.pid}/environ").read_bytes().split(b"\0")
+    assert os.getsid(helper._process.pid) == helper._process.pid  # so that the terminal's Ctrl-C does not reach it
     helper._process.kill()
     helper._process.wait()
     helper.close()
     assert {b"WANDB_HTTP_TIMEOUT=7", b"WANDB_SILENT=true", b"WANDB_ERROR_REPORTING=false"} <= {*environment}
+
+
+def test_what_wandb_is_told_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(tracking, "_send_through", sent.append)
+    chosen = ("pruner=magnitude", "sparsity=0.9", "seed=3", "model.name=mine", f"output_dir={tmp_path}")
+    config = config_of(*chosen, "wandb.project=ours", "wandb.entity=me", "wandb.group=table1")
+    opened(config, "a folder").log(replace(metrics(1), log_bayes_factor=None))
+    [told, logged] = sent
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    assert told["open"] == {
+        **{"project": "ours", "entity": "me", "group": "table1", "job_type": "magnitude"},
+        **{"id": "a folder", "name": "mnist_5k-mine-magnitude-0.9-seed3", "tags": ["mnist_5k", "mine", "sparsity 0.9"]},
+        **{"mode": "offline", "dir": str(tmp_path), "git_commit": git_commit()},
+        "config": plain | {"hash": run_config(config).hash()},
+    }
+    assert told["run"] == logged["run"] == str(tmp_path / "a folder")
+    assert logged["row"] == {name: value for name, value in asdict(metrics(1)).items() if name != "log_bayes_factor"}
+
+
+@pytest.mark.parametrize(("modes", "seconds"), [(["offline"], 30), (["online"], 5), (["online", "offline"], 30)])
+def test_the_end_waits_for_wandb_as_long_as_the_page_says(
+    modes: list[str], seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/reliability.md: "at most 30 seconds offline and 5 online"."""
+    waited: list[float] = []
+    helper: Any = tracking._Helper()
+    monkeypatch.setattr(helper, "_write", lambda _: None)
+    for mode in modes:
+        helper.send({"run": "a", "open": {"mode": mode}})
+    helper._process = SimpleNamespace(stdin=SimpleNamespace(close=lambda: None), wait=waited.append)
+    helper._warnings = SimpleNamespace(join=lambda _: None)
+    helper.close()
+    assert waited == [seconds]
+
+
+class FakeRun:
+    """A run of W&B's that notes what it hears."""
+
+    def __init__(self, log: Path | None = None, error: Exception | None = None) -> None:
+        self.offline, self.settings, self.error = log is None, SimpleNamespace(sync_file=log), error
+        self.heard: list[Any] = []
+
+    def note(self, *each: Any) -> None:
+        if self.error is not None:
+            raise self.error
+        self.heard.append(each)
+
+    def log(self, row: dict[str, Any], step: int) -> None:
+        self.note(step, row)
+
+    def finish(self, exit_code: int) -> None:
+        self.note(exit_code)
+
+
+def test_a_run_that_wandb_can_not_mirror_is_given_up_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row's step is its epoch; a run that is left open when training ends has failed."""
+    fakes = {"broken": FakeRun(error=ValueError("a number too many")), "whole": FakeRun()}
+    monkeypatch.setattr(wandb_process, "open_run", lambda mode, name: fakes[name])
+    runs = wandb_process.OpenRuns()
+    for name in fakes:
+        runs.do({"run": name, "open": {"mode": "offline", "name": name}})
+    for name in fakes:
+        for epoch in (7, 8):
+            runs.do({"run": name, "row": {"epoch": epoch}})
+    runs.end()
+    assert fakes["whole"].heard == [(7, {"epoch": 7}), (8, {"epoch": 8}), (1,)]
+    said = "W&B does not mirror the run (ValueError: a number too many); training goes on.\n"
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("error", [None, TimeoutError("no answer")])
+def test_only_a_run_that_the_server_took_whole_is_marked_as_uploaded(
+    error: Exception | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, opened_with = wandb_process.OpenRuns(), dict[str, Any]()
+    runs.server = True
+    fake = FakeRun(tmp_path / "run-a.wandb", error)
+    monkeypatch.setattr(wandb_process, "open_run", lambda **init: opened_with.update(init) or fake)
+    runs.do({"run": "a", "open": {"mode": "online"}})
+    runs.do({"run": "a", "finish": {"summary": None, "failed": False}})
+    runs.end()
+    assert opened_with == {"mode": "online", "resume": "allow"}
+    assert [path.name for path in tmp_path.iterdir()] == ([] if error else ["run-a.wandb.synced"])
 
 
 def test_a_server_that_can_not_be_used_is_asked_once_however_many_runs_there_are(
