@@ -11,12 +11,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import slurm
 import torch
-from conftest import QUIET, ROOT
+from conftest import QUIET, ROOT, config_of
 from faults.contents import contents
 from faults.small_disk import SmallDisk
 from needs import need
@@ -32,8 +33,10 @@ from bayes_pruning.data import datasets
 from bayes_pruning.results import frame
 from bayes_pruning.runs import layout
 from bayes_pruning.runs.progress import Display
-from hydra_plugins.bayes_pruning import _slurm_queue
+from bayes_pruning.runs.train import job_of
+from hydra_plugins.bayes_pruning import _slurm_queue, _slurm_sweep
 from hydra_plugins.bayes_pruning._slurm_settings import slurm_settings
+from hydra_plugins.bayes_pruning._slurm_task import SlurmStackTask
 
 DIGITS = ("dataset=mnist_5k", "dataset.loader=slurm.few_digits")
 HELD = ("-m", *DIGITS, "epochs=3", "pruner=random", "pruner.gate=slurm.held", "seed=range(0,4)", *QUIET)
@@ -329,6 +332,17 @@ def test_a_setting_that_is_not_accepted_is_named(change: dict[str, Any], accepte
         slurm_settings({**defaults, **change})
 
 
+def test_what_a_task_asks_for_reaches_submitit_by_its_names() -> None:
+    """srun is told the cores too, and an option of the user's own comes before ours."""
+    settings = {"partition": "gpu", "timeout_min": 30, "cpus_per_task": 2, "gpus_per_node": 1, "mem_gb": 8}
+    settings |= {"max_timeouts": 3, "array_parallelism": 4, "options": {"account": "mine", "requeue": False}}
+    assert slurm_settings(settings).for_submitit() == {
+        **{"slurm_partition": "gpu", "timeout_min": 30, "cpus_per_task": 2, "gpus_per_node": 1, "mem_gb": 8},
+        **{"slurm_array_parallelism": 4, "slurm_srun_args": ["--cpus-per-task=2"]},
+        "slurm_additional_parameters": {"account": "mine", "requeue": False},
+    }
+
+
 @pytest.mark.parametrize("setting", ["cluster=lsf", "slurm.timeout_min=1", "slurm=7"])
 def test_a_bad_setting_is_one_sentence_with_nothing_written(setting: str, command: Command, tmp_path: Path) -> None:
     output = tmp_path / "outputs"
@@ -394,6 +408,85 @@ def test_squeue_that_does_not_answer_is_said_once_and_asked_less_often(
     assert 20 < len(asked) < 60
     assert asked[-1] - asked[-2] == _slurm_queue.LONGEST_PAUSE
     assert capsys.readouterr().out == "Slurm's squeue does not answer, and is asked again\n"
+
+
+def test_a_task_has_ended_once_slurm_has_said_so_twice_in_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is requeued looks ended for a moment."""
+    task, clock = _slurm_queue.SlurmTask("7_0", (), JobPaths(tmp_path, "7_0")), iter(range(0, 10_000, 100))
+    said = iter(["PREEMPTED", "PENDING", "OUT_OF_MEMORY", "OUT_OF_MEMORY"])
+    monkeypatch.setattr(_slurm_queue, "ask_slurm", lambda: {"7_0": (next(said), "")})
+    monkeypatch.setattr(_slurm_queue, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(_slurm_queue, "sleep", lambda _: None)
+    assert _slurm_queue.wait([task], Display("none", total=0)) == {task: "OUT_OF_MEMORY"}
+    assert not list(said)
+
+
+def test_squeue_is_asked_for_all_tasks_whatever_the_user_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = SimpleNamespace(returncode=0, stdout="7_0|RUNNING|None\n7_1|PENDING|Resources\n8|PENDING|a | b\n")
+    asked: list[Any] = []
+    monkeypatch.setattr(_slurm_queue.subprocess, "run", lambda command, **how: asked.append((command, how)) or answer)
+    monkeypatch.setenv("SQUEUE_PARTITION", "nowhere")
+    queue = {"7_0": ("RUNNING", ""), "7_1": ("PENDING", "Resources"), "8": ("PENDING", "a | b")}
+    assert _slurm_queue.ask_slurm() == queue
+    [(command, how)] = asked
+    assert {"--noheader", "--array", "--states=all", f"--user={os.getuid()}"} <= {*command}
+    assert "SQUEUE_PARTITION" not in how["env"]
+    assert how["env"]["PATH"] == os.environ["PATH"]
+    answer.returncode = 1
+    assert _slurm_queue.ask_slurm() is None
+
+
+def test_tasks_are_counted_by_what_slurm_says_of_them(tmp_path: Path) -> None:
+    names = ["7_0", "7_1", "7_2", "7_3", "7_4", "8_0"]
+    tasks = [_slurm_queue.SlurmTask(name, (), JobPaths(tmp_path, name)) for name in names]
+    waits = ("PENDING", "Resources")
+    queue = {"7_0": ("RUNNING", ""), "7_1": waits, "7_2": waits, "7_3": ("PENDING", "None")}
+    said = "tasks: 1 ended, 1 gone, 1 pending, 2 pending (Resources), 1 running"
+    assert _slurm_queue._states(tasks, {tasks[4]}, queue) == said
+    assert _slurm_sweep._names(tasks) == "job 7 (5 tasks), job 8 (1 task)"
+
+
+def test_tasks_at_work_are_those_that_may_still_finish_a_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one whose runs are all finished, one that has left its result, or one that Slurm has forgotten."""
+    at_work, finished, unfinished = task_of(folder, tmp_path)
+    others = {"7_1": (finished,), "7_2": (unfinished,), "7_3": (unfinished,)}
+    tasks = [_slurm_queue.SlurmTask(name, runs, JobPaths(tmp_path / "%j", name)) for name, runs in others.items()]
+    tasks[1].files.result_pickle.parent.mkdir()
+    tasks[1].files.result_pickle.touch()
+    _slurm_queue.write_record([at_work, *tasks], tmp_path)
+    assert [path.name for path in tmp_path.glob("*.json")] == ["7.json"]
+    queue = {name: ("RUNNING", "") for name in ("7_0", "7_1", "7_2")}
+    monkeypatch.setattr(_slurm_queue, "ask_slurm", lambda: queue)
+    assert [(task.id, task.folders) for task in _slurm_queue.tasks_at_work(tmp_path)] == [
+        ("7_0", (finished, unfinished))
+    ]
+    monkeypatch.setattr(_slurm_queue, "ask_slurm", lambda: None)
+    with pytest.raises(UserError, match="squeue does not answer, so it is unknown which runs are at work"):
+        _slurm_queue.tasks_at_work(tmp_path)
+
+
+def test_a_task_trains_in_the_commands_folder_by_a_clock_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    settings = ("epochs=4", "output_dir=runs", "max_minutes=1", *QUIET)
+    configs = [config_of(*settings, f"seed={seed}") for seed in (0, 1)]
+    begun = tmp_path / job_of(configs[0]).folder
+    begun.mkdir(parents=True)
+    (begun / "metrics.csv").write_text("the columns\n1\n")
+    given: list[Any] = []
+    monkeypatch.setattr("bayes_pruning.runs.sweep.train_or_fail", lambda *each: given.append(each) or [])
+    monkeypatch.setattr("bayes_pruning.runs.train.time.monotonic", lambda: 100.0)
+    assert SlurmStackTask([(config, None) for config in configs], tmp_path)() == []
+    [(jobs, display, clock)] = given
+    assert Path.cwd() == tmp_path
+    assert [job.run.seed for job in jobs] == [0, 1]
+    assert (display.total, display.done, clock.deadline) == (8, 1, 160.0)
 
 
 @pytest.mark.parametrize("text", ['{"99_0": ["/ru', "[]", '{"99_0": 7}'])
