@@ -45,6 +45,9 @@ def undeclared(seen, least: float = 0.5, *, names: list[str] | None = None): ret
 @gate(reads_bayes_factor=False)
 def blind(seen): return True
 
+@gate(reads_bayes_factor=False)
+def never(seen, **anything): return True
+
 @gate(estimate=lambda candidate, nats=7.25: nats)
 def estimated(seen: GateInput, nats: float = 7.25): return seen.log_bayes_factor is not None
 """
@@ -117,6 +120,16 @@ def test_the_dotted_path_of_our_own_function_is_its_short_name(path: str) -> Non
     assert short == dotted
     assert GATES.find(path) is GATES.find("laplace_evidence")
     assert GATES.declared(path).estimate is not None
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_users_function_is_not_ours_of_the_same_name_and_may_take_any_option() -> None:
+    run = job_of(config_of("pruner=magnitude", "pruner.gate=my_pruning.never", "+pruner.gate_options.any=3")).run
+    assert run.pruner.gate == "my_pruning.never"
+    assert not run.unpruned
+    assert GATES.find("never").__module__ == "bayes_pruning.pruning.gates"
+    with pytest.raises(UserError, match=r"pruner\.gate=bayes_pruning_of_mine\.always is not accepted: "):
+        run_of("pruner=magnitude", "pruner.gate=bayes_pruning_of_mine.always").hash()
 
 
 @pytest.mark.usefixtures("mine")
@@ -254,6 +267,7 @@ def test_unpruned_is_the_gate_never_whatever_the_pruner_is_called(
     assert first == second
     assert first.name.startswith("mnist_5k-fcn-baseline-seed0-")
     assert (summary["sparsity"], summary["unpruned"], summary["reads_bayes_factor"]) == (0, True, False)
+    assert summary["protocol_read"] == ["log_likelihood", "log_prior", "prior"]
     assert OmegaConf.load(first / ".hydra" / "config.yaml").sparsity == 0  # type: ignore[union-attr]
 
 
@@ -286,5 +300,6 @@ def test_a_file_that_starts_from_another_has_its_fields(tmp_path: Path, monkeypa
     monkeypatch.setattr(presets, "conf_dir", lambda: conf)
     assert presets.values("mine") == presets.values("candidate") | {"name": "mine"}
     assert presets.values("mine")["decision"] == "candidate"
+    assert presets.names.__wrapped__()[presets.protocol_text(presets.values("mine"))] == "candidate"  # the first of two
     files = declared._files.__wrapped__()
     assert files["mine"] == files["gradual"] | {"name": "mine"}
