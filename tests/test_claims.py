@@ -598,6 +598,7 @@ def test_script_prints_or_writes(script, folder, tmp_path):
     assert {found["claim"] for found in decided} == {"cnn_is_larger", "deviations_are_reported"}  # which need no runs
     code, printed = script("check_claims.py", folder, "--out", tmp_path)
     assert code == 0
+    assert " checks of " in printed.splitlines()[-1]
     assert {path.name for path in tmp_path.iterdir()} == {"claims.md", "claims.json"}
 
 

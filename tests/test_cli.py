@@ -14,6 +14,8 @@ from hydra.errors import CompactHydraException
 from needs import real_files
 from omegaconf import OmegaConf
 
+from bayes_pruning import cli
+from bayes_pruning.config import paths
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.config.schema import run_config
@@ -87,9 +89,9 @@ BAD_INPUT = [
     (("sparsity=lots",), "sparsity=lots", "a number from 0 to 1"),
     (("seed=-1",), "seed=-1", "a whole number of at least 0"),
     (("seed=1.5",), "seed=1.5", "a whole number of at least 0"),
+    (("seed=9223372036854775808",), "seed=9223372036854775808", "a whole number of at least 0 and below 2^63"),
     (("epochs=0",), "epochs=0", "a whole number of at least 1"),
     (("epochs=2.5",), "epochs=2.5", "a whole number of at least 1"),
-    (("seed=9223372036854775808",), "seed=9223372036854775808", "a whole number of at least 0 and below 2^63"),
     (("batch_size=-64",), "batch_size=-64", "a whole number of at least 1"),
     (("learning_rate=0",), "learning_rate=0", "a number above 0"),
     (("optimizer=lbfgs",), "optimizer=lbfgs", "adam or sgd"),
@@ -103,6 +105,10 @@ BAD_INPUT = [
     (("pruner=laplace_random", "pruner.gate_options.draws=0"), "gate_options.draws=0", "at least 1, or null"),
     (("dataset=mnist_5k", "dataset.std=[.inf]"), "dataset.std=[inf]", "none infinite or NaN"),
     (("dataset=mnist_5k", "dataset.mean=[.nan]"), "dataset.mean=[nan]", "none infinite or NaN"),
+    (("dataset=mnist_5k", "dataset.mean=[]"), "dataset.mean=[]", "a list of numbers"),
+    (("dataset=mnist_5k", "dataset.loader=magic"), "dataset.loader=magic", "cifar10, fashion_mnist, mnist or mnist_5k"),
+    (("dataset=mnist_5k", "model.builder=magic"), "model.builder=magic", "cnn, fcn or resnet18"),
+    (("dataset=mnist_5k", 'dataset.name="a\\tb"'), "dataset.name=a\tb", "up to 60 bytes without /"),
     (("dataset=mnist_5k", "dataset.name=a/b"), "dataset.name=a/b", "up to 60 bytes without /"),
     (("dataset=mnist_5k", "model.name=/tmp"), "model.name=/tmp", "up to 60 bytes without /"),
     (("pruner=magnitude", "pruner.name=../../escaped"), "pruner.name=../../escaped", "up to 60 bytes without /"),
@@ -116,6 +122,7 @@ BAD_INPUT = [
     (("model.hidden=[8,0]",), "model.hidden=[8, 0]", "whole numbers of at least 1"),
     (("model=cnn", "model.hidden=[8]"), "model.hidden=[8]", "a whole number of at least 1"),
     (("protocol.prior.std=0",), "protocol.prior.std=0", "a number above 0"),
+    (("protocol.prior.mean=.nan",), "protocol.prior.mean=nan", "a number"),
     (("protocol.beta=-1",), "protocol.beta=-1", "a number above 0"),
     (("protocol.decision=next",), "protocol.decision=next", "previous or candidate"),
     (("protocol.ratio=golden",), "protocol.ratio=golden", "unpruned_over_pruned or of_logs"),
@@ -191,6 +198,34 @@ def test_a_grid_without_m_is_refused_unless_every_field_is_given(command: Comman
     code, printed = command(*one, "seed=0")
     assert not code
     assert "is finished: " in printed
+
+
+def test_fields_of_an_experiments_further_grids_are_asked_for_too() -> None:
+    grids = [{"pruner": "none"}, {"pruner": "random", "sparsity": "0.5"}]
+    node = OmegaConf.create(
+        {
+            "sweeper": {"params": {"seed": "0,1"}, "grids": grids},
+            "overrides": {"task": ["experiment=mine", "seed=0", "sparsity=0.9"]},
+            "runtime": {"choices": {"experiment": "mine"}},
+        }
+    )
+    with pytest.raises(UserError, match=r"^experiment=mine is a grid over pruner: train it with -m, "):
+        cli.check_is_one_run(node)
+
+
+def test_the_configs_are_those_in_the_package_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "_PACKAGE", tmp_path / "bayes_pruning")
+    assert conf_dir() == tmp_path / "conf"
+    (tmp_path / "bayes_pruning" / "conf").mkdir(parents=True)
+    assert conf_dir() == tmp_path / "bayes_pruning" / "conf"
+
+
+def test_a_field_that_is_not_in_the_config_is_said_to_be_so(command: Command) -> None:
+    code, _ = command("epoch=3")
+    assert "Could not override 'epoch'" in code
+    assert "Key 'epoch' is not in struct" in code
 
 
 def test_bad_data_files_are_named_before_anything_is_written(command: Command, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from test_tracking import metrics
 
 from bayes_pruning import commands
+from bayes_pruning.config.errors import ConfigError, listed
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.runs import layout
 from bayes_pruning.runs.progress import bar
@@ -179,6 +181,57 @@ def test_what_a_command_is_asked_for_reaches_what_does_it(folder: Path, monkeypa
         (studies[1], "bayesian_schedule.md"),
     ]
     assert out == ROOT / "outputs" / "published"
+
+
+def test_a_list_may_have_spaces_and_has_one_known_part_at_least() -> None:
+    assert listed("--only", " a, b ,", ("a", "b", "c")) == ["a", "b"]
+    with pytest.raises(ConfigError, match=r"^--only=d is not accepted: --only takes one or more of a, b, c, sep"):
+        listed("--only", "a,d", ("a", "b", "c"))
+
+
+def test_what_is_shown_is_in_the_format_that_was_chosen_or_else_written_in_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    formats = {"markdown": (".md", "a {}\n".format), "csv": (".csv", "b,{}\n".format), "latex": (".tex", "{}".format)}
+
+    def shown(format: str | None, out: Path | None) -> str:
+        commands.show(Namespace(format=format, out=out), "mine", formats, "word")
+        return capsys.readouterr().out
+
+    assert (shown(None, None), shown("csv", None)) == ("a word\n", "b,word\n")
+    assert shown("csv", tmp_path) == f"{tmp_path / 'mine.csv'}\n"
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("mine.csv", "b,word\n")]
+    assert shown(None, tmp_path).splitlines() == [f"{tmp_path / 'mine'}{suffix}" for suffix in (".md", ".csv", ".tex")]
+
+
+def test_runs_that_are_not_uploaded_are_named_and_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uploaded = (["a", "b"], {"c": "permission denied"})
+    monkeypatch.setattr("bayes_pruning.results.wandb_upload.upload", lambda *_: uploaded)
+    with pytest.raises(SystemExit, match=r"^1 of 3 runs were not uploaded\.$"):
+        called(monkeypatch, "sync")
+    assert capsys.readouterr() == ("2 uploaded\n", "not uploaded: c (permission denied)\n")
+    uploaded[1].clear()
+    called(monkeypatch, "sync")
+
+
+def test_a_ranking_is_written_in_four_files(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("ranking_of", "markdown", "csv_text", "figure"):
+        monkeypatch.setattr(f"bayes_pruning.studies.ranking_formats.{name}", lambda *_, name=name: name)
+    monkeypatch.setattr("bayes_pruning.figures.catalogue.render", lambda figure, _, suffix: f"{figure} {suffix}")
+    called(monkeypatch, "rank", f"{folder}", "--out", f"{tmp_path}")
+    written = {path.suffix: path.read_text() for path in tmp_path.glob("readings.*")}
+    assert written == {".md": "markdown", ".csv": "csv_text", ".pdf": "figure pdf", ".png": "figure png"}
+    assert capsys.readouterr().out == f"{tmp_path}/readings.md, .csv, .pdf, .png\n"
+
+
+@pytest.mark.parametrize("one", ["--archive", "--out"])
+def test_an_archive_is_not_rebuilt_without_a_folder_for_it(one: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match=r"^--archive and --out go together: "):
+        called(monkeypatch, "rebuild", one, "somewhere")
 
 
 def test_schedules_without_an_archive_rebuild_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -300,13 +300,14 @@ def test_the_browser_test_would_see_a_fetch_and_an_error(text, tmp_path):
 
 
 def test_script_writes_one_page(script, folder, tmp_path):
-    code, printed = script("make_report.py", folder, "--mnist", "mnist_5k", "--out", tmp_path / "new" / "page.html")
+    code, printed = script("make_report.py", folder, "--mnist", "mnist_5k", "--out", tmp_path / "a new" / "page.html")
     assert code == 0
-    [path] = (tmp_path / "new").iterdir()
+    [path] = (tmp_path / "a new").iterdir()
     assert printed.startswith(f"{path}: ")
     page = path.read_text()
     assert len(Page(page).of("img")) == 3
-    assert f"python scripts/make_report.py {folder} --mnist mnist_5k --out {path}" in page
+    typed = f"python scripts/make_report.py {folder} --mnist mnist_5k --out '{path}'"
+    assert typed in html.unescape(page)
     assert "runs: python 3." in page
 
 

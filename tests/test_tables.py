@@ -413,6 +413,8 @@ def test_filters_need_the_server_and_json(runs, monkeypatch):
         call("make_table", monkeypatch, runs, "--filters", "{}")
     with pytest.raises(SystemExit, match="is not JSON"):
         call("make_table", monkeypatch, runs, "--wandb", "a/b", "--filters", "group=table1")
+    with pytest.raises(SystemExit, match="is not a JSON object such as"):
+        call("make_table", monkeypatch, runs, "--wandb", "a/b", "--filters", '["table1"]')
 
 
 def test_an_error_leaves_with_status_1_and_no_stack_trace(tmp_path):
