@@ -1,6 +1,8 @@
 """What a person sees while runs train, and how far a grid is."""
 
+import io
 import re
+import sys
 from dataclasses import replace
 
 import pytest
@@ -14,6 +16,29 @@ from bayes_pruning.training.metrics import Metrics
 
 def test_a_bar_is_a_name_and_as_many_signs_as_is_done() -> None:
     assert bar("mnist fcn", 1, 2) == "mnist fcn" + " " * 15 + "#" * 15 + "." * 15 + "  50%"
+
+
+class Terminal(io.StringIO):
+    """Standard error that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stderr", "style"), [(Terminal, "bar"), (io.StringIO, "lines")])
+def test_auto_is_a_bar_where_standard_error_is_a_terminal(
+    stderr: type[io.StringIO], style: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stderr())
+    assert Display("auto", total=1).style == style
+
+
+def test_where_no_progress_is_asked_for_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    display = Display("none", total=1)
+    display.say("a line")
+    display.epoch([run_config(composed("epochs=10"))], [metrics(1)])
+    display.close()
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(("workers", "who"), [(2, "2 workers"), (1, "stack 3/4")])

@@ -20,11 +20,12 @@ import pytest
 import torch
 from conftest import ONE_THREAD, QUIET, ROOT, composed, run_of
 from faults.contents import contents
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
-from bayes_pruning.runs import checkpoint, files, layout, run_folder, tracking, train
+from bayes_pruning.runs import checkpoint, files, layout, progress, run_folder, tracking, train
 from bayes_pruning.runs.progress import Display
 from bayes_pruning.training.metrics import COLUMNS, Metrics
 from bayes_pruning.training.trainer import Trainer
@@ -148,6 +149,7 @@ def test_the_hash_follows_the_science_and_nothing_else() -> None:
 def test_runs_that_are_the_same_run_have_the_same_hash() -> None:
     unread = ("protocol.beta=3", "protocol.decision=candidate")
     assert run_of("pruner=none", "sparsity=0.5", *unread).hash() == run_of("pruner=none", "sparsity=0.9").hash()
+    assert run_of("pruner=none", "protocol.regrow=false").hash() == run_of("pruner=none").hash()
     assert run_of("pruner=magnitude", *unread).hash() == run_of("pruner=magnitude").hash()
     assert run_of("pruner=magnitude", "protocol.regrow=false").hash() != run_of("pruner=magnitude").hash()
     ratio = "protocol.ratio=of_logs"
@@ -163,6 +165,9 @@ def test_runs_that_are_the_same_run_have_the_same_hash() -> None:
     assert run_of(*candidate, closed).hash() == run_of(*candidate).hash()
     assert run_of("pruner=gradual", *unread).hash() == run_of("pruner=gradual").hash()
     assert run_of("pruner=bayes_schedule", "protocol.beta=3").hash() != run_of("pruner=bayes_schedule").hash()
+    control = ("pruner=matched_random", "pruner.gate_options.openings=3")  # of a run that reads a Bayes factor
+    assert run_of(*control, "protocol.beta=3").hash() != run_of(*control).hash()
+    assert run_of("pruner=magnitude", "pruner.gate_options=null").hash() == run_of("pruner=magnitude").hash()
 
 
 @pytest.mark.slow
@@ -235,9 +240,13 @@ def test_max_minutes_ends_at_an_epoch_and_the_next_start_goes_on(
     folder = only_folder(tmp_path / "a")
     assert not layout.is_finished(folder)
     assert len(pd.read_csv(folder / "metrics.csv")) == 2
-    code, printed = command(*run, f"output_dir={tmp_path / 'a'}")
+    with monkeypatch.context() as patch:
+        shown: list[Any] = []
+        patch.setattr(progress, "Display", lambda *_, **counts: shown.append(counts) or Display("none", **counts))
+        code, printed = command(*run, f"output_dir={tmp_path / 'a'}")
     assert not code
     assert "is finished" in printed
+    assert shown == [{"total": 4, "done": 2}]
     command(*run, f"output_dir={tmp_path / 'b'}")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
@@ -257,6 +266,30 @@ def test_wandb_hears_of_each_end_what_it_was(
     [end] = [message["finish"] for message in heard if "finish" in message]
     assert end["failed"] is failed
     assert (end["summary"] or {}).get("epoch") == epochs
+
+
+@pytest.mark.usefixtures("digits_only")
+def test_wandb_hears_of_all_epochs_of_a_run_that_goes_on(
+    command: Command, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Any] = []
+    monkeypatch.setattr(tracking, "_send_through", heard.append)
+    command(*TINY, "wandb.mode=offline", f"output_dir={output}")
+    assert [message["row"]["epoch"] for message in heard if "row" in message] == [1, 2]
+
+
+@pytest.mark.usefixtures("digits_only")
+def test_a_run_that_another_process_finishes_meanwhile_is_left_as_it_is(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = shutil.copytree(finished, tmp_path / "runs")
+    summary, is_finished, first_look = only_folder(output) / "summary.json", layout.is_finished, [False]
+    written = summary.stat().st_mtime_ns
+    monkeypatch.setattr(layout, "is_finished", lambda folder: first_look.pop() if first_look else is_finished(folder))
+    job = train.job_of(composed(*TINY, f"output_dir={output}"))
+    [outcome] = train.train_stack([job], Display("none", 2), train.Clock(None))
+    assert outcome.status == train.SKIPPED
+    assert summary.stat().st_mtime_ns == written
 
 
 @pytest.mark.usefixtures("digits_only")
@@ -323,7 +356,6 @@ def test_rows_are_brought_in_line_with_the_checkpoint(
     [
         (lambda path, state: path.write_bytes(path.read_bytes()[:1000]), "is not a readable checkpoint"),
         (lambda path, state: path.write_bytes(b""), "is not a readable checkpoint"),
-        (lambda path, state: torch.save({**state, "format": 99}, path), "has format 99"),
         (lambda path, state: torch.save({**state, "hash": "0123456789"}, path), "belongs to another run"),
         (lambda path, state: torch.save({**state, "parameters": {}}, path), "of a network with other layers"),
     ],
@@ -371,6 +403,20 @@ def test_a_flipped_bit_in_a_checkpoint_never_becomes_another_number(tmp_path: Pa
             assert loaded.state["epoch"] == 3
             assert torch.equal(loaded.state["parameters"]["1.weight"], state["parameters"]["1.weight"])
     assert refused > 200
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_checkpoint_of_another_version_is_refused(version: int, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"format": version, "hash": "0123456789", "metrics": [], "decisions": []}, path)
+    with pytest.raises(UserError, match=f"has format {version}, this version reads 2: remove {path} to start the run"):
+        checkpoint.load(path, "0123456789")
+
+
+def test_a_checkpoint_holds_its_own_member_of_a_stack_alone(tmp_path: Path) -> None:
+    stack = torch.zeros(1000, 100)
+    checkpoint.save(tmp_path / "checkpoint.pt", "0123456789", [], [], {"parameters": {"1.weight": stack[3]}})
+    assert (tmp_path / "checkpoint.pt").stat().st_size < 10_000  # 400 bytes of numbers; the stack has 400,000
 
 
 def test_a_poisoned_checkpoint_is_never_unpickled(tmp_path: Path) -> None:
@@ -460,6 +506,41 @@ def test_what_an_earlier_attempt_left_does_not_stay(command: Command, finished: 
     assert not list(folder.rglob("*.part"))
 
 
+def test_the_config_is_written_last_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill before it leaves a folder without it, and the next start writes all three."""
+    written: list[str] = []
+    monkeypatch.setattr(run_folder, "write_atomically", lambda path, _: written.append(path.name))
+    config, hydra = composed("dataset=mnist_5k", "epochs=1"), OmegaConf.create({"hydra": {"overrides": {"task": []}}})
+    with run_folder.RunFolder(run_config(config), tmp_path, config, hydra):
+        assert written == ["hydra.yaml", "overrides.yaml", "config.yaml"]
+
+
+def test_the_commit_is_that_of_a_runs_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(run_folder, "git_commit", lambda: asked.append("now"))
+    config = composed("dataset=mnist_5k", "epochs=1")
+    with run_folder.RunFolder(run_config(config), tmp_path, config, None):
+        assert asked == ["now"]
+
+
+@pytest.mark.usefixtures("digits_only")
+def test_rows_are_on_the_disk_before_the_summary_says_that_they_are_all(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    job = train.job_of(composed(*TINY, f"output_dir={output}"))
+    train.train_stack([job], Display("none", 2), train.Clock(None))
+    rows = ["metrics.csv", "decisions.csv", "train.log"]
+    assert synced == ["weights.safetensors.part", *rows, "summary.json.part"]
+
+
 def test_two_processes_can_not_write_one_folder(tmp_path: Path) -> None:
     config = composed("dataset=mnist_5k", "epochs=1")
     with (
@@ -476,6 +557,7 @@ def test_status_that_looks_at_a_run_does_not_keep_it_from_starting(tmp_path: Pat
         path = folder.path / "metrics.csv"
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_SH)
+        assert not layout.in_use(folder.path)  # nor are two that look at once in each other's way
         threading.Timer(0.05, fcntl.flock, (file, fcntl.LOCK_UN)).start()
         with run_folder.RunFolder(run_config(config), tmp_path, config, None):
             assert layout.in_use(folder.path)

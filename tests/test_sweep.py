@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from conftest import ONE_THREAD, QUIET, ROOT, composed, run_of
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -55,6 +57,8 @@ def test_stacked_equals_one_after_the_other(command: Command, tmp_path: Path) ->
         hydras = [OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra for folder in (ours, theirs)]
         assert [hydra.runtime.output_dir for hydra in hydras] == [str(ours), str(theirs)]
         assert hydras[0].runtime.choices.pruner == hydras[1].runtime.choices.pruner
+        tasks = [[each for each in hydra.overrides.task if "output_dir=" not in each] for hydra in hydras]
+        assert tasks[0] == tasks[1]  # of the first job that is this run
         assert (ours / "train.log").read_text().count("\n") == 2
 
 
@@ -67,7 +71,7 @@ def test_finished_runs_are_skipped_and_a_larger_grid_trains_only_the_rest(comman
     assert not code
     assert (first / "summary.json").stat().st_mtime_ns == written
     assert len(folders(tmp_path)) == 2
-    assert "1 finished, 1 skipped" in printed
+    assert re.search(r"^1 finished, 1 skipped, 0:\d\d$", printed, re.MULTILINE)
 
 
 @pytest.mark.usefixtures("digits_only")
@@ -115,7 +119,7 @@ class Recorder(Callback):
     events: list[tuple[str, str]]
 
     def on_job_start(self, config: Any, **_: Any) -> None:
-        Recorder.events.append(("start", f"{config.pruner.name} {config.hydra.job.num}"))
+        Recorder.events.append(("start", f"{config.pruner.name} {config.hydra.job.id}"))
 
     def on_job_end(self, config: Any, job_return: Any, **_: Any) -> None:
         Recorder.events.append(("end", f"{config.pruner.name} {config.hydra.job.num} {job_return.status.name}"))
@@ -213,9 +217,40 @@ def test_a_run_that_is_alone_and_too_large_for_memory_is_not_split(monkeypatch: 
         sweep.train_as_fits([None], None, None)  # type: ignore[list-item, arg-type]
 
 
-def test_members_follow_the_memory_at_hand() -> None:
-    import torch
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")])
+def test_whatever_says_that_memory_ran_out_a_stack_is_halved(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(stack: list[Any], *_: Any) -> list[Any]:
+        if len(stack) > 1:
+            raise error
+        return stack
 
+    monkeypatch.setattr(sweep, "train_stack", full)
+    stack: list[Any] = ["a", "b", "c"]
+    assert sweep.train_as_fits(stack, Display("none", 3), train.Clock(None)) == stack
+
+
+@pytest.mark.parametrize(("on_cores", "sharing"), [(True, 9), (False, 1)])
+def test_a_sweep_counts_what_is_left_to_train_and_who_shares_the_memory(
+    on_cores: bool, sharing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of four runs of ten epochs one is finished and one was cut short after three; there are nine workers."""
+    runs, settings = [run_of("epochs=10", f"seed={n}") for n in range(4)], {"max_minutes": None, "progress": "lines"}
+    jobs: list[Any] = [
+        SimpleNamespace(run=run, folder=layout.folder_of(run, tmp_path), values=settings) for run in runs
+    ]
+    for job, name, text in ((jobs[0], "summary.json", "{}"), (jobs[1], "metrics.csv", "the columns\n1\n2\n3\n")):
+        job.folder.mkdir()
+        (job.folder / name).write_text(text)
+    asked, displays = set[int](), list[Display]()
+    monkeypatch.setattr(sweep, "members_that_fit", lambda _, sharing: asked.add(sharing) or 16)
+    sweep.run_sweep(jobs, None, lambda _, display, __: displays.append(display) or {}, workers=9, on_cores=on_cores)
+    assert [(display.total, display.done, display.workers) for display in displays] == [(30, 3, 3)]
+    said = "4 runs, 1 are finished already; 3 to train in 3 stacks by 3 workers\n"
+    assert capsys.readouterr().out == said
+    assert asked == {sharing}
+
+
+def test_members_follow_the_memory_at_hand() -> None:
     from bayes_pruning.models import networks
 
     size = capacity.footprint(networks.fcn((1, 28, 28), 10, [256, 128]), (1, 28, 28))
@@ -238,8 +273,7 @@ def test_max_members_bounds_a_stack(command: Command, tmp_path: Path) -> None:
 
 
 def test_what_can_share_a_stack() -> None:
-    def job(*overrides: str) -> Any:
-        settings = {"output_dir": "o", "data_root": "d", "device": "cpu"}
+    def job(*overrides: str, **settings: str) -> Any:
         return SimpleNamespace(run=run_of(*overrides), values=settings)
 
     base = planning.stack_key(job())
@@ -247,6 +281,11 @@ def test_what_can_share_a_stack() -> None:
         assert planning.stack_key(job(same)) == base, same
     for other in ("model=cnn", "batch_size=32", "learning_rate=0.1", "epochs=3", "protocol.prunes=parameters"):
         assert planning.stack_key(job(other)) != base, other
+    for other in ("precision=tf32", "dataset.mean=[0]", "model.hidden=[8]"):
+        assert planning.stack_key(job(other)) != base, other
+    settings = ("output_dir", "data_root", "device", "deterministic", "compile", "checkpoint_seconds", "log_evidence")
+    for setting in settings:
+        assert planning.stack_key(job(**{setting: "another"})) != base, setting
     sgd = "optimizer=sgd"
     assert len({base, planning.stack_key(job(sgd)), planning.stack_key(job(sgd, "momentum=0.9"))}) == 3
 
@@ -254,7 +293,7 @@ def test_what_can_share_a_stack() -> None:
 @pytest.mark.parametrize("more", [[], ["wandb.group=${pruner.name} at ${sparsity}-${seed}", "+twice=${wandb.group}"]])
 def test_configs_made_from_a_template_are_hydras_own(more: list[str]) -> None:
     """A test of `Composer` against Hydra, for every field of the config and of Hydra's node."""
-    choices = (["none", "bayes_random"], ["0.25", "0.73", "1e-05", "'0.5'"], ["0", "7"])
+    choices = (["none", "bayes_random"], ["0.25", "5e-1", "1e-05", "'0.5'"], ["0", "7"])
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         master = loader.load_configuration("config", ["experiment=smoke"], RunMode.MULTIRUN)
@@ -295,6 +334,15 @@ def test_what_a_template_can_not_say_is_composed_by_hydra() -> None:
         for job in ([group, "seed=1"], [group, "seed=2"]):
             found, wanted = composer.config(job), loader.load_sweep_config(master, job)
             assert OmegaConf.to_yaml(found) == OmegaConf.to_yaml(wanted)
+
+
+def test_a_number_whose_file_says_more_is_composed_by_hydra(tmp_path: Path) -> None:
+    conf = shutil.copytree(conf_dir(), tmp_path / "conf")
+    (conf / "seed" / "7.yaml").write_text("# @package _global_\nseed: 7\nepochs: 2\n")
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        composer = Composer(loader, loader.load_configuration("config", [], RunMode.MULTIRUN))
+        assert [composer.values([f"seed={seed}"])["epochs"] for seed in (1, 7)] == [25, 2]
 
 
 def _jobs_of(sweeper: GridSweeper, *arguments: str) -> list[list[str]]:
@@ -415,13 +463,14 @@ def test_max_minutes_leaves_stacks_that_did_not_start_alone(command: Command, tm
     assert "4 finished" in printed
 
 
-def _summary_of(*overrides: list[str]) -> list[str]:
-    """The table of a sweep's runs, each of 0.5 accuracy, a line each."""
+def _summary_of(*overrides: list[str], status: str = "finished") -> list[str]:
+    """The table of a sweep's runs, a line each, all with one last epoch."""
     jobs: list[Any] = [
         SimpleNamespace(run=(run := run_of(*given)), folder=layout.folder_of(run, "o")) for given in overrides
     ]
-    row = Metrics(**{name: 0.5 for name in COLUMNS} | {"epoch": 25, "pruned": 1})  # type: ignore[arg-type]
-    outcomes = {job.folder: Outcome("finished", job.folder, metrics=row) for job in jobs}
+    last: Any = {"test_accuracy": 0.25, "pruned_test_accuracy": 0.5, "sparsity": 0.75, "epoch": 25, "pruned": 1}
+    row = Metrics(**dict.fromkeys(COLUMNS, 0.125) | last)
+    outcomes = {job.folder: Outcome(status, job.folder, metrics=row) for job in jobs}
     return sweep.summary(jobs, outcomes, 61).splitlines()
 
 
@@ -429,12 +478,18 @@ def test_the_summary_pools_seeds_and_nothing_else() -> None:
     rates = _summary_of(*(["learning_rate=" + rate, f"seed={s}"] for rate in ("0.001", "0.3") for s in (0, 1)))
     assert rates[0].split() == ["dataset", "model", "pruner", "sparsity", "learning_rate", "runs", *sweep.NUMBERS]
     assert [line.split()[4:6] for line in rates[1:3]] == [["0.001", "2"], ["0.3", "2"]]
+    assert rates[1].split()[6:] == ["0.2500", "0.5000", "0.7500"]
     assert rates[3] == "4 finished, 1:01"
     named = _summary_of(*(["protocol=" + name] for name in ("paper", "mean", "inverse")))
     assert named[0].split()[4:6] == ["protocol", "runs"]
     assert [line.split()[4] for line in named[1:4]] == ["paper", "mean", "inverse"]
     changed = _summary_of(["protocol.beta=1"], ["protocol.beta=2"])
     assert [line.split()[4] for line in changed[:3]] == ["protocol.beta", "1.0", "2.0"]
+
+
+@pytest.mark.parametrize("status", ["stopped", "failed"])
+def test_the_summary_has_no_accuracies_of_runs_that_are_not_finished(status: str) -> None:
+    assert _summary_of(["seed=0"], status=status)[1].split()[4:] == ["0", "-", "-", "-"]
 
 
 def test_the_summary_shows_no_sparsity_for_an_unpruned_run() -> None:

@@ -68,6 +68,7 @@ def test_each_worker_is_a_process_with_one_thread_and_none_is_left(
         (tmp_path / f"worker {name}").touch()
 
     before_epoch(note, monkeypatch)
+    monkeypatch.setattr("bayes_pruning.data.datasets.forget", lambda: pytest.fail("each worker would load the data"))
     assert not command(*SWEEP, THREE, f"output_dir={tmp_path / 'a'}")[0]
     notes = [path.name.split()[1:] for path in tmp_path.glob("worker *")]
     assert [note[1:] for note in notes] == [["1", "1", "1"]] * 3
@@ -89,6 +90,22 @@ def test_one_worker_or_one_stack_is_this_process(
 def test_a_signal_without_a_name_has_its_number() -> None:
     assert workers._how_it_ended(-signal.SIGTERM) == "its worker process was ended by SIGTERM"
     assert workers._how_it_ended(-40) == "its worker process was ended by signal 40"
+    assert workers._how_it_ended(0) == "its worker process ended by itself with exit status 0"
+
+
+@pytest.mark.parametrize(("mode", "told"), [("disabled", 0), ("offline", 1)])
+def test_without_wandb_nothing_is_told_of_a_worker_that_died(
+    mode: str, told: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(tracking, "_send_through", sent.append)
+    worker: Any = workers._Worker(None, Clock(None))
+    worker.process = SimpleNamespace(join=lambda: None, exitcode=-signal.SIGKILL)
+    worker.pipe = SimpleNamespace(close=lambda: None)
+    worker.stack = [SimpleNamespace(folder=tmp_path, values={"wandb": {"mode": mode}})]
+    [outcome] = worker._died()
+    assert (outcome.status, outcome.folder, worker.stack) == ("failed", tmp_path, [])
+    assert len(sent) == told
 
 
 @pytest.mark.slow
@@ -298,6 +315,9 @@ def test_gpus_are_dealt_one_to_a_worker(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert workers.seats(asked, device) == seen
+    monkeypatch.setattr("bayes_pruning.runs.sweep.run_sweep", lambda *_, on_cores: on_cores)
+    job: Any = SimpleNamespace(values={"device": device})
+    assert workers.run_sweep([job], None, asked) is (device == "cpu")  # or else each has a GPU's memory to itself
 
 
 @pytest.mark.parametrize(("device", "has"), [("auto", 2), ("cuda:1", 1)])
@@ -390,6 +410,30 @@ def test_more_workers_than_runs_get_one_each(grid: list[Any]) -> None:
     assert [len(stack) for stack in planning.plan(grid[:3], lambda _: 16, 8)] == [1, 1, 1]
 
 
+def cut_short(run: RunConfig, epochs: int, folder: Path, seeds: int = 2) -> list[Any]:
+    """Jobs that have done so many epochs."""
+    jobs = [job for job in jobs_of(run, seeds)]
+    for job in jobs:
+        job.folder = folder / f"{job.folder}-{epochs}"
+        job.folder.mkdir()
+        (job.folder / "metrics.csv").write_text("the columns\n" + "a row\n" * epochs)
+    return jobs
+
+
+def test_runs_that_were_cut_short_share_a_stack_with_their_like_and_come_first(tmp_path: Path) -> None:
+    groups = [cut_short(run_of("epochs=10"), epochs, tmp_path) for epochs in (3, 0, 7)]
+    stacks = planning.plan([job for group in groups for job in group], lambda _: 16)
+    assert [[job.folder for job in stack] for stack in stacks] == [
+        [job.folder for job in groups[number]] for number in (2, 0, 1)
+    ]
+
+
+def test_a_run_costs_the_epochs_that_it_has_left(tmp_path: Path) -> None:
+    """Two workers: the two new runs are dealt to both, because the two others have one epoch left."""
+    jobs = [job for epochs in (9, 0) for job in cut_short(run_of("epochs=10"), epochs, tmp_path)]
+    assert [len(stack) for stack in planning.plan(jobs, lambda _: 16, 2)] == [1, 1, 1, 1]
+
+
 def test_the_longest_stacks_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """A convolutional network takes about a hundred times as long; alone at the end it would keep one worker busy."""
     monkeypatch.setattr(planning, "price", lambda job: {"fcn": 1.0, "cnn": 100.0}[job.run.model["name"]])
@@ -399,6 +443,10 @@ def test_the_longest_stacks_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names[:2] == ["cnn", "cnn"]
     assert sum(len(stack) for stack in stacks[:2]) == 4
     assert set(names[2:]) == {"fcn"}
+    most = {"fcn": 4, "cnn": 1}  # that fit into memory
+    stacks = planning.plan(jobs, lambda job: most[job.run.model["name"]])
+    sizes = sorted((stack[0].run.model["name"], len(stack)) for stack in stacks)
+    assert sizes == [("cnn", 1)] * 4 + [("fcn", 4)]
 
 
 def test_a_convolutional_network_costs_what_its_operations_do(few_digits: Any) -> None:

@@ -92,6 +92,33 @@ def test_lines_that_are_right_are_never_taken_away_while_others_are_mended(
     assert path.read_text() == "a\nb\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("b,a\n2,1\n", r"rows\.csv, line 1: the columns are not those of rows\.csv \(a, b\)\.$"),
+        ("a,b\n1,2\n3\n", r"rows\.csv, line 3: 1 values where 2 are expected\.$"),
+        ("a,b\n1,2,3\n", r"rows\.csv, line 2: 3 values where 2 are expected\.$"),
+    ],
+)
+def test_a_table_that_is_not_as_expected_is_named_with_its_line(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(text)
+    with pytest.raises(UserError, match=said):
+        files.read_table(tmp_path / "rows.csv", ("a", "b"))
+
+
+def test_a_line_that_ctrl_c_cuts_off_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(file: Any, data: bytes) -> None:
+        file.write(data[:2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "_write_all", interrupted)
+    path = tmp_path / "lines"
+    path.write_text("a\n")
+    with LineFile(path) as file, pytest.raises(KeyboardInterrupt):
+        file.append("1234\n")
+    assert path.read_text() == "a\n"
+
+
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
