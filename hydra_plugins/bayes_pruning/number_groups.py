@@ -105,7 +105,7 @@ def _check_choice(override: Any, repo: Any) -> None:
     """Turn a number into text, in place, and refuse a choice that its group does not have."""
     group, value = override.key_or_group, override.value()
     if group in NUMBER_GROUPS:
-        number = as_number(str(value)) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None
+        number = as_number(str(value)) if isinstance(value, (int, float, str)) else None
         if number is None:
             raise ConfigError(group, value, NUMBER_GROUPS[group])
         override._value = str(value)
