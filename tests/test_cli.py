@@ -46,6 +46,26 @@ def test_every_experiment_composes_into_a_run() -> None:
         run_config(composed(f"experiment={name}"))
 
 
+def test_the_defaults_are_those_that_the_pages_name() -> None:
+    """The protocol is the formula as printed (design: section 1)."""
+    config: Any = OmegaConf.to_container(composed(), resolve=True)
+    groups = {name: config.pop(name) for name in ("dataset", "model", "pruner", "protocol")}
+    assert config == {
+        **{"sparsity": 0.75, "seed": 0, "epochs": 25, "batch_size": 64, "precision": "fp32"},
+        **{"optimizer": "adam", "learning_rate": 0.001, "momentum": 0},
+        **{"device": "auto", "data_root": "data", "output_dir": "outputs", "deterministic": False, "compile": False},
+        **{"log_evidence": "asked", "checkpoint_seconds": 0, "progress": "auto", "max_minutes": None},
+        "wandb": {"mode": "offline", "project": "bayes_pruning", "entity": None, "group": None},
+    }
+    assert [group["name"] for group in groups.values()] == ["mnist", "fcn", "bayes_magnitude", "paper"]
+    assert (groups["pruner"]["scope"], groups["pruner"]["schedule"]) == ("layer", "constant")
+    assert groups["protocol"] == {
+        **{"name": "paper", "regrow": True, "decision": "previous", "log_likelihood": "sum", "log_prior": "sum"},
+        **{"ratio": "pruned_over_unpruned", "first_gate": "open", "prunes": "weights", "beta": 0.5},
+        "prior": {"mean": 0, "std": 1},
+    }
+
+
 def test_an_experiment_overrides_the_defaults_and_the_command_line_the_experiment() -> None:
     config = composed("experiment=smoke")
     assert (config.epochs, config.dataset.name, config.wandb.group) == (3, "mnist_5k", "smoke")
@@ -115,6 +135,7 @@ BAD_INPUT = [
     (("pruner=magnitude", "pruner.name=''"), "pruner.name=", "up to 60 bytes without /"),
     (("dataset=mnist_5k", f"pruner.name={'x' * 61}"), "pruner.name=xxx", "up to 60 bytes without /"),
     (("dataset=mnist_5k", f"model.name='{'é' * 31}'"), "model.name=ééé", "up to 60 bytes without /"),
+    (("experiment=tabel1",), "experiment=tabel1", "details, readings, schedules, smoke or table1"),
     (("dataset=mnits",), "dataset=mnits", "cifar10, fashion_mnist, mnist or mnist_5k"),
     (("model=rnn",), "model=rnn", "cnn, fcn or resnet18"),
     (("+model.activation=step",), "model.activation=step", "relu, sigmoid or tanh"),
