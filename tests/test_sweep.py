@@ -403,6 +403,19 @@ def test_the_grid_of_the_paper_has_630_runs() -> None:
 
 def _choices(text: str) -> list[str]:
     return [str(i) for i in range(5)] if text == "range(0,5)" else text.split(",")
+def test_the_grid_of_schedules_has_540_runs() -> None:
+    """docs/bayesian_schedule.md; the unpruned network has no sparsity."""
+    params = OmegaConf.load(conf_dir() / "experiment" / "schedules.yaml").hydra.sweeper.params
+    count = {field: len(_choices(str(text))) for field, text in params.items()}
+    assert count["dataset"] * count["model"] * (1 + (count["pruner"] - 1) * count["sparsity"]) * count["seed"] == 540
+
+
+def test_the_grid_of_readings_has_all_but_the_one_that_prunes_biases() -> None:
+    grids = OmegaConf.load(conf_dir() / "experiment" / "readings.yaml").hydra.sweeper.grids
+    protocols = {path.stem for path in (conf_dir() / "protocol").glob("*.yaml")}
+    assert {name for grid in grids for name in _choices(grid.protocol)} == protocols - {"with_biases"}
+
+
 
 
 def _hash(values: dict[str, Any]) -> str:
