@@ -23,7 +23,7 @@ from faults.small_disk import SmallDisk
 from needs import need
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
-from submitit.core.utils import JobPaths, UncompletedJobError
+from submitit.core.utils import FailedJobError, JobPaths, UncompletedJobError
 from test_sweep import SWEEP, Recorder
 
 import hydra_plugins.bayes_pruning
@@ -487,6 +487,94 @@ def test_a_task_trains_in_the_commands_folder_by_a_clock_of_its_own(
     assert Path.cwd() == tmp_path
     assert [job.run.seed for job in jobs] == [0, 1]
     assert (display.total, display.done, clock.deadline) == (8, 1, 160.0)
+
+
+def test_a_task_that_is_requeued_is_called_again() -> None:
+    task = SlurmStackTask([], Path())
+    assert task.checkpoint().function is task
+
+
+class Sbatch:
+    """In place of submitit's executor: it notes what is submitted, as jobs 7, 8, ..., or refuses it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seeds, self.checked, self.ran = list[list[list[int]]](), list[int](), list[Any]()
+        self.asked: dict[str, Any] = {}
+        self.refusal = ""
+        patched = {"COMMANDS": (), "check_data": lambda job, _: self.checked.append(job.run.seed)}
+        for name, value in patched.items():
+            monkeypatch.setattr(_slurm_sweep, name, value)
+        monkeypatch.setattr(_slurm_sweep.submitit, "AutoExecutor", self.executor)
+        monkeypatch.setattr(_slurm_sweep.subprocess, "run", lambda command, **_: self.ran.append(command))
+
+    def executor(self, folder: Path, **asked: Any) -> "Sbatch":
+        self.folder = folder
+        self.asked |= asked
+        return self
+
+    def update_parameters(self, **asked: Any) -> None:
+        self.asked |= asked
+
+    def submit_array(self, tasks: list[SlurmStackTask]) -> list[Any]:
+        if self.refusal:
+            raise FailedJobError(self.refusal)
+        ids = [f"{7 + len(self.seeds)}_{number}" for number in range(len(tasks))]
+        self.seeds.append([[config.seed for config, _ in task.configs] for task in tasks])
+        return [SimpleNamespace(job_id=name, paths=JobPaths(self.folder, name)) for name in ids]
+
+
+def on_slurm(output: Path, max_members: int = 1) -> dict[Path, Any]:
+    """Train three seeds on Slurm."""
+    defaults = OmegaConf.load(conf_dir() / "hydra" / "launcher" / "stacked.yaml").slurm
+    jobs = [job_of(config_of("epochs=4", *QUIET, f"seed={seed}", f"output_dir={output}")) for seed in range(3)]
+    return _slurm_sweep.run_sweep(jobs, max_members, slurm_settings({**defaults, "max_timeouts": 3}))
+
+
+def test_a_command_that_comes_again_submits_what_slurm_has_no_task_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first was stopped while it waited; Slurm has forgotten the task of seed 2 since."""
+    sbatch, output = Sbatch(monkeypatch), tmp_path / "runs"
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_slurm_sweep, "wait", interrupt)
+    with pytest.raises(SystemExit) as stopped:
+        on_slurm(output)
+    assert stopped.value.code == 130
+    assert sbatch.checked == [0, 1, 2]  # here, where there is a network
+    assert sbatch.folder == output / ".submitit" / "%j"
+    assert (sbatch.asked["cluster"], sbatch.asked["slurm_max_num_timeout"]) == ("slurm", 3)
+    monkeypatch.setattr(_slurm_queue, "ask_slurm", lambda: {"7_0": ("RUNNING", ""), "7_1": ("PENDING", "")})
+    monkeypatch.setattr(_slurm_sweep, "wait", lambda tasks, _: dict.fromkeys(tasks, "TIMEOUT"))
+    outcomes = on_slurm(output, max_members=3)
+    assert sbatch.seeds == [[[0], [1], [2]], [[2]]]
+    reasons = [outcome.reason.partition(" (log")[0] for outcome in outcomes.values()]
+    assert sorted(reasons) == [f"Slurm's task {name} ended in state TIMEOUT" for name in ("7_0", "7_1", "8_0")]
+
+
+def test_what_sbatch_refuses_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sbatch = Sbatch(monkeypatch)
+    sbatch.refusal = "sbatch failed:\nsbatch: error: invalid partition specified: nowhere."
+    with pytest.raises(UserError, match=r"^Slurm did not take the sweep: sbatch: error: .* specified: nowhere\.$"):
+        on_slurm(tmp_path / "runs")
+    assert not list(tmp_path.iterdir())
+
+
+def test_tasks_whose_record_can_not_be_written_are_cancelled_here_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "record")
+
+    sbatch = Sbatch(monkeypatch)
+    monkeypatch.setattr(_slurm_sweep, "write_record", full)
+    with pytest.raises(UserError, match=r"can not be written \(No space left on device: record\)"):
+        on_slurm(tmp_path / "runs")
+    assert sbatch.ran == [["scancel", "7"]]
 
 
 @pytest.mark.parametrize("text", ['{"99_0": ["/ru', "[]", '{"99_0": 7}'])
