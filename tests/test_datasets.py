@@ -155,6 +155,7 @@ def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_whole_files_are_read_as_they_are(small_mnist: Path) -> None:
     images = LOADERS.find("fashion_mnist")(small_mnist)
     assert images.train_images.tolist() == torch.ones(5, 1, 28, 28).tolist()
+    assert images.train_labels.tolist() == [0, 1, 2, 3, 4]
     assert images.test_labels.tolist() == [0, 1, 2]
 
 
@@ -215,6 +216,20 @@ def test_a_download_of_other_files_is_refused(tmp_path: Path) -> None:
     checksums = {file: hashlib.md5(b"the original").hexdigest() for file in idx_files(0)}
     with pytest.raises(UserError, match="train-images-idx3-ubyte is truncated or altered"):
         fetch(Download(), "MNIST", tmp_path, tmp_path / "MNIST" / "raw", checksums)
+
+
+def test_a_file_that_another_process_altered_meanwhile_is_named_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not said that the data could not be downloaded."""
+
+    def altered(*_: object) -> None:
+        (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+        (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(b"other")
+
+    monkeypatch.setattr("bayes_pruning.data.download.fcntl.flock", altered)
+    with pytest.raises(UserError, match=r"^Data file .*train-images-idx3-ubyte is truncated or altered"):
+        fetch_mnist(Download(), tmp_path)
 
 
 def test_runs_that_start_at_once_download_once(tmp_path: Path) -> None:

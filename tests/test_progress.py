@@ -58,6 +58,15 @@ def test_a_terminal_shows_one_bar_with_workers_epochs_time_left_and_the_latest_a
     assert f"accuracy {before:.4f} -> {after:.4f}" in shown
 
 
+def test_a_line_beside_the_bar_is_where_the_bar_is(capsys: pytest.CaptureFixture[str]) -> None:
+    display = Display("bar", total=1)
+    display.say("a line")
+    display.close()
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "a line\n" in err
+
+
 def test_without_a_terminal_each_epoch_of_a_stack_is_a_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

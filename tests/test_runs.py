@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from safetensors.torch import load_file
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import run_config
-from bayes_pruning.runs import checkpoint, files, layout, progress, run_folder, tracking, train
+from bayes_pruning.runs import checkpoint, files, layout, ledger, progress, run_folder, tracking, train
 from bayes_pruning.runs.progress import Display
 from bayes_pruning.training.metrics import COLUMNS, Metrics
 from bayes_pruning.training.trainer import Trainer
@@ -110,6 +111,12 @@ def test_a_run_leaves_the_files_and_columns_of_the_contract(command: Command, tm
 def test_the_epochs_done_are_the_rows_below_the_header(finished: Path, tmp_path: Path) -> None:
     assert layout.epochs_done(only_folder(finished)) == 2
     assert layout.epochs_done(tmp_path / "none") == 0
+
+
+def test_a_ledger_reads_back_as_it_was_written(finished: Path) -> None:
+    path = only_folder(finished) / "decisions.csv"
+    rows = [",".join("" if cell is None else repr(cell) for cell in astuple(row)) for row in ledger.read(path)]
+    assert rows == path.read_text().splitlines()[1:]
 
 
 def test_a_finished_run_is_skipped_and_not_touched(command: Command, tmp_path: Path) -> None:
@@ -467,6 +474,7 @@ def test_a_damaged_summary_is_refused_and_written_anew_when_removed(
     for sweep in ((), ("-m",)):
         code, _ = command(*sweep, *TINY, f"output_dir={output}")
         assert f"{summary} can not be read" in code
+        assert not code.endswith("..")
     assert summary.read_bytes() == b"{"
     summary.unlink()
     code, _ = command(*TINY, f"output_dir={output}")

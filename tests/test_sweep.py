@@ -17,6 +17,7 @@ import torch
 from conftest import ONE_THREAD, QUIET, ROOT, composed, run_of
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -127,7 +128,7 @@ class Recorder(Callback):
 
 @pytest.mark.usefixtures("digits_only")
 def test_callbacks_fire_for_every_job(command: Command, tmp_path: Path) -> None:
-    Recorder.events = []
+    Recorder.events, before = [], HydraConfig.instance().cfg
     callback = f"+hydra.callbacks.recorder._target_={__name__}.Recorder"
     assert not command(*SWEEP, "pruner=random,magnitude", f"output_dir={tmp_path}", callback)[0]
     assert sorted(Recorder.events) == [
@@ -136,6 +137,7 @@ def test_callbacks_fire_for_every_job(command: Command, tmp_path: Path) -> None:
         ("start", "magnitude 1"),
         ("start", "random 0"),
     ]
+    assert HydraConfig.instance().cfg is before  # what comes after the sweep is not of its last job
 
 
 @pytest.mark.usefixtures("digits_only")
@@ -401,8 +403,6 @@ def test_the_grid_of_the_paper_has_630_runs() -> None:
     assert len(hashes) == 3 * 2 * 5 * 4 * 5 + 30 == 630
 
 
-def _choices(text: str) -> list[str]:
-    return [str(i) for i in range(5)] if text == "range(0,5)" else text.split(",")
 def test_the_grid_of_schedules_has_540_runs() -> None:
     """docs/bayesian_schedule.md; the unpruned network has no sparsity."""
     params = OmegaConf.load(conf_dir() / "experiment" / "schedules.yaml").hydra.sweeper.params
@@ -416,6 +416,8 @@ def test_the_grid_of_readings_has_all_but_the_one_that_prunes_biases() -> None:
     assert {name for grid in grids for name in _choices(grid.protocol)} == protocols - {"with_biases"}
 
 
+def _choices(text: str) -> list[str]:
+    return [str(i) for i in range(5)] if text == "range(0,5)" else text.split(",")
 
 
 def _hash(values: dict[str, Any]) -> str:

@@ -276,6 +276,7 @@ class FakeRun:
     def __init__(self, log: Path | None = None, error: Exception | None = None) -> None:
         self.offline, self.settings, self.error = log is None, SimpleNamespace(sync_file=log), error
         self.heard: list[Any] = []
+        self.summary: dict[str, Any] = {}
 
     def note(self, *each: Any) -> None:
         if self.error is not None:
@@ -307,6 +308,15 @@ def test_a_run_that_wandb_can_not_mirror_is_given_up_alone(
     assert capsys.readouterr().out == said
 
 
+def test_without_a_server_a_run_is_opened_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened_with: list[dict[str, Any]] = []
+    monkeypatch.setattr(wandb_process, "open_run", lambda **init: opened_with.append(init))
+    runs = wandb_process.OpenRuns()
+    runs.server = False
+    runs.do({"run": "a", "open": {"mode": "online"}})
+    assert opened_with == [{"mode": "offline"}]
+
+
 @pytest.mark.parametrize("error", [None, TimeoutError("no answer")])
 def test_only_a_run_that_the_server_took_whole_is_marked_as_uploaded(
     error: Exception | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -316,8 +326,9 @@ def test_only_a_run_that_the_server_took_whole_is_marked_as_uploaded(
     fake = FakeRun(tmp_path / "run-a.wandb", error)
     monkeypatch.setattr(wandb_process, "open_run", lambda **init: opened_with.update(init) or fake)
     runs.do({"run": "a", "open": {"mode": "online"}})
-    runs.do({"run": "a", "finish": {"summary": None, "failed": False}})
+    runs.do({"run": "a", "finish": {"summary": {"epoch": 3}, "failed": False}})
     runs.end()
+    assert (fake.summary, fake.heard) == ({"epoch": 3}, [] if error else [(0,)])
     assert opened_with == {"mode": "online", "resume": "allow"}
     assert [path.name for path in tmp_path.iterdir()] == ([] if error else ["run-a.wandb.synced"])
 
