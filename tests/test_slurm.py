@@ -332,6 +332,16 @@ def test_a_setting_that_is_not_accepted_is_named(change: dict[str, Any], accepte
         slurm_settings({**defaults, **change})
 
 
+def test_the_defaults_leave_to_the_cluster_what_it_knows_and_bear_a_hundred_timeouts() -> None:
+    launcher = OmegaConf.to_container(OmegaConf.load(conf_dir() / "hydra" / "launcher" / "stacked.yaml"))
+    assert isinstance(launcher, dict)
+    assert [launcher[name] for name in ("max_members", "workers", "cluster")] == [None] * 3
+    assert launcher["slurm"] == {
+        **dict.fromkeys(("partition", "cpus_per_task", "gpus_per_node", "mem_gb")),
+        **{"timeout_min": 60, "max_timeouts": 100, "array_parallelism": 256, "options": {}},
+    }
+
+
 def test_what_a_task_asks_for_reaches_submitit_by_its_names() -> None:
     """srun is told the cores too, and an option of the user's own comes before ours."""
     settings = {"partition": "gpu", "timeout_min": 30, "cpus_per_task": 2, "gpus_per_node": 1, "mem_gb": 8}
