@@ -290,28 +290,6 @@ def test_a_decorator_without_parentheses_is_a_sentence(declare: Any) -> None:
             return True
 
 
-@pytest.mark.parametrize(
-    ("name", "parent", "changes"),
-    [
-        ("mean_candidate", "mean", {"decision": "candidate"}),
-        ("narrow_candidate", "narrow_prior", {"decision": "candidate"}),
-        ("kept", "paper", {"regrow": False}),
-        ("kept_candidate", "candidate", {"regrow": False}),
-        ("kept_mean_candidate", "mean_candidate", {"regrow": False}),
-        ("kept_narrow_candidate", "narrow_candidate", {"regrow": False}),
-    ],
-)
-def test_a_reading_is_another_one_but_for_what_its_name_says(name: str, parent: str, changes: dict[str, Any]) -> None:
-    assert presets.values(name) == presets.values(parent) | changes | {"name": name}
-
-
-@pytest.mark.parametrize("name", ["laplace_random", "laplace_magnitude"])
-def test_the_gates_by_the_evidence_take_one_draw_of_each_image(name: str) -> None:
-    """docs/laplace_evidence.md: "The gates take one draw an image on all images"."""
-    fields = presets.file_values(ROOT / "conf" / "pruner" / f"{name}.yaml")
-    assert fields["gate_options"] == {"examples": None, "draws": 1}
-
-
 def test_a_file_that_starts_from_another_has_its_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As Hydra composes it, for a reading and for a pruner; what an editor leaves beside them is none."""
     conf = shutil.copytree(ROOT / "conf", tmp_path / "conf")
