@@ -140,6 +140,14 @@ def test_each_member_is_a_copy_that_begins_where_a_tensor_of_its_own_does(shape:
     assert all(member.all() for member in each)
 
 
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("place", ["cpu", "meta"])
+def test_weights_in_another_order_are_stacked_in_the_one_that_adam_walks(place: str, members: int) -> None:
+    weight = torch.empty(2, 3, 3, 3, device=place).to(memory_format=torch.channels_last)
+    assert not weight.is_contiguous()
+    assert all(member.is_contiguous() for member in joined([weight] * members))
+
+
 @pytest.mark.usefixtures("_several_threads")
 def test_a_member_that_diverges_changes_no_bit_of_the_others() -> None:
     members = [network("fcn", seed) for seed in range(3)]

@@ -23,12 +23,15 @@ ALIGNMENT = 16  # float32 numbers, 64 bytes: a product's last bits may depend on
 
 
 def joined(members: Sequence[Tensor]) -> Tensor:
-    """Return torch.stack of `members`; on a CPU each begins at a multiple of 64 bytes, as a tensor of its own does."""
+    """Return torch.stack of `members`, each contiguous, as the fused optimisers walk them.
+
+    On a CPU each begins at a multiple of 64 bytes, as a tensor of its own does.
+    """
     first = members[0]
     if first.device.type != "cpu":
-        return torch.stack(list(members))
+        return torch.stack(list(members)).contiguous()
     if len(members) == 1:
-        return first.clone().unsqueeze(0)
+        return first.clone(memory_format=torch.contiguous_format).unsqueeze(0)
     apart = -(-first.numel() // ALIGNMENT) * ALIGNMENT
     strides = first.new_empty(first.shape).stride()
     together = torch.zeros(len(members) * apart, dtype=first.dtype)
