@@ -109,6 +109,13 @@ def test_a_convolution_is_the_one_that_its_module_says(options: dict[str, object
     torch.testing.assert_close(layers.logits(layers.stages(modules[0]), parameters, images[0]), modules[0](images[0]))
 
 
+@pytest.mark.parametrize("kind", ["forward", "forward_pre", "full_backward", "full_backward_pre"])
+def test_a_network_with_a_hook_is_left_to_its_module(kind: str) -> None:
+    module = network("fcn", 0)
+    getattr(module.get_submodule("1"), f"register_{kind}_hook")(lambda *_: None)
+    assert not layers.is_stackable(module)
+
+
 @pytest.mark.usefixtures("_several_threads")
 @pytest.mark.parametrize("kind", ["fcn", "cnn"])
 @pytest.mark.parametrize("shared", [True, False])

@@ -226,7 +226,8 @@ def is_stackable(model: nn.Module) -> TypeGuard[nn.Sequential]:
     """Return whether `model` is a sequence of layers that this module and gpu_layers.py know, without any hook."""
     if type(model) is not nn.Sequential:
         return False
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    if any(getattr(module, kind) for module in model.modules() for kind in kinds):
         return False
     weighted = [index for index, layer in enumerate(model) if isinstance(layer, (nn.Linear, nn.Conv2d))]
     # `stages` finds parameters by their place in the sequence, so that each layer has to have its own, and both.
