@@ -555,12 +555,28 @@ def test_an_output_that_is_no_logits_is_named(head: nn.Module, said: str) -> Non
 
 @pytest.mark.parametrize("label", [-100, 3])
 def test_a_label_that_has_no_logit_is_named(label: int) -> None:
-    model = nn.Linear(8, 3)
-    pruner = BayesPruner(model, [(torch.zeros(4, 8), torch.tensor([0, 2, label, 1]))], 0.5)
+    model, own = nn.Linear(8, 3), torch.Generator().manual_seed(1)
+    pairs = TensorDataset(torch.zeros(4, 8), torch.tensor([0, 2, label, 1]))
+    pruner = BayesPruner(model, DataLoader(pairs, batch_size=4, shuffle=True, generator=own), 0.5)
+    before = torch.get_rng_state(), own.get_state()
     said = rf"gave the label {label}: it takes labels from 0 to 2, as the model gives 3 logits\.$"
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=said) as error:
         pruner.step(torch.optim.SGD(model.parameters()))
     assert (pruner.epoch, pruner.known) == (0, None)  # the step that was refused is none
+    assert all(map(torch.equal, (torch.get_rng_state(), own.get_state()), before))
+    assert error.tb  # which keeps what was at work, as a notebook does after an error
+
+
+def test_a_step_that_is_interrupted_is_none() -> None:
+    class Loader:
+        def __iter__(self) -> Any:
+            raise KeyboardInterrupt
+
+    model = nn.Linear(8, 3)
+    pruner = BayesPruner(model, Loader(), 0.5)
+    with pytest.raises(KeyboardInterrupt):
+        pruner.step(torch.optim.SGD(model.parameters()))
+    assert pruner.epoch == 0
 
 
 @pytest.mark.parametrize("own", ["torch's", "the loader's", "the sampler's", "shared by two loaders", "of its batches"])

@@ -10,8 +10,8 @@
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from operator import length_hint
 from typing import Any, get_type_hints
@@ -284,7 +284,7 @@ class BayesPruner:
 
     _examples = 0  # images of a pass, which scale a mean log-likelihood; 0 before the first
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield a pass of the loader, which leaves the random numbers of the training as they are.
 
         Raise UserError as `_images_and_labels`, and at the end unless there were as many images as in the first pass.
@@ -343,18 +343,24 @@ class BayesPruner:
     def _log_likelihood(self, parameters: Mapping[str, Tensor]) -> float:
         """Return log p(D | w) in nats, over one pass of the loader."""
         total = 0.0
-        for images, labels in self._batches():
-            logits = torch.func.functional_call(self.model, dict(parameters), (images,))
-            if not isinstance(logits, Tensor) or logits.ndim != 2:
-                given = f"a tensor {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
-                raise UserError(f"The model gave {given}: its output has to be logits [batch, classes].")
-            if outside := [label for label in labels.unique().tolist() if not 0 <= label < logits.shape[1]]:
-                accepted = f"labels from 0 to {logits.shape[1] - 1}, as the model gives {logits.shape[1]} logits"
-                raise UserError(f"The train_loader gave the label {outside[0]}: it takes {accepted}.")
-            total += float(posterior.log_likelihood(logits.unsqueeze(0), labels))
+        with closing(self._batches()) as batches:  # an error that a notebook keeps would keep the pass open
+            for images, labels in batches:
+                logits = torch.func.functional_call(self.model, dict(parameters), (images,))
+                total += self._sum(logits, labels)
         if not math.isfinite(total):
             raise UserError(f"The log-likelihood became {total} in epoch {self.epoch}: the network has diverged.")
         return total
+
+    @staticmethod
+    def _sum(logits: Any, labels: Tensor) -> float:
+        """Return the log-likelihood of a batch in nats. Raise UserError for what are no logits of its labels."""
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            given = f"a tensor {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+            raise UserError(f"The model gave {given}: its output has to be logits [batch, classes].")
+        if outside := [label for label in labels.unique().tolist() if not 0 <= label < logits.shape[1]]:
+            accepted = f"labels from 0 to {logits.shape[1] - 1}, as the model gives {logits.shape[1]} logits"
+            raise UserError(f"The train_loader gave the label {outside[0]}: it takes {accepted}.")
+        return float(posterior.log_likelihood(logits.unsqueeze(0), labels))
 
     def _keep(self, keep: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
         """Apply equation 1 in place; where nothing may regrow, hold the zeros from now on."""
