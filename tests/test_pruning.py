@@ -215,12 +215,13 @@ def test_scores_without_limits_are_in_order() -> None:
 
 
 def in_place(layer: Layer, *, what: str = "gradient") -> torch.Tensor:
-    score: torch.Tensor = getattr(layer, what)().neg_()
+    given = getattr(layer, what)
+    score: torch.Tensor = (given if what == "weight" else given()).neg_()
     return score
 
 
-@pytest.mark.parametrize("what", ["gradient", "fisher"])
-def test_a_selector_may_change_the_gradient_and_the_information_that_it_gets(what: str) -> None:
+@pytest.mark.parametrize("what", ["weight", "gradient", "fisher"])
+def test_a_selector_may_change_the_weights_the_gradient_and_the_information_that_it_gets(what: str) -> None:
     """A schedule that tries several sparsities asks for the scores again, and a gate for the information."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(6, 3))

@@ -51,10 +51,10 @@ def masks(run: PruningConfig, network: Network, sparsity: float) -> dict[str, Te
     Raise UserError for scores that are NaN, or not shaped as the layer's weights.
     """
     weights = {name: network.parameters[name] for name in network.prunable}
-    scores = {
-        name: _score(run, Layer(name, weight, run.seed, network.epoch, network), network).where(weight != 0, -math.inf)
-        for name, weight in weights.items()
-    }
+    scores = {}
+    for name, weight in weights.items():
+        layer = Layer(name, weight.clone(), run.seed, network.epoch, network)
+        scores[name] = _score(run, layer, network).where(weight != 0, -math.inf)
     if run.pruner.scope == "layer":
         return {name: keep_mask(score, pruned_count(score.numel(), sparsity)) for name, score in scores.items()}
     together = torch.cat([score.flatten() for score in scores.values()])

@@ -21,7 +21,7 @@ class Layer:
     """What a selector sees: one layer of one run, after an epoch."""
 
     name: str
-    weight: Tensor  # any shape
+    weight: Tensor  # any shape; a copy, which a selector may change
     seed: int
     epoch: int  # from 1
     network: Network | None = None  # whose layer it is, for what depends on the training images
