@@ -236,7 +236,6 @@ def is_stackable(model: nn.Module) -> TypeGuard[nn.Sequential]:
         type(layer) in KNOWN
         and (type(layer) is not nn.Flatten or (layer.start_dim, layer.end_dim) == (1, -1))
         and (type(layer) is not nn.Conv2d or layer.padding_mode == "zeros")
-        and (type(layer) is not nn.MaxPool2d or not layer.return_indices)
         and (type(layer) is not nn.Softmax or layer.dim == -1)
         for layer in model
     )
