@@ -14,6 +14,7 @@ from conftest import ROOT, run_of
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, TensorDataset
 
+import bayes_pruning
 from bayes_pruning import BayesPruner
 from bayes_pruning.config.errors import ConfigError, UserError
 from bayes_pruning.config.random_streams import data_order
@@ -31,19 +32,19 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "RMSprop": lambda weights: torch.optim.RMSprop(weights, lr=1e-3, momentum=0.9),
     "LBFGS": lambda weights: torch.optim.LBFGS(weights, lr=0.1, max_iter=3),
 }
-KEPT = {"regrow": False}
+KEPT, REGROW_NOTHING = {"regrow": False}, "protocol.regrow=false"
 IMAGES = r"images torch\.float32 \[4, 8\]"
 CASES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # as the grid and as BayesPruner are told
-    "random": (("pruner=bayes_random",), {"selector": "random"}),
+    "random": (("pruner=bayes_random", "seed=2"), {"selector": "random"}),
     "magnitude": (("pruner=bayes_magnitude",), {"selector": "magnitude"}),
-    "classic": (("pruner=magnitude",), {"gate": "always"}),
-    "kept": (("pruner=bayes_magnitude", "protocol.regrow=false"), KEPT),
+    "classic": (("pruner=magnitude", "pruner.scope=global"), {"gate": "always", "scope": "global"}),
+    "kept": (("pruner=bayes_magnitude", REGROW_NOTHING), KEPT),
     "mean": (("pruner=bayes_magnitude", "protocol.log_likelihood=mean"), {"log_likelihood": "mean"}),
     "candidate": (("pruner=bayes_random", "protocol=candidate"), {"selector": "random", "protocol": "candidate"}),
     "laplace": (("pruner=laplace_magnitude",), {"gate": "laplace_evidence", "gate_options": {"draws": 1}}),
     "snip": (
-        ("pruner=magnitude", "pruner.selector=snip", "protocol.regrow=false"),
-        {"selector": "snip", "gate": "always", **KEPT},
+        ("pruner=magnitude", "seed=3", "pruner.selector=snip", "pruner.selector_options.examples=99", REGROW_NOTHING),
+        {"selector": "snip", "selector_options": {"examples": 99}, "gate": "always", **KEPT},
     ),
 }
 
@@ -60,9 +61,9 @@ def batches(data: Dataset) -> list[tuple[Tensor, Tensor]]:
     return list(zip(train.images.split(64), train.labels.split(64), strict=True))
 
 
-def train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, data: Dataset, epoch: int) -> None:
+def train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, data: Dataset, epoch: int, seed: int = 0) -> None:
     model.train()
-    for batch in data_order(0, epoch, len(data.train)).split(64):
+    for batch in data_order(seed, epoch, len(data.train)).split(64):
 
         def closure(batch: Tensor = batch) -> Tensor:
             optimizer.zero_grad()
@@ -83,6 +84,11 @@ def linear() -> tuple[nn.Module, torch.optim.Optimizer]:
     return model, torch.optim.Adam(model.parameters(), lr=0.01)
 
 
+def test_the_package_has_no_name_that_it_does_not_say() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'bayes_pruning' has no attribute 'Prunner'$"):
+        bayes_pruning.Prunner  # noqa: B018
+
+
 @pytest.mark.parametrize("network", ["fcn", "cnn"])
 @pytest.mark.parametrize("case", CASES)
 def test_decisions_and_masks_are_those_of_the_grid(case: str, network: str, data: Dataset) -> None:
@@ -98,7 +104,7 @@ def test_decisions_and_masks_are_those_of_the_grid(case: str, network: str, data
     opened = []
     for epoch in range(1, EPOCHS + 1):
         [row] = grid.run_epoch()
-        train_epoch(model, optimizer, data, epoch)
+        train_epoch(model, optimizer, data, epoch, run.seed)
         report = pruner.step(optimizer)
         assert row is not None
         assert (report.pruned, report.sparsity) == (bool(row.pruned), row.sparsity)
@@ -207,6 +213,15 @@ def test_a_state_of_other_layers_is_refused_and_loads_nothing(data: Dataset) -> 
     assert [narrow.epoch, other.epoch, regrowing.epoch] == [0, 0, 0]
 
 
+def test_images_and_the_masks_of_a_state_come_to_the_device_of_the_model(data: Dataset) -> None:
+    model, optimizer = linear()
+    pruner = BayesPruner(model, batches(data), 0.8, gate="always", regrow=False)
+    pruner.step(optimizer)
+    there = BayesPruner(linear()[0].to("meta"), batches(data), 0.8, regrow=False)
+    there.load_state_dict(pruner.state_dict())
+    assert {tensor.device.type for tensor in (*there._images(), *there.masks.values())} == {"meta"}
+
+
 def test_a_frozen_weight_is_pruned_and_held_once_it_trains(data: Dataset) -> None:
     model, optimizer = linear()
     weight = model.get_parameter("1.weight").requires_grad_(False)
@@ -218,7 +233,7 @@ def test_a_frozen_weight_is_pruned_and_held_once_it_trains(data: Dataset) -> Non
     assert weight.grad is not None
     train_epoch(model, optimizer, data, 3)
     pruner.step(optimizer)
-    assert len(weight._backward_hooks or ()) == 1  # however often it was pruned
+    assert len(weight._backward_hooks or ()) == len(optimizer._optimizer_step_post_hooks) == 1  # however often
     assert int((weight.grad != 0).sum()) <= 1568
     assert int(zeros(model)["1.weight"].sum()) == 6272
 
@@ -260,8 +275,12 @@ def test_finalize_leaves_plain_zeros_and_no_hook(data: Dataset) -> None:
     pruner = BayesPruner(model, batches(data), 0.5, gate="always", regrow=False)
     train_epoch(model, optimizer, data, 1)
     pruner.step(optimizer)
+    weight = model.get_parameter("1.weight")
+    weight.detach().add_(1)  # as an optimiser does that no step saw
     assert pruner.finalize() is model
     assert int(zeros(model)["1.weight"].sum()) == 3920
+    assert not weight._backward_hooks
+    assert not optimizer._optimizer_step_post_hooks
     assert set(model.state_dict()) == {"1.weight", "1.bias"}
     train_epoch(model, optimizer, data, 2)
     assert int(zeros(model)["1.weight"].sum()) < 3920  # nothing holds them any more
@@ -339,6 +358,10 @@ def test_a_schedule_says_how_sparse_each_epoch_ends(data: Dataset) -> None:
     told = {"gate": "always", "schedule": "gradual", "schedule_options": options, "regrow": False}
     pruner = BayesPruner(model, batches(data), 0.9, **told)
     assert [round(pruner.step(optimizer).sparsity, 3) for _ in range(4)] == [0.3, 0.6, 0.9, 0.9]
+    train_epoch(model, optimizer, data, 1)
+    gradient = model.get_parameter("1.weight").grad
+    assert gradient is not None
+    assert int((gradient != 0).sum()) <= 784  # those of all three prunings are held
 
 
 def test_posteriors_are_of_the_network_in_evaluation_mode(data: Dataset) -> None:
@@ -451,8 +474,10 @@ def test_a_part_of_the_images_in_each_process_is_refused(data: Dataset) -> None:
     """The processes would decide by different log-likelihoods, and go on with different networks."""
     pairs = TensorDataset(data.train.images, data.train.labels)
     loader = DataLoader(pairs, batch_size=64, sampler=DistributedSampler(pairs, num_replicas=2, rank=0))
-    with pytest.raises(UserError, match="DistributedSampler is not accepted: each process decides by all images"):
-        BayesPruner(linear()[0], loader, 0.5)
+    of_batches = DataLoader(pairs, batch_sampler=BatchSampler(loader.sampler, 64, drop_last=False))
+    for each in (loader, of_batches):
+        with pytest.raises(UserError, match="DistributedSampler is not accepted: each process decides by all images"):
+            BayesPruner(linear()[0], each, 0.5)
 
 
 def test_a_model_in_data_parallel_is_refused(data: Dataset) -> None:
@@ -488,6 +513,13 @@ def test_a_network_that_has_diverged_is_named_and_not_pruned(
     assert not zeros(model)["1.weight"].any()
 
 
+def test_a_network_whose_logits_are_beyond_all_numbers_has_diverged(data: Dataset) -> None:
+    model, optimizer = linear()
+    model.get_parameter("1.weight").detach().fill_(3e38)
+    with pytest.raises(UserError, match=r"^The log-likelihood became nan in epoch 1: the network has diverged\.$"):
+        BayesPruner(model, batches(data), 0.75).step(optimizer)
+
+
 @pytest.mark.parametrize("passes", [(0,), (3, 0), (3, 2)])
 @pytest.mark.parametrize("selector", ["magnitude", "snip"])
 def test_passes_of_another_number_of_images_end_the_step_and_prune_nothing(
@@ -510,12 +542,22 @@ def test_passes_of_another_number_of_images_end_the_step_and_prune_nothing(
 
 
 @pytest.mark.slow  # it reads 5,000 digits from text
-def test_the_example_runs_and_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_runs_and_is_short(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It trains in training mode, in batches of 64, and decides and tests in evaluation mode, in batches of 1000."""
+    seen = set()
+    dropout = nn.Dropout.forward
+
+    def noted(layer: nn.Dropout, x: Tensor) -> Tensor:
+        seen.add((layer.training, len(x)))
+        return dropout(layer, x)
+
+    monkeypatch.setattr(nn.Dropout, "forward", noted)
     path = ROOT / "examples" / "own_loop.py"
     assert len(path.read_text().splitlines()) < 60
     with torch.random.fork_rng():
         runpy.run_path(str(path))["main"](epochs=2)
     printed = capsys.readouterr().out.splitlines()
+    assert seen == {(True, 64), (True, 4000 % 64), (False, 1000)}
     assert printed[0].startswith("epoch 1: pruned to 0.9")
     assert printed[-1] == f"{round(0.9 * 784 * 256) + round(0.9 * 2560)} of {784 * 256 + 2560} weights are zero"
 
@@ -638,7 +680,8 @@ def test_a_network_that_reads_words_is_pruned_by_its_fisher_information_too(told
 def test_words_that_each_batch_pads_to_another_length_are_named(told: dict[str, Any]) -> None:
     """The likelihood is had of each batch by itself; all images at once are not."""
     model = nn.Sequential(nn.Embedding(20, 6), nn.AdaptiveMaxPool2d((1, 6)), nn.Flatten(), nn.Linear(6, 3))
-    loader = [(torch.ones(4, length, dtype=torch.int64), torch.arange(4) % 3) for length in (5, 7)]
+    lengths = torch.ones(4)  # a batch may have more than images and labels
+    loader = [(torch.ones(4, length, dtype=torch.int64), torch.arange(4) % 3, lengths) for length in (5, 7)]
     optimizer = torch.optim.SGD(model.parameters())
     assert BayesPruner(model, loader, 0.5).step(optimizer).pruned
     with pytest.raises(UserError, match=r"gave images of shapes \(5,\) and \(7,\): what asks for a gradient or"):
@@ -646,14 +689,16 @@ def test_words_that_each_batch_pads_to_another_length_are_named(told: dict[str, 
 
 
 class Remembers(nn.Module):
-    """A network that keeps its hidden state, as one does that is looked at after a call."""
+    """A network that keeps its hidden state and counts its calls, as one does that is looked at after a call."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
         self.first, self.last = nn.Linear(8, 6), nn.Linear(6, 3)
         self.hidden: Any = None
 
     def forward(self, x: Tensor) -> Tensor:
+        self.get_buffer("calls").add_(1)
         self.hidden = self.first(x).relu()
         return self.last(self.hidden)  # type: ignore[no-any-return]
 
@@ -662,5 +707,6 @@ def test_a_network_that_keeps_what_it_computed_gives_its_gradient(data: Dataset)
     torch.manual_seed(0)
     model, x, labels = Remembers(), torch.randn(30, 8), torch.arange(30) % 3
     F.cross_entropy(model(x), labels).backward()
-    pruner = BayesPruner(model, [(x, labels)], 0.5, selector="snip", gate="always")
+    pruner = BayesPruner(model, [(x, labels)], 0.5, selector="snip")
     assert pruner.step(torch.optim.SGD(model.parameters())).sparsity == 0.5
+    assert model.calls == 1  # that of the training
