@@ -326,7 +326,9 @@ def test_the_fisher_information_is_of_the_network_that_is_evaluated(pruner: str,
     [row] = trainer.run_epoch()
     assert row is not None
     assert row.sparsity == pytest.approx(0.5, abs=1e-3)
-    network, training = trainer.network(0), [module.training for module in trainer.stack.model.modules()]
+    network = trainer.network(0)
+    network.model.train()  # whatever its mode is
+    training = [module.training for module in trainer.stack.model.modules()]
     found = laplace.fisher_diagonal(network.model, network.parameters, data.train.images[:1], network.prunable)
     assert training == [module.training for module in trainer.stack.model.modules()]
     model = copy.deepcopy(network.model).eval()
@@ -403,6 +405,7 @@ def test_the_stem_of_resnet18_is_one_convolution_and_begins_as_torchvisions_do()
     network = build({"name": "resnet18", "builder": "resnet18"}, (1, 28, 28), 10, seed=0)
     stem, inner = network.conv1.weight, network.layer1[0].conv1.weight
     assert stem.shape == (64, 1, 3, 3)
+    assert (network.conv1.stride, network.conv1.bias) == ((1, 1), None)
     for weight in (stem, inner):
         assert weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
         assert weight.abs().max() > 2.5 * weight.std()  # PyTorch's own default is uniform, with no weight above 1.8

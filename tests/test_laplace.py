@@ -222,7 +222,8 @@ def test_fisher_diagonal_is_the_expected_squared_gradient(kind: str, monkeypatch
     monkeypatch.setattr(capacity, "MOST_EVALUATION_ROWS", 3)  # several passes, by layers and by gradients
     monkeypatch.setattr(laplace, "LARGEST_REUSED_BLOCK", 20_000)
     model, images = network(kind), pixels(7)
-    parameters, names = dict(model.named_parameters()), networks.prunable(model)
+    parameters = dict(model.named_parameters())
+    names = list(parameters)  # biases too
     wanted = {name: torch.zeros_like(parameters[name], dtype=torch.float64) for name in names}
     for image in images:
         for label in range(4):
@@ -308,6 +309,22 @@ def test_an_image_many_times_over_needs_only_some_of_them() -> None:
         torch.testing.assert_close(some[name], whole[name], rtol=1e-5, atol=1e-9)
 
 
+def of_a_pixel_each(**drawn: int) -> Tensor:
+    """The information of a layer by which all classes are as probable, over 36 images with a pixel of their own."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 4))
+    parameters = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
+    images, generator = torch.eye(36).view(36, *SHAPE), torch.Generator().manual_seed(0)
+    return fisher_diagonal(model, parameters, images, ["1.weight"], **drawn, generator=generator)["1.weight"]
+
+
+def test_images_are_drawn_without_replacement() -> None:
+    assert int(of_a_pixel_each(examples=30).all(0).sum()) == 30
+
+
+def test_each_image_has_random_signs_of_its_own() -> None:
+    assert len(of_a_pixel_each(draws=1).unique(dim=1).t()) > 1
+
+
 @pytest.mark.parametrize("kind", ["fcn", "wrapped fcn"])
 def test_random_signs_have_the_exact_diagonal_as_their_mean(kind: str) -> None:
     """3000 draws: a standard error of at most sqrt(2 / 3000), 2.6%, of each entry; five of them are allowed."""
@@ -372,9 +389,14 @@ def test_the_script_prints_a_row_for_every_pruning(command: Any, script: Any, tm
     assert [row[0] for row in rows[:6]] == [*(f"magnitude {r}" for r in (0.25, 0.5, 0.75, 0.9, 0.99)), "random 0.25"]
     assert len(rows) == 10
     for row in rows:
+        removed = float(row[0].split()[1]) * (784 * 8 + 8 * 10)
+        assert float(row[4]) == pytest.approx(float(row[3].replace(",", "")) / removed, abs=2e-3)
         gain, paper, occam, evidence = (float(row[i].replace(",", "")) for i in (1, 2, 3, 5))
         assert occam > 0
         assert gain + occam - 1.6 < evidence < paper + occam + 1.6  # all rounded; the prior's mean is 0
+    assert any(row[5] != row[6] for row in rows)  # the pruned network has a curvature of its own
+    [spread] = [line.split(" | ")[4] for line in printed.splitlines() if line.startswith("| 4000 | 1 |")]
+    assert float(spread) > 0  # each repeat draws anew
 
 
 def test_weights_that_are_zero_already_are_not_removed_again(command: Any, script: Any, tmp_path: Path) -> None:
@@ -428,5 +450,5 @@ def test_the_options_of_the_gate_reach_the_fisher_information() -> None:
     estimate = GATES.declared("laplace_evidence").estimate
     assert estimate is not None
     estimate(candidate, examples=5, draws=2)
-    estimate(candidate)
+    assert estimate(candidate) == pytest.approx(-1 + 1 / 4 + np.log(2) / 2)  # equation 4 by hand
     assert asked == [(5, 2), (None, None)]

@@ -45,6 +45,8 @@ def test_log_likelihood_equals_scikit_learns_log_loss(members: int, examples: in
 def test_log_likelihood_of_impossible_answers_stays_finite_and_exact() -> None:
     logits = torch.tensor([[[1e6, 0.0], [0.0, 1e6]]])
     assert log_likelihood(logits, torch.tensor([1, 1])).tolist() == [-1e6]
+    even = log_likelihood(torch.zeros(1, 3, 2), torch.tensor([0, 1, 0])).item()
+    assert even == pytest.approx(-3 * math.log(2), rel=1e-14)  # more digits than the logits have
 
 
 @given(mean=st.floats(-2, 2), std=st.floats(0.01, 10), seed=st.integers(0, 2**31))

@@ -2,13 +2,16 @@
 
 import math
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
+import choose_reliability
 import pytest
 import torch
 from conftest import composed, run_of
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import linregress
 
 from bayes_pruning.config.errors import ConfigError
 from bayes_pruning.config.random_streams import generator
@@ -221,7 +224,9 @@ def test_global_scope_takes_the_smallest_weights_of_all_layers(few_digits: Datas
     assert max(fractions.values()) - min(fractions.values()) > 0.1  # unlike in scope "layer"
 
 
-def test_gradient_and_fisher_are_those_of_autograd(few_digits: Dataset) -> None:
+def test_gradient_and_fisher_are_those_of_autograd(few_digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over 500 images in three parts, the last one smaller."""
+    monkeypatch.setattr("bayes_pruning.pruning.network.GRADIENT_ROWS", 200)
     network = network_of(few_digits)
     model = network.model
     loss = torch.nn.functional.cross_entropy(model(few_digits.train.images), few_digits.train.labels)
@@ -312,14 +317,20 @@ def test_a_new_field_of_a_pruner_changes_no_identity() -> None:
 def test_the_reliability_is_chosen_without_the_test_images(
     script: Any, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
-    original = Trainer.__init__
+    seen, accuracies = [], dict[float, list[float]]()
+    original = Trainer.run_epoch
 
-    def watched(self: Trainer, runs: Any, data: Dataset, device: torch.device) -> None:
-        seen.append(data)
-        original(self, runs, data, device)
+    def watched(self: Trainer) -> Any:
+        rows = original(self)
+        if self.epoch == 1:
+            seen.append(self.data)
+        if self.epoch == 6:
+            for run, row in zip(self.runs, rows, strict=True):
+                reliability = run.pruner.selector_options["reliability"]
+                accuracies.setdefault(reliability, []).append(row.pruned_test_accuracy if row else math.nan)
+        return rows
 
-    monkeypatch.setattr(Trainer, "__init__", watched)
+    monkeypatch.setattr(Trainer, "run_epoch", watched)
     few = ("dataset=mnist_5k", "epochs=6", "model.hidden=[8]", "batch_size=200", "pruner.schedule_options.end=4")
     code, printed = script("choose_reliability.py", *few)
     assert code == 0
@@ -330,5 +341,20 @@ def test_the_reliability_is_chosen_without_the_test_images(
     assert len(data.test) == 800
     rows = [line.split("|")[1:-1] for line in printed.splitlines() if line.startswith("| ")]
     assert [row[0].strip() for row in rows[1:5]] == ["0", "0.25", "0.5", "1"]
+    means = [sum(each) / 3 for _, each in sorted(accuracies.items())]
+    assert [float(row[1]) for row in rows[1:5]] == pytest.approx(means, abs=1e-4)
     assert [row[0].strip() for row in rows[6:]] == ["2", "5"]
     assert all(0 < float(row[2]) <= 1 for row in rows[6:])  # a weight's information resembles what it was
+
+
+def test_what_information_persists_is_a_regression_over_the_weights_that_stay() -> None:
+    """Of the logarithms after the last epoch on earlier ones, without a weight that is pruned or has no information."""
+    x, y = torch.randn(2, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y, weights = x + 0.5 * y, torch.ones(8, 5)
+    now, last = x.exp(), y.exp()
+    weights[0, 0], now[0], now[1] = 0, 1e9, 0
+    network = SimpleNamespace(parameters={"w": weights})
+    trainer: Any = SimpleNamespace(network=lambda member: network, prunable=["w"])
+    wanted = linregress(x[2:], y[2:])
+    [(epoch, slope, correlation)] = choose_reliability.persistence(trainer, {2: now, 6: last})
+    assert (epoch, slope, correlation) == (2, pytest.approx(wanted.slope), pytest.approx(wanted.rvalue))
