@@ -3,6 +3,7 @@
 What it would ask of a GPU is in test_gpu_rules.py, what needs one in test_gpu.py.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -250,9 +251,11 @@ def _settings_restored() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_settings_restored")
 @pytest.mark.parametrize(("kind", "on"), [("tf32", True), ("fp32", False)])
-def test_settings_of_a_gpu_can_be_read_back_by_every_name(kind: str, on: bool) -> None:
+def test_settings_of_a_gpu_can_be_read_back_by_every_name(kind: str, on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch's older names and its newer ones. Torch refuses to read one set that differs from the other."""
     device.prepare("fp32" if on else "tf32", on, torch.device("cuda"))  # another one before
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # so that it is put back
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     device.prepare(kind, not on, torch.device("cuda"))
     assert torch.backends.cuda.matmul.allow_tf32 is on
     assert torch.backends.cudnn.allow_tf32 is on
@@ -261,7 +264,10 @@ def test_settings_of_a_gpu_can_be_read_back_by_every_name(kind: str, on: bool) -
     assert all((each.fp32_precision == "tf32") is on for each in newer)
     assert torch.backends.mkldnn.matmul.fp32_precision != "tf32"  # what a CPU computes stays as it was
     assert torch.are_deterministic_algorithms_enabled() is not on
+    assert torch.is_deterministic_algorithms_warn_only_enabled()
     assert torch.backends.cudnn.deterministic is not on
+    assert torch.backends.cudnn.benchmark is on  # which tries kernels by their time
+    assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (None if on else ":4096:8")  # as PyTorch's manual asks
 
 
 def test_a_second_gpu_is_the_one_that_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,12 +285,16 @@ def test_a_second_gpu_is_the_one_that_is_used(monkeypatch: pytest.MonkeyPatch) -
     assert used == [place, place]
     with pytest.raises(ConfigError, match="this machine has 2"):
         device.pick("cuda:2")
+    with pytest.raises(ConfigError, match=r"^device=meta is not accepted: device takes auto, cpu, cuda or cuda:N"):
+        device.pick("meta")
 
 
-def test_a_cpu_has_one_precision() -> None:
+def test_a_cpu_has_one_precision_and_compiles_nothing() -> None:
     device.prepare("fp32", True, CPU)
     with pytest.raises(ConfigError, match="precision=tf32 is not accepted: precision takes only fp32 on a CPU"):
         device.prepare("tf32", False, CPU)
+    with pytest.raises(ConfigError, match="compile=True is not accepted: compile takes only false on a CPU"):
+        device.prepare("fp32", False, CPU, compiled=True)
 
 
 def test_precision_is_part_of_what_a_run_is_unless_it_is_full() -> None:

@@ -81,6 +81,7 @@ def stack(model: str, dataset: str, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     runs = [run for seed in range(SEEDS) for run in [run_of(f"model={model}", f"seed={seed}")] * EACH]
     rows = capacity.evaluation_rows(capacity.footprint(network, shape), META, len(runs))
     trainer = stack_of(runs, shape, images, rows + 7)
+    assert trainer.evaluator.rows == rows
     trainer.stack.keep = {name: torch.ones_like(p.detach()) for name, p in trainer.stack.parameters.items()}
     return trainer
 

@@ -93,6 +93,15 @@ def onednn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     return asked
 
 
+def test_onednn_is_preferred_on_amds_processors_with_avx512_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By /proc/cpuinfo as Linux writes it."""
+    monkeypatch.setattr(layers.Path, "read_text", lambda _: "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel\t: 17\n")
+    kinds = [
+        (vendor, widest) for vendor in (layers.processor_vendor(), "GenuineIntel") for widest in ("AVX2", "AVX512")
+    ]
+    assert [kind for kind in kinds if layers.prefers_onednn(*kind)] == [("AuthenticAMD", "AVX512")]
+
+
 @pytest.mark.parametrize(("rows", "theirs"), [(49, False), (50, True)])
 def test_large_products_are_onednns_and_both_are_right(
     rows: int, theirs: bool, onednn: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch

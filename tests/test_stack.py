@@ -3,13 +3,15 @@
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bayes_pruning.engine import layers
+from bayes_pruning.config.errors import ConfigError
+from bayes_pruning.engine import device, gpu_layers, layers
 from bayes_pruning.engine.stack import Stack, joined
 from bayes_pruning.models import networks
 
@@ -24,6 +26,12 @@ def _several_threads() -> Iterator[None]:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_several_threads")
+def test_on_a_cpu_that_was_picked_pytorch_has_one_thread() -> None:
+    assert device.pick("cpu") == CPU
+    assert torch.get_num_threads() == 1
 
 
 class Residual(nn.Module):
@@ -99,7 +107,10 @@ def test_a_step_is_that_of_plain_pytorch_for_every_member(kind: str, shared: boo
 )
 def test_a_convolution_is_the_one_that_its_module_says(options: dict[str, object]) -> None:
     torch.manual_seed(0)
-    modules = [nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 4, 3, **options), nn.Flatten()) for _ in range(2)]
+    modules = [
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 4, 3, **options), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten())
+        for _ in range(2)
+    ]
     stack = Stack(modules, 0.001, CPU)
     images, _ = batch(2, 3)
     assert layers.is_stackable(modules[0])
@@ -107,6 +118,30 @@ def test_a_convolution_is_the_one_that_its_module_says(options: dict[str, object
         torch.testing.assert_close(found, module(own))
     parameters = {name: parameter.detach() for name, parameter in modules[0].named_parameters()}
     torch.testing.assert_close(layers.logits(layers.stages(modules[0]), parameters, images[0]), modules[0](images[0]))
+
+
+@pytest.mark.parametrize("options", [{}, {"ceil_mode": True}, {"padding": 1}, {"stride": 1}, {"dilation": 2}], ids=str)
+def test_pooling_is_that_of_its_module_in_an_evaluation_too(options: dict[str, Any]) -> None:
+    """Of images with an odd height and width."""
+    layer, images = nn.MaxPool2d(2, **options), torch.randn(3, 4, 7, 9)
+    with torch.no_grad():
+        for pooled in (layers.max_pool2d, gpu_layers.pooled):
+            assert torch.equal(pooled(layer, images), layer(images))
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular"), nn.Flatten(2), nn.Softmax(dim=0)], ids=str
+)
+def test_a_layer_of_another_setting_is_left_to_its_module(layer: nn.Module) -> None:
+    assert layers.is_stackable(nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.Flatten(), nn.Linear(64, 10)))
+    assert not layers.is_stackable(nn.Sequential(layer, nn.Flatten(), nn.Linear(64, 10)))
+
+
+@pytest.mark.parametrize("operations", [layers.ONE_NETWORK, gpu_layers.MANY_NETWORKS], ids=["one", "many"])
+def test_a_relu_that_overwrites_its_input_leaves_the_images_as_they_are(operations: layers.Operations) -> None:
+    images = -torch.ones(2, 3, 8)
+    operations.without_parameters(nn.ReLU(inplace=True))(images)
+    assert (images == -1).all()
 
 
 @pytest.mark.parametrize("kind", ["forward", "forward_pre", "full_backward", "full_backward_pre"])
@@ -178,7 +213,9 @@ def test_frozen_zeros_stay_zero_through_the_moments(momentum: float | None) -> N
         stack.step(images, labels)
     keep = torch.rand(stack.parameters["1.weight"][0].shape) > 0.5
     stack.replace(1, {"1.weight": stack.parameters["1.weight"].detach()[1] * keep})
+    recorded = stack.version()
     stack.freeze_zeros(1, {"1.weight": keep})
+    assert stack.version() != recorded  # a GPU records its steps anew
     before = stack.parameters["1.weight"].detach().clone()
     for _ in range(5):
         stack.step(images, labels)
@@ -231,6 +268,8 @@ def test_the_papers_networks_take_the_fast_path_and_have_the_papers_layers() -> 
     assert [p.shape for p in cnn.parameters() if p.ndim > 1] == [*convolutions, (128, 4096), (10, 128)]
     assert networks.cnn((1, 28, 28), 10, [4, 4, 4], 3, 8)(torch.zeros(2, 1, 28, 28)).shape == (2, 10)  # 28, 14, 7, 3
     assert not layers.is_stackable(Residual())
+    with pytest.raises(ConfigError, match=r"^model\.kernel_size=2 is not accepted: .* an odd whole number"):
+        networks.cnn((1, 28, 28), 10, [4], 2, 8)
 
 
 def test_a_weight_that_is_held_stays_held_whatever_a_later_mask_says() -> None:
@@ -242,3 +281,4 @@ def test_a_weight_that_is_held_stays_held_whatever_a_later_mask_says() -> None:
         stack.freeze_zeros(1, {"1.weight": keep})
     assert torch.equal(stack.keep["1.weight"][1] != 0, first & second)
     assert torch.equal(stack.keep["1.weight"][0] != 0, every)
+    assert [list(stack.state(member)["keep"]) for member in (0, 1)] == [[], ["1.weight"]]  # as alone, where it has none

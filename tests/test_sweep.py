@@ -252,7 +252,7 @@ def test_a_sweep_counts_what_is_left_to_train_and_who_shares_the_memory(
     assert asked == {sharing}
 
 
-def test_members_follow_the_memory_at_hand() -> None:
+def test_members_follow_the_memory_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     from bayes_pruning.models import networks
 
     size = capacity.footprint(networks.fcn((1, 28, 28), 10, [256, 128]), (1, 28, 28))
@@ -260,8 +260,13 @@ def test_members_follow_the_memory_at_hand() -> None:
     assert (size.largest_parameter, size.largest_activation) == (784 * 256, 784)
     cpu = torch.device("cpu")
     assert capacity.most_members(size, 64, cpu, free=0) == 1
-    one = capacity.most_members(size, 64, cpu, free=30 * 2**20)
-    assert one < capacity.most_members(size, 64, cpu, free=300 * 2**20) <= capacity.MOST_MEMBERS_ON_CPU
+    at_hand = SimpleNamespace(available=30 * 2**20, total=2**40)
+    monkeypatch.setattr(capacity.psutil, "virtual_memory", lambda: at_hand)
+    assert capacity.most_members(size, 64, cpu) == 2  # of 8.7 MB each: four fifths are 25 MB
+    assert 2 < capacity.most_members(size, 64, cpu, free=300 * 2**20) <= capacity.MOST_MEMBERS_ON_CPU
+    wide = capacity.footprint(networks.cnn((1, 28, 28), 10, [32, 64], 3, 128), (1, 28, 28))
+    assert capacity.most_members(wide, 64, cpu, free=2**40) == 5  # 64 images by 32 filters are 6.4 MB of the 32 MiB
+    assert capacity.evaluation_rows(wide) == 334  # of 100 KB each
 
 
 @pytest.mark.usefixtures("digits_only")
