@@ -1,12 +1,13 @@
 """The bench on few images: every mode runs, and those who are compared do the same work."""
 
 import io
+import itertools
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import psutil
@@ -77,7 +78,7 @@ def test_the_plain_loop_evaluates_what_its_method_asks_for(
     run.model.register_forward_hook(lambda _, __, logits: trained.append(len(logits) * logits.requires_grad))
     run.log_bayes_factor = gate
     run.epoch()
-    assert (sum(trained), passes) == (120, evaluated)
+    assert ([rows for rows in trained if rows], passes) == ([64, 56], evaluated)
     zeros = [(weight == 0).float().mean().item() for weight in run.weights]
     assert zeros == pytest.approx([0.9 if len(evaluated) > 1 else 0.0] * 3, abs=1e-3)
 
@@ -96,12 +97,12 @@ def test_the_slowest_process_counts_and_each_has_its_cores_and_no_set_number_of_
             seconds = 1
         except OSError:
             seconds = 3
-        for _ in sys.stdin:
-            print(seconds, flush=True)"""
+        for turn, _ in enumerate(sys.stdin):
+            print(seconds + turn**2, flush=True)"""
     one = cores()[:1]
     racer = Racer([sys.executable, "-S", "-c", program, str(tmp_path / "taken")], [one, one], 16)
     assert racer.networks == 32
-    assert race({"two": racer}, turns=3) == {"two": (3.0, [one, None])}
+    assert race({"two": racer}, turns=3) == {"two": (4.0, [one, None])}  # of 3, 4 and 7
 
 
 def test_a_process_that_can_not_start_ends_the_race_with_its_command(bench: ModuleType) -> None:
@@ -197,6 +198,132 @@ def test_the_help_of_a_bench_measures_nothing(script: Any) -> None:
     code, printed = script("bench_products.py", "--help")
     assert code == 0
     assert "python benchmarks/bench_products.py" in printed
+
+
+def test_a_part_of_the_images_has_a_sixth_as_many_for_the_test(bench: ModuleType) -> None:
+    from setting import part
+
+    whole = Dataset(*(Split(torch.arange(30).view(30, 1), torch.arange(30)) for _ in range(2)))
+    for split, images in zip(vars(part(whole, 12)).values(), (12, 2), strict=True):
+        assert split.images.flatten().tolist() == split.labels.tolist() == list(range(images))
+    assert part(whole, 0) is whole
+
+
+def test_products_are_given_in_operations_a_second(
+    bench: ModuleType, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 images by 784 x 256 weights are 25.7 million multiplications and additions, here in a millisecond."""
+    monkeypatch.setattr("measuring.median_seconds", lambda *_: 1e-3)
+    code, printed = script("bench_products.py")
+    assert code == 0
+    assert f"| 784 x 256 | 64 |{' 25.7 |' * 4}" in printed
+
+
+def test_rates_are_of_multiplications_and_additions_and_of_bytes_read_and_written(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import measuring
+
+    monkeypatch.setattr(measuring, "median_seconds", lambda *_: 0.5)
+    assert measuring.matrix_rate(side=4) == 2 * 64 / 0.5
+    assert measuring.bandwidth(numbers=100) == 2 * 400 / 0.5
+
+
+def test_the_first_call_of_what_is_timed_does_not_count(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    import measuring
+
+    now, took = [0.0], iter([100.0, 3.0, 1.0, 2.0])
+    monkeypatch.setattr(measuring, "clock", lambda: now[0])
+    assert measuring.median_seconds(lambda: now.append(now.pop() + next(took)), 3) == 2
+
+
+def test_the_floor_of_an_epoch_is_its_arithmetic_and_what_adam_moves(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At an operation and a byte a second: two steps and, of a method that prunes and asks, both splits twice."""
+    import bench_epoch
+    from setting import compose_config
+
+    monkeypatch.setattr("measuring.matrix_rate", lambda: 1.0)
+    monkeypatch.setattr("measuring.bandwidth", lambda: 1.0)
+    data = Dataset(*(Split(torch.zeros(n, 1, 28, 28), torch.zeros(n, dtype=torch.int64)) for n in (120, 20)))
+    found = bench_epoch.floor(compose_config("pruner=bayes_random", "model.hidden=[4]"), data)()
+    first, last = 2 * 784 * 4, 2 * 4 * 10
+    assert found == 120 * (2 * first + 3 * last) + 2 * 140 * (first + last) + 2 * 28 * (785 * 4 + 5 * 10)
+
+
+@pytest.mark.parametrize("kind", ["stack", "plain"])
+def test_each_timed_epoch_of_a_bayes_method_prunes(
+    kind: str, bench: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though no Bayes factor is as large as this beta, so that the gate of the next epoch would be closed."""
+    import bench_epoch
+    import plain_loop
+    from setting import compose_config
+
+    from bayes_pruning.training.trainer import Trainer
+
+    pruned: list[float] = []
+    keep, prune = Trainer._keep, plain_loop.prune
+    monkeypatch.setattr(Trainer, "_keep", lambda *given: pruned.append(0) or keep(*given))
+    monkeypatch.setattr(plain_loop, "prune", lambda *given: pruned.append(0) or prune(*given))
+    data = Dataset(*(Split(torch.randn(n, 1, 28, 28), torch.arange(n) % 10) for n in (60, 20)))
+    config = compose_config("dataset=mnist_5k", "pruner=bayes_random", "model.hidden=[4]", "protocol.beta=1e37")
+    epoch = bench_epoch.stack(config, data, 1) if kind == "stack" else bench_epoch.plain(config, data, None)
+    pruned.clear()  # that of the epoch that is not timed
+    for _ in range(3):
+        epoch()
+    assert len(pruned) == 3
+
+
+def test_the_plain_loop_prunes_the_smallest_weights(bench: ModuleType) -> None:
+    import plain_loop
+
+    weight = torch.tensor([[1.0, -4.0], [3.0, -2.0]])
+    plain_loop.prune([weight], 0.5, "magnitude")
+    assert weight.tolist() == [[0, -4], [3, 0]]
+
+
+def test_the_memory_of_a_command_is_that_of_all_its_processes(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import measuring
+
+    def process(mebibytes: int, *below: Any) -> Any:
+        left = iter([None, 0])
+        memory = SimpleNamespace(rss=mebibytes * 2**20)
+        own = {"memory_info": lambda: memory, "children": lambda recursive: below, "poll": lambda: next(left)}
+        return SimpleNamespace(returncode=0, **own)
+
+    monkeypatch.setattr(measuring, "PAUSE", 0)
+    monkeypatch.setattr(measuring.psutil, "Popen", lambda *_, **__: process(5, process(2), process(1)))
+    assert measuring.run_measured(["train"])[1] == 8
+
+
+def test_the_size_on_the_disk_is_that_of_whole_blocks(bench: ModuleType, tmp_path: Path) -> None:
+    import bench_load
+
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "weights").write_bytes(bytes(range(256)) * 4096)
+    (tmp_path / "last").symlink_to(tmp_path / "run" / "weights")
+    assert 2**20 <= bench_load.disk_use(tmp_path) <= 1.1 * 2**20
+
+
+def test_what_a_phase_does_within_another_counts_once(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock is a second after the last one; pruning evaluates between its two."""
+    import profile_stacks
+
+    clock = itertools.count()
+    monkeypatch.setattr(profile_stacks.time, "perf_counter", lambda: next(clock))
+    evaluator = SimpleNamespace(sums=lambda parameters, split: None)
+    network: Any = SimpleNamespace(
+        evaluator=evaluator, _train=list, _prune=lambda: evaluator.sums({"w": [1, 2]}, range(30))
+    )
+    phases = profile_stacks.Phases(network, torch.device("cpu"))
+    network._train()
+    network._prune()
+    assert phases.seconds == {"training": 1, "evaluation": 1, "pruning": 2}
+    assert phases.passes == [(2, 30)]
 
 
 def test_a_peer_of_the_cnn_ends_in_one_sentence(bench: ModuleType) -> None:
