@@ -26,3 +26,7 @@ def test_the_notebook_runs_and_draws_figure_4_and_a_question_of_its_own() -> Non
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert [output["output_type"] for output in outputs if output["output_type"] in ("error", "stream")] == []
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    *_, correlations = (output["data"]["text/plain"] for output in outputs if "text/plain" in output.get("data", {}))
+    numbers = dict(line.split() for line in correlations.splitlines() if len(line.split()) == 2)
+    assert numbers.keys() == {"mnist", "fashion_mnist"}
+    assert min(map(float, numbers.values())) > 0  # as the notebook's last words say
