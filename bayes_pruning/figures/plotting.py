@@ -186,7 +186,7 @@ def heading(figure: Figure, style: Style, title: str, handles: Sequence[Artist])
     rows = math.ceil(len(handles) / beside)
     figure.legend(
         handles=handles, loc="outside upper left", ncols=math.ceil(len(handles) / rows),
-        title=textwrap.fill(plain(title), int(1.6 * em)), title_fontproperties={"weight": "bold", "size": style.font},
+        title=textwrap.fill(title, int(1.6 * em)), title_fontproperties={"weight": "bold", "size": style.font},
         alignment="left", handlelength=3.2, borderpad=0.1,
     )  # fmt: skip
 
