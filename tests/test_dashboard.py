@@ -1,20 +1,28 @@
 """What W&B is sent: workspace and report by the schema of W&B's own package, the published run by its reader."""
 
+import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import synthetic
 from conftest import ROOT
+from omegaconf import OmegaConf
+from PIL import Image
 from test_wandb_server import sync
 from wandb_stub import ENTITY, StoredRun, Stub
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.figures import catalogue
 from bayes_pruning.results import frame
+from bayes_pruning.runs import wandb_process
 from bayes_pruning.studies import dashboard
 from bayes_pruning.training.metrics import COLUMNS
 
@@ -28,6 +36,15 @@ CURVES = [  # by hand: what a researcher looks at first
     ["log_bayes_factor"],
     ["sparsity"],
 ]
+GROUPS = [  # what runs of one line have in common
+    ("config", "dataset.value.name"),
+    ("config", "model.value.name"),
+    ("config", "pruner.value.name"),
+    ("config", "sparsity.value"),
+    ("config", "protocol.value.name"),
+    ("config", "epochs.value"),
+]
+PLACES = ["MNIST, FCN", "MNIST, CNN", "Fashion-MNIST, FCN", "Fashion-MNIST, CNN", "CIFAR-10, FCN", "CIFAR-10, CNN"]
 MEDIA = [f"figures/fig{number:02}" for number in range(4, 22)] + ["figures/accuracy"]
 
 
@@ -71,14 +88,7 @@ def workspace_spec() -> Any:
 def test_the_workspace_groups_the_runs_and_shows_each_curve_against_epochs() -> None:
     spec = workspace_spec()
     [runs] = spec["section"]["runSets"]
-    assert [(key["section"], key["name"]) for key in runs["grouping"]] == [
-        ("config", "dataset.value.name"),
-        ("config", "model.value.name"),
-        ("config", "pruner.value.name"),
-        ("config", "sparsity.value"),
-        ("config", "protocol.value.name"),
-        ("config", "epochs.value"),
-    ]
+    assert [(key["section"], key["name"]) for key in runs["grouping"]] == GROUPS
     assert shown(spec) == {"curves": CURVES, "axes": ["epoch"] * len(CURVES), "media": MEDIA}
     for panel in panels(spec)[: len(CURVES)]:
         assert (panel["config"]["groupAgg"], panel["config"]["groupArea"]) == ("mean", "stddev")
@@ -100,11 +110,69 @@ def test_a_dashboard_needs_entity_and_project(project: str) -> None:
         dashboard.make(project)
 
 
+def test_a_project_without_entity_is_of_the_one_that_the_config_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.yaml").write_text("wandb: {entity: us, project: ours}")
+    monkeypatch.setattr(dashboard, "conf_dir", lambda: tmp_path)
+    assert [dashboard.target(given) for given in ("", "mine", "them/theirs")] == [
+        ("us", "ours"), ("us", "mine"), ("them", "theirs")
+    ]  # fmt: skip
+
+
 def test_without_its_package_the_dashboard_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("wandb_workspaces", "wandb_workspaces.workspaces", "wandb_workspaces.reports.v2"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError, match=r"pip install .*\[dashboard\]"):
         dashboard.make("us/project")
+
+
+def test_the_report_has_the_curves_of_each_place_and_all_figures_beside_each_other() -> None:
+    *places, published = (block for block in dashboard.report("us", "project").blocks if hasattr(block, "panels"))
+    assert [grid.runsets[0].name for grid in places] == PLACES
+    for grid in places:
+        assert [panel.y for panel in grid.panels] == CURVES
+        assert grid.panels[1].line_titles == {"test_loss": "before pruning", "pruned_test_loss": "after pruning"}
+        assert grid.runsets[0].groupby == ["config." + name.replace(".value", "") for _, name in GROUPS]
+        at = [(panel.layout.x, panel.layout.y, panel.layout.w) for panel in grid.panels]
+        assert at[:4] == [(0, 0, 8), (8, 0, 8), (16, 0, 8), (0, 8, 8)]  # three beside each other on 24 columns
+    assert [panel.media_keys for panel in published.panels] == [[key] for key in MEDIA]
+    at = [(panel.layout.x, panel.layout.y, panel.layout.w) for panel in published.panels]
+    assert at[-3:] == [(0, 64, 12), (12, 64, 12), (0, 72, 12)]  # two: pictures 17 to 19
+
+
+def test_a_publication_is_named_by_its_archive_and_has_its_tables_and_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With W&B's classes played, and pictures of one pixel."""
+    pixel, asked, logged = io.BytesIO(), dict[str, Any](), dict[str, Any]()
+    Image.new("L", (1, 1)).save(pixel, "png")
+    run = SimpleNamespace(log=logged.update, log_artifact=lambda files: None, finish=lambda: None)
+    played = SimpleNamespace(
+        Artifact=lambda *_, **__: SimpleNamespace(add_file=lambda file: None),
+        Table=lambda dataframe: dataframe,
+        Image=lambda _, caption: caption,
+        init=lambda **given: asked.update(given) or run,
+    )
+    monkeypatch.setitem(sys.modules, "wandb", played)
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(wandb_process, "settings", lambda _: None)
+    monkeypatch.setattr(catalogue.Plate, "figure", lambda *_: None)
+    monkeypatch.setattr(catalogue, "render", lambda *_: pixel.getvalue())
+    archive = tmp_path / "digits.parquet"
+    archive.write_bytes(b"runs")
+    some = synthetic.frame(synthetic.runs("mnist_5k fcn none"), synthetic.runs("mnist_5k fcn bayes_random 0.5"))
+    name = dashboard.log_publication(some, archive, "", "offline", tmp_path)
+    assert name == asked["id"] == f"publication-{hashlib.sha256(b'runs').hexdigest()[:10]}"
+    own = OmegaConf.load(ROOT / "conf" / "config.yaml").wandb
+    assert (asked["entity"], asked["project"], asked["resume"]) == (own.entity, own.project, None)
+    assert asked["config"] == {"publication": "digits.parquet", "runs": 4}
+    assert set(logged) == {"table1", "claims", "figures/fig05", "figures/accuracy"}
+    assert logged["figures/fig05"].startswith("Figure 5. MNIST (5,000), FCN: ")
+    values = [*logged["table1"].to_numpy().flat]
+    assert None in values  # what is missing, which as NaN W&B would not take
+    assert all(value == value for value in values)
+    assert list(logged["claims"]) == ["where", "the paper", "outcome", "numbers", "claim"]
 
 
 @pytest.mark.slow
@@ -126,8 +194,7 @@ def test_the_script_sends_a_report_and_a_workspace() -> None:
     found = shown(spec)
     assert (found["curves"], found["media"]) == (CURVES * 6, MEDIA)  # each data set with each network
     sets = [runs for block in spec["blocks"] for runs in block.get("metadata", {}).get("runSets", [])]
-    names = ["MNIST, FCN", "MNIST, CNN", "Fashion-MNIST, FCN", "Fashion-MNIST, CNN", "CIFAR-10, FCN", "CIFAR-10, CNN"]
-    assert [runs["name"] for runs in sets] == [*names, "publication"]
+    assert [runs["name"] for runs in sets] == [*PLACES, "publication"]
     asked = [[(each["key"]["name"], each["value"]) for each in runs["filters"]["filters"]] for runs in sets]
     assert asked[2] == [("tags", ["fashion_mnist"]), ("tags", ["fcn"])]
     assert asked[6] == [("jobType", "publication")]
