@@ -86,8 +86,10 @@ def test_all_data_sets_together_are_ordered_by_the_lower_of_the_two_epochs() -> 
 
 
 def test_masks_that_are_kept_are_a_detail_of_their_own(found: pd.DataFrame) -> None:
-    kept = cell("fcn_wide", "random 0.99", 0.01, protocol="stay zero, previous, sum/sum, beta 0.5, prior N(0, 1^2)")
-    compared = details.compare(frame(found, kept, cell("fcn_wide", "none", 0.01)), BASE)
+    """Of a network that is not pruned they are none, whatever its protocol says."""
+    protocol = "stay zero, previous, sum/sum, beta 0.5, prior N(0, 1^2)"
+    wide = [cell("fcn_wide", what, 0.01, protocol=protocol) for what in PAPER]
+    compared = details.compare(frame(found, *wide), BASE)
     assert {"wide", "wide kept"} < set(compared["detail"])
 
 
@@ -98,10 +100,19 @@ def test_details_of_another_network_are_left_out(found: pd.DataFrame) -> None:
 
 
 def test_the_table_has_a_line_for_each(found: pd.DataFrame) -> None:
-    text = details.markdown(details.compare(found, BASE))
+    compared = details.compare(found, BASE).assign(nearer_before=1, nearer=2, least=-3, most=4)
+    text = details.markdown(compared)
     assert "Fashion-MNIST:" in text
-    assert "| tanh | 1 | +0.0030 |  |  | -0.0040 |  |  | 0.0035 (0.0200) | +" in text
+    assert "| tanh | 1 | +0.0030 |  |  | -0.0040 |  |  | 0.0035 (0.0200) | +1.0 / +2.0 | -3.0 to +4.0 |" in text
     assert text.index("tanh") < text.index("softmax")
+
+
+def test_details_are_ordered_by_what_they_gain_on_the_default_in_their_own_cells() -> None:
+    """One is as far off as the default, the other further, but less far than the default is there."""
+    default = cell("fcn", "none", 0.02), cell("fcn", "random 0.99", 0.05)
+    compared = details.compare(frame(*default, cell("fcn_a", "none", 0.02), cell("fcn_b", "random 0.99", 0.03)), BASE)
+    assert list(compared["detail"]) == ["b", "a"]
+    assert list(compared["rms"]) == pytest.approx([0.03, 0.02])
 
 
 def test_a_detail_is_judged_at_two_epochs_and_without_each_cell(found: pd.DataFrame) -> None:

@@ -1,6 +1,7 @@
 """The ledger of decisions, its replay under other readings, and the gates that ask for no evidence."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,6 +127,7 @@ def test_scales_and_width_enter_as_the_posterior_says() -> None:
     assert factor("sum", "sum", 0.5, 0.1) == pytest.approx(-600 + 3000)  # the gain in prior goes as 1 / std^2
     assert factor("sum", "sum", 0.5, 1.0, own=Reading("mean", "mean", 0.5, 1.0)) == -60000 + 300
     assert replay.tested(ledger_row(1, True, 0.0, None), PAPER, PAPER, 100, 10) is None
+    assert replay.tested(row(2, 0.0, 30.0, 1), PAPER, PAPER, 100, 10) == 30  # weights that no output depends on
     assert factor("sum", "sum", 0.5, 1.0, "unpruned_over_pruned") == 570
     assert factor("mean", "sum", 0.5, 1.0, "of_logs") == pytest.approx(math.log((-7.0 - 20) / (-1.0 - 50)))
     assert factor("sum", "mean", 0.5, 1.0, "of_logs") == pytest.approx(math.log((-700.0 - 2) / (-100.0 - 5)))
@@ -138,11 +140,13 @@ def test_a_ratio_of_logs_replayed_with_another_prior_takes_its_normaliser_along(
         return float(scipy.stats.norm.logpdf(weights, 0, std).sum())
 
     before, after = (-1.0, 1.0, math.sqrt(2)), (0.0, 1.0, 0.0)
-    entry = ledger_row(2, True, 0.0, Comparison(1, -9.0, log_prior(before, 1.0), -12.0, log_prior(after, 1.0), 0.0))
-    for std in (0.5, 1.0, 3.0):
-        wanted = math.log((-12.0 + log_prior(after, std)) / (-9.0 + log_prior(before, std)))
-        found = replay.tested(entry, PAPER, Reading("sum", "sum", 0.5, std, "of_logs"), images=10, weights=3)
-        assert found == pytest.approx(wanted)
+    counts = {"sum": 1, "mean": 3}
+    for std, (own, divisor), (scale, count) in itertools.product((0.5, 1.0, 3.0), counts.items(), counts.items()):
+        terms = -9.0, log_prior(before, 1.0) / divisor, -12.0, log_prior(after, 1.0) / divisor
+        entry = ledger_row(2, True, 0.0, Comparison(1, *terms, 0.0))
+        wanted = math.log((-12.0 + log_prior(after, std) / count) / (-9.0 + log_prior(before, std) / count))
+        run, other = Reading("sum", own, 0.5, 1.0), Reading("sum", scale, 0.5, std, "of_logs")
+        assert replay.tested(entry, run, other, images=10, weights=3) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("ratio", RATIOS)
@@ -209,6 +213,12 @@ def test_a_mean_over_images_is_over_those_of_the_data_set() -> None:
     summaries = {"run": about | {"pruner": "bayes_random", "prunable_weights": 10}}
     found = replay.replay(ledgers, summaries, {"log_likelihood": ["mean"]})
     assert [row.differences for row in found] == [(2,)]
+    ours = {"run": summaries["run"] | {"dataset": "ours"}}
+    assert [row.differences for row in replay.replay(ledgers, ours, {"beta": [0.5]})] == [(None,)]
+    with pytest.raises(UserError, match=r"^The scale of run can not be changed: ours is not a known data set\.$"):
+        replay.replay(ledgers, ours, {"log_likelihood": ["mean"]})
+    sizes = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000, "mnist_5k": 4_000}  # as their authors say
+    assert sizes == replay.TRAINING_IMAGES
 
 
 def test_a_run_whose_gate_decides_otherwise_is_not_replayed() -> None:
@@ -260,6 +270,7 @@ def test_runs_that_prune_biases_too_are_counted_apart() -> None:
         "| mnist | fcn | bayes_random | 0.9 | regrow with biases | previous | sum/sum, beta 0.5, prior std 1 | "
         "sum/sum, beta 1, prior std 1 | 1 of 3 | 3 to 7 |"
     )
+    assert replay.as_markdown([dataclasses.replace(several, differences=(7,))]).endswith("| 0 of 1 | 7 to 7 |\n")
 
 
 @pytest.mark.parametrize(
