@@ -12,7 +12,7 @@ from synthetic import PROTOCOL, assert_one_sentence_each, frame
 
 from bayes_pruning.results.cells import Cell, Cells
 from bayes_pruning.studies.claims import rules, verdicts
-from bayes_pruning.studies.claims.measures import overfitting
+from bayes_pruning.studies.claims.measures import overfitting, sparsity_steps
 from bayes_pruning.studies.claims.rules import (
     CLAIMS,
     FAILS,
@@ -153,6 +153,23 @@ def test_every_claim_says_where_the_paper_makes_it():
 
 
 # ---- learning curves
+
+
+def test_the_bayes_factor_and_the_sparsity_go_as_the_paper_says_of_each_learning_curve():
+    """By hand from the text on Figures 4, 10, 13, 16 and 19."""
+    random, magnitude = "bayes_random", "bayes_magnitude"
+    falls = {(4, magnitude), (10, magnitude), (13, magnitude), (16, magnitude), (16, random), (19, random)}
+    rises = {(4, random), (13, random), (19, magnitude)}
+    said = {"bayes_factor_falls": falls, "sparsity_settles": falls, "bayes_factor_rises": rises}
+    said["sparsity_fluctuates"] = {*rises, (10, random)}
+    for name, places in said.items():
+        assert {(int(where.label.split()[1]), pruner) for where, (pruner,) in CLAIMS[name].cases} == places
+
+
+def test_the_last_third_begins_with_the_step_into_it():
+    cell = Cell("mnist", "fcn", "bayes_random", 0.75)
+    found = runs("mnist fcn bayes_random 0.75", seeds=1, epochs=9, sparsity=lambda e, s: 0.3 * (e > 6))
+    assert sparsity_steps(Cells(found), cell)[0] == pytest.approx(0.1)  # epochs 7, 8 and 9
 
 
 @pytest.mark.parametrize(("turn", "expected"), [(5, HOLDS), (9, FAILS), (2, FAILS)])
@@ -583,6 +600,7 @@ def test_markdown_and_json_say_the_same():
     first = contents["findings"][0]
     assert first["numbers"][0]["n"] == 3
     assert first["rule"].startswith("Section 1.2")
+    assert verdicts._rounded({"numbers": [0.1 + 0.2, 1]}) == {"numbers": [0.3, 1]}  # in which processors agree
     assert not any(math.isnan(n["mean"]) for f in contents["findings"] for n in f["numbers"])
 
 

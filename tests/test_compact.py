@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.registry import SELECTORS
+from bayes_pruning.data import datasets
 from bayes_pruning.data.datasets import Dataset
 from bayes_pruning.models import networks
 from bayes_pruning.pruning.masks import keep_mask, pruned_count
@@ -349,6 +350,7 @@ def test_the_sparse_file_holds_all_weights() -> None:
         "1.weight.columns": "uint8",
         "1.weight.rows": "uint8",
     }
+    assert load_arrays(sparse_bytes({"256 columns": torch.eye(2, 256)}))["256 columns.columns"].dtype == np.uint8
     nonzero = int(weights["0.weight"].count_nonzero())
     assert 301 * 2 + 6 * nonzero + 1200 + 27 * 5 + 5 <= len(data) <= 301 * 2 + 6 * nonzero + 1200 + 27 * 5 + 5 + 1000
 
@@ -368,6 +370,15 @@ def test_multiply_adds_of_nonzero_weights() -> None:
         model[0].weight.view(-1)[:5] = 1
         model[2].weight.zero_().view(-1)[7:10] = 1
     assert multiply_adds(model, (1, 4, 4)) == (18 * 16 + 64, 5 * 16 + 3)
+    assert not any(layer._forward_hooks for layer in model)  # nothing is left to slow it down
+
+
+def test_what_compacting_changed_is_counted_image_by_image() -> None:
+    before, after = (nn.Sequential(linear([[1.0, 0], [0, 1]], bias)) for bias in ([0.0, 0], [0.0, 0.8]))
+    images = torch.tensor([[1, 0.5], [1, 0], [0, 1]])  # only the first changes its class
+    assert compact_measures.equality(before, after, images) == (
+        "weights 2x2 became 2x2; on 3 test images logits of up to 1 differ by at most 0.8, 1 predictions change"
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
@@ -427,14 +438,24 @@ def test_each_time_is_of_the_network_and_the_batch_that_its_column_names(
     model: Any = networks.fcn((1, 28, 28), 10, [256, 128])
     with torch.no_grad():
         model[1].weight[:, :200] = 0  # pixels that the compacted network leaves out
-    compact_measures.measure([hand_made_run(tmp_path / "run", model)], None, None, 1)
+    monkeypatch.chdir(hand_made_run(tmp_path / "run", model))
+    found, roots = datasets.load, list[str]()
+    monkeypatch.setattr(datasets, "load", lambda chosen, root, cpu: roots.append(root) or found(chosen, root, cpu))
+    compact_measures.measure([Path()], None, "elsewhere", 1)
+    assert roots == ["elsewhere"]
     kinds = ("Linear 0", "Linear 51200", "SparseLinear 51200", "Linear 0")
     assert f"| run | {' | '.join(f'{n} {kind}' for n in (1, 1000) for kind in kinds)} |" in capsys.readouterr().out
 
 
 def test_a_ratio_is_how_many_times_as_fast_as_the_first_a_network_is() -> None:
     slow, fast = nn.Sequential(*[nn.Linear(300, 300)] * 20), nn.Linear(300, 1)
-    assert float(compact_measures.timed({"slow": slow, "fast": fast}, torch.zeros(100, 300), 3)[1]) > 1
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert float(compact_measures.timed({"slow": slow, "fast": fast}, torch.zeros(100, 300), 3)[1]) > 1
+        assert torch.get_num_threads() == 2  # as it was
+    finally:
+        torch.set_num_threads(threads)
 
 
 def tanh_network(shape: tuple[int, ...], classes: int) -> nn.Module:

@@ -238,10 +238,11 @@ def test_what_is_saved_of_an_unpruned_run_with_adam_names_no_pruning_of_biases_a
     assert summary["prunable_weights"] == summary["parameters"] - 4 - 10
 
 
-def test_a_pruner_file_names_the_bayes_method_that_it_is_a_control_of() -> None:
+def test_a_pruner_file_names_the_bayes_method_that_it_is_a_control_of(monkeypatch: pytest.MonkeyPatch) -> None:
     assert declared.controls() == [("matched_random", "bayes_random")]
     runs = [synthetic.runs(f"mnist fcn {pruner} 0.5") for pruner in ("bayes_random", "matched_random", "random")]
-    assert table1.controls(synthetic.frame(*runs)) == [("bayes_random", "matched_random")]
+    monkeypatch.setattr(declared, "controls", lambda: [("matched_random", "bayes_random"), ("random", "mine")])
+    assert table1.controls(synthetic.frame(*runs)) == [("bayes_random", "matched_random")]  # of the paper's method
 
 
 def test_a_pruner_file_names_its_twin_and_the_summary_carries_it(

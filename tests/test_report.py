@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 from fixtures import raw_rows, rewrite_summary, summary
 from needs import CHROMIUM
@@ -241,6 +242,15 @@ def test_origins_are_the_same_from_a_folder_and_its_archive(folder, real, tmp_pa
     assert f"commit {said['git_commit']}" in line
     assert report.origins(tmp_path / "runs.parquet", real) == [line]
     assert report.origins(tmp_path, real) == [line]
+
+
+def test_origins_begin_with_what_made_most_runs(monkeypatch):
+    said = {"a": {"device": "cpu", "git_commit": None}, "b": {"device": "cuda", "git_commit": "1f"}}
+    said = {run: about | {"versions": {"torch": "2.1"}} for run, about in (said | {"c": said["b"]}).items()}
+    monkeypatch.setattr(report, "load_summaries", lambda _: said)
+    assert report.origins("somewhere", pd.DataFrame({"run": ["a", "a", "b", "c"]})) == [
+        "2 runs: torch 2.1; device cuda; commit 1f", "1 run: torch 2.1; device cpu; commit unknown"
+    ]  # fmt: skip
 
 
 # ---- in a browser

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fixtures import raw_rows, rewrite_summary, summary, unpack
 from omegaconf import OmegaConf
@@ -16,7 +18,7 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.presets import protocol_text
 from bayes_pruning.results import archive, declared
 from bayes_pruning.results.frame import load, load_ledgers, load_summaries, publish
-from bayes_pruning.results.selection import choose, protocols
+from bayes_pruning.results.selection import choose, of_protocol, protocols
 from bayes_pruning.studies import table1
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
@@ -186,6 +188,7 @@ class ServerRun:
         self._rows = [row for row in raw_rows(folder) if int(row["epoch"]) in epochs]
 
     def scan_history(self, keys=None, use_cache=True):
+        assert keys is None  # with keys W&B answers from the rows that it has sampled
         rows = [{name: json.loads(text) for name, text in row.items()} for row in self._rows]
         return iter([{"_step": 0}, *({n: int(v) if v == int(v) else v for n, v in r.items()} for r in rows)])
 
@@ -197,12 +200,12 @@ def test_server_gives_the_same_frame_and_passes_the_filters_on(runs, monkeypatch
 
     class Api:
         def runs(self, path, filters, lazy):
-            asked.append((path, filters))
+            asked.append((path, filters, lazy))
             return [ServerRun(folder) for folder in runs.iterdir()]
 
     monkeypatch.setattr(wandb, "Api", Api)
     assert_same(load(runs).frame, load("ignored", wandb="me/mine", filters={"group": "g"}).frame)
-    assert asked == [("me/mine", {"group": "g"})]
+    assert asked == [("me/mine", {"group": "g"}, False)]
 
 
 def test_of_two_runs_on_the_server_that_are_one_run_the_later_counts_in_each_epoch(runs, monkeypatch):
@@ -256,14 +259,18 @@ def test_archive_names_no_folder_of_the_machine(own_runs, tmp_path):
         file = folder / ".hydra" / name
         given = OmegaConf.load(file)
         if at:
-            given.output_dir, given.data_root = "/mine/alone/runs", "data"
+            given.output_dir, given.data_root = "/mine/alone/runs", "my/data"
         else:
-            given.extend(["++output_dir='/mine/alone/runs'", "data_root=data"])
+            given.extend(["++output_dir='/mine/alone/runs'", "data_root=my/data"])
         OmegaConf.save(given, file)
+    made_in_python = folder_of(own_runs, "random", 0.9, 1)  # which Hydra has no command line of
+    (made_in_python / ".hydra" / "overrides.yaml").unlink()
     publish(own_runs, tmp_path / "runs.parquet")
-    kept = archive.read_provenance(tmp_path / "runs.parquet")[folder.name]
-    assert (kept["config"]["output_dir"], kept["config"]["data_root"]) == ("runs", "data")
-    assert kept["overrides"][-2:] == ["output_dir=runs", "data_root=data"]
+    made_by = archive.read_provenance(tmp_path / "runs.parquet")
+    kept = made_by[folder.name]
+    assert (kept["config"]["output_dir"], kept["config"]["data_root"]) == ("runs", "my/data")
+    assert kept["overrides"][-2:] == ["output_dir=runs", "data_root=my/data"]
+    assert made_by[made_in_python.name]["overrides"] == []
 
 
 def test_archive_remembers_what_was_not_finished(own_runs, tmp_path):
@@ -442,6 +449,10 @@ def test_sources_that_are_none_are_refused(tmp_path):
     pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "other.parquet")
     with pytest.raises(UserError, match=r"other.parquet is not an archive"):
         load(tmp_path / "other.parquet")
+    table = pa.table({"x": [1]}).replace_schema_metadata({archive.METADATA_KEY: '{"format": 1}'})
+    pq.write_table(table, tmp_path / "older.parquet")
+    with pytest.raises(UserError, match=r"older.parquet has format 1, this version reads 2: publish the runs again"):
+        load(tmp_path / "older.parquet")
 
 
 def test_a_run_that_is_there_twice_is_refused(own_runs):
@@ -560,6 +571,8 @@ def test_lengths_are_not_mixed():
     assert list(choose(frame, epochs=3)["run"]) == ["run1"]
     with pytest.raises(UserError, match="--epochs 4 fits no run: they have 3 or 25 epochs"):
         choose(frame, epochs=4)
+    baselines = made_frame(("none", {"log_prior": "mean"}, 0), ("none", {}, 0)).assign(epochs=[25, 3])
+    assert len(of_protocol(baselines, FIXTURE_PROTOCOL)) == 2  # neither stands for the other
 
 
 def test_two_runs_for_one_cell_and_seed_are_refused():

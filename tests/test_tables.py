@@ -209,6 +209,15 @@ def test_a_difference_stands_below_its_pair_and_beside_its_sparsity(frame):
             assert shown == f"{compared[key][when].mean:+.4f} (2)<br>no interval"
 
 
+def test_a_page_quotes_the_blocks_that_have_runs(as_mnist):
+    """A comparison of two seeds too, which has no interval."""
+    quoted = [formats.sheet_markdown(sheet, only_with_runs=True) for sheet in formats.sheets(as_mnist, True)]
+    assert len(quoted) == 3
+    for text in quoted:
+        assert "| MNIST | FCN |" in text
+        assert "CNN" not in text
+
+
 def test_one_row_shows_the_papers_value_and_both_of_ours(as_mnist):
     """Means of the fixture's two seeds; a cell without runs is missing, one seed alone has no number in brackets."""
 
@@ -329,6 +338,7 @@ def test_csv_has_every_cell_in_full(runs, as_mnist):
     assert (row["paper"], row["twin"], row["paired_n"]) == ("0.9657", "random", "2")
     missing = [r for r in rows if r["dataset"] == "cifar10"]
     assert {(r["n"], r["mean"], r["sd"], r["difference"]) for r in missing} == {("0", "", "", "")}
+    assert csv_text(as_mnist).splitlines()[0].endswith(",measured_sparsity")  # nothing is compared unless it is asked
 
 
 # ---- the scripts
