@@ -60,7 +60,7 @@ def test_claims_about_factors_are_undecided_and_the_others_as_they_were(without_
 def test_curves_of_factors_that_were_not_computed_are_gaps_and_said_to_be(without_factors: pd.DataFrame) -> None:
     half = without_factors.assign(
         log_likelihood=-1.0,
-        log_bayes_factor=without_factors["epoch"].map(lambda epoch: math.nan if epoch in (1, 4) else -(10.0**epoch))
+        log_bayes_factor=without_factors["epoch"].map(lambda epoch: math.nan if epoch in (1, 4) else -(10.0**epoch)),
     )
     for runs_, known in ((without_factors, []), (half, [2, 3, 5, 6, 7, 8])):
         lines = learning_lines(runs_, "mnist", "fcn", 0.75)
