@@ -40,23 +40,25 @@ def test_the_page_names_what_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "trained"),
+    ("stage", "given", "trained", "status"),
     [
-        ((), "precision=tf32"),
-        (("compile=true",), "precision=tf32 compile=true"),
-        (("compile=true", "precision=fp32"), "compile=true precision=fp32"),
+        ("B", (), "precision=tf32", 0),
+        ("B", ("compile=true",), "precision=tf32 compile=true", 1),
+        ("C", ("compile=true", "precision=fp32"), "compile=true precision=fp32", 0),
     ],
 )
 def test_the_rows_train_in_tf32_unless_a_precision_is_given(
-    given: tuple[str, ...], trained: str, tmp_path: Path
+    stage: str, given: tuple[str, ...], trained: str, status: int, tmp_path: Path
 ) -> None:
-    """As a python3 that only says what it was called with."""
-    (tmp_path / "python3").write_text('#!/bin/sh\necho "called with $@"\n')
+    """As a python3 that only says what it was called with, and then ends well or not, as the stage does then."""
+    (tmp_path / "python3").write_text(f'#!/bin/sh\necho "called with $@"\nexit {status}\n')
     (tmp_path / "python3").chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    done = session(tmp_path, "B", *given, ROWS="fcn/mnist", DATA_ROOT=str(tmp_path), PATH=path)
-    [line] = [line for line in done.stdout.splitlines() if line.startswith("called with train.py")]
-    assert re.search(rf" max_minutes=\S+ {trained}$", line)
+    done = session(tmp_path, stage, *given, ROWS="fcn/mnist", DATA_ROOT=str(tmp_path), PATH=path)
+    [train, publish] = [line for line in done.stdout.splitlines() if line.startswith("called with ")]
+    assert re.search(rf"train\.py .* max_minutes=\S+ {trained}$", train)
+    assert publish.startswith("called with scripts/publish.py ")
+    assert (done.returncode, done.stdout.count("\nfailed: ")) == (status, 2 * status)
 
 
 @pytest.mark.slow
