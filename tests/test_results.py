@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.presets import protocol_text
-from bayes_pruning.results import archive, declared
+from bayes_pruning.results import archive, declared, run_records
 from bayes_pruning.results.frame import load, load_ledgers, load_summaries, publish
 from bayes_pruning.results.selection import choose, of_protocol, protocols
 from bayes_pruning.studies import table1
@@ -224,6 +224,11 @@ def test_of_two_runs_on_the_server_that_are_one_run_the_later_counts_in_each_epo
         found = load(wandb="me/mine")
         assert_same(found.frame, load(folder).frame)
         assert found.incomplete == [(other.name, "failed: 1 epoch of 3")]
+    monkeypatch.setattr(wandb, "Api", lambda: SimpleNamespace(runs=lambda *_, **__: [crashed]))
+    assert load(wandb="me/mine").incomplete == found.incomplete  # none is finished, and that is said
+    monkeypatch.setattr(wandb, "Api", lambda: SimpleNamespace(runs=lambda *_, **__: []))
+    with pytest.raises(UserError, match=r"^me/mine on W&B has no runs that match the filters\.$"):
+        load(wandb="me/mine", filters={"group": "g"})
 
 
 def test_server_trouble_is_one_sentence(monkeypatch):
@@ -355,7 +360,8 @@ def test_a_run_that_was_not_finished_when_it_was_published_is_whole_later(own_ru
     folder = folder_of(own_runs, "random", 0.9, 0)
     text = (folder / "summary.json").read_text()
     (folder / "summary.json").unlink()
-    publish(own_runs, tmp_path / "runs.parquet")
+    remembered = publish(own_runs, tmp_path / "runs.parquet")[0].incomplete
+    assert publish(folder_of(own_runs, "none", "", 0), tmp_path / "runs.parquet")[0].incomplete == remembered != []
     (folder / "summary.json").write_text(text)
     published, kept = publish(own_runs, tmp_path / "runs.parquet")
     assert (published.incomplete, kept) == ([], 17)
@@ -392,8 +398,11 @@ def test_half_finished_and_failed_runs_are_reported_not_mixed_in(own_runs):
         (failed.name, "failed: the training loss became nan in epoch 2"),
         (half.name, "not finished"),
     ]
-    (failed / "failure.json").write_text("3")
-    assert load(own_runs).incomplete[0] == (failed.name, "failed: no reason given")
+    (half / "metrics.csv").unlink()  # it was killed before it was there
+    for damaged in ("3", "{}"):
+        (failed / "failure.json").write_text(damaged)
+        found = load(own_runs).incomplete
+        assert found == [(failed.name, "failed: no reason given"), (half.name, "not finished")]
     assert results.frame["run"].nunique() == 16
     assert not {half.name, failed.name} & set(results.frame["run"])
 
@@ -402,6 +411,12 @@ def spoil(folder, line, change):
     lines = (folder / "metrics.csv").read_text().splitlines()
     lines[line - 1] = change(lines[line - 1])
     (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_a_negative_zero_is_read_as_zero(runs, tmp_path):
+    run = shutil.copytree(folder_of(runs, "random", 0.9, 0), tmp_path / "run")
+    spoil(run, 2, lambda text: ",".join(["1", "-0.0", *text.split(",")[2:]]))
+    assert str(load(run).frame["train_loss"][0]) == "0.0"
 
 
 @pytest.mark.parametrize(
@@ -420,6 +435,11 @@ def test_a_damaged_csv_is_named_with_its_line(own_runs, line, change, complaint)
     with pytest.raises(UserError) as error:
         load(own_runs)
     assert str(error.value).startswith(f"{folder / 'metrics.csv'}, line {line}: {complaint}")
+
+
+def test_a_number_without_end_is_refused():
+    with pytest.raises(UserError, match=r"^here: a number that is not finite\.$"):
+        run_records._row(["1", *["inf"] * (len(COLUMNS) - 1)], 1, "here")
 
 
 def test_a_csv_that_lost_an_epoch_is_refused(own_runs):
@@ -620,6 +640,8 @@ def test_a_pruner_without_a_twin_is_compared_with_none_and_a_declared_one_is_wha
     pairs = table1.twins(loaded)
     assert ("mine", "random") in pairs
     assert "bayes_schedule" not in dict(pairs)
+    declared_anew = pd.DataFrame({"pruner": ["bayes_random"], "twin": ["magnitude"]})
+    assert declared.twins(declared_anew)["bayes_random"] == "magnitude"  # what runs say, not the file of their name
 
 
 def test_an_unpruned_run_is_the_baseline_whatever_its_pruner_is_called(own_runs):
@@ -646,7 +668,7 @@ def test_what_older_runs_do_not_declare_is_derived_from_their_configs(own_runs):
     assert set(load(folder).frame["pruner"]) == {"none"}
 
 
-def test_a_run_that_several_archives_of_a_folder_hold_is_that_of_the_first(runs, tmp_path):
+def test_a_run_that_several_archives_of_a_folder_hold_is_that_of_the_first(runs, tmp_path, monkeypatch):
     first, again = (shutil.copytree(runs, tmp_path / name) for name in ("first", "again"))
     for copy, threshold in ((first, -0.5), (again, -0.25)):
         folder = folder_of(copy, "bayes_random", 0.9, 0)
@@ -655,6 +677,8 @@ def test_a_run_that_several_archives_of_a_folder_hold_is_that_of_the_first(runs,
     (folder_of(again, "bayes_random", 0.9, 1) / "summary.json").unlink()
     publish(first, tmp_path / "all" / "a.parquet")
     publish(again, tmp_path / "all" / "b.parquet")
+    glob = Path.glob  # a file system lists files in any order
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: sorted(glob(path, pattern), reverse=True))
     found = load(tmp_path / "all")
     assert_same(found.frame, load(runs).frame)
     assert found.incomplete == []  # what one archive lacks is finished in the other

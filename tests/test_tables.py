@@ -16,7 +16,7 @@ from synthetic import script_path
 
 from bayes_pruning.results import tables
 from bayes_pruning.results.frame import load
-from bayes_pruning.results.paper import paper_values, percent
+from bayes_pruning.results.paper import DATASETS, paper_values, percent, rank
 from bayes_pruning.results.selection import choose
 from bayes_pruning.results.statistics import paired_difference, summarise
 from bayes_pruning.studies import formats, table1
@@ -289,6 +289,11 @@ def test_a_mean_above_the_papers_value_shows_its_sign(runs, frame):
     cnn = frame.assign(dataset="mnist", model="cnn", target_sparsity=frame["target_sparsity"].replace(0.9, 0.99))
     mean = sum(last_values(runs, "random", 0.9, "test_accuracy")) / 2
     assert f"paper 0.1135, +{mean - 0.1135:.4f}<br>" in markdown(cnn)
+
+
+def test_what_the_paper_does_not_have_comes_after_what_it_has_by_name():
+    names = ["a", "cifar10", "fashion_mnist", "mine", "mnist"]
+    assert sorted(names, key=lambda name: rank(name, DATASETS)) == ["mnist", "fashion_mnist", "cifar10", "a", "mine"]
 
 
 def test_measured_zeros_are_told_from_none_and_from_all():
