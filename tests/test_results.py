@@ -572,6 +572,8 @@ def test_runs_serve_every_protocol_that_they_can_not_tell_apart():
     assert list(choose(frame, "candidate")["run"]) == ["run0", "run1", "run4"]
     assert list(choose(frame, "N(0, 0.1^2)")["run"]) == ["run0", "run2", "run5"]
     assert list(choose(frame, "with_biases")["run"]) == ["run0", "run6"]
+    narrow = {"prior": {"mean": 0.0, "std": 0.1}}
+    assert len(protocols(made_frame(("bayes_random", {}, 0), ("bayes_random", narrow, 0)))) == 2
 
 
 def test_a_baseline_of_the_protocol_itself_comes_before_one_of_another():
