@@ -22,8 +22,6 @@ from bayes_pruning.config.schema import run_config
 from bayes_pruning.results import archive
 from bayes_pruning.results.frame import SORTED_BY, load, load_summaries, publish
 from bayes_pruning.studies import exact_sparsity
-from bayes_pruning.studies.claims.rules import Number, Verdict
-from bayes_pruning.studies.claims.verdicts import Finding
 from bayes_pruning.studies.publication import Publication, ScheduleStudy, filled, origin, studies_in, write
 
 FOLDER = ROOT / "outputs" / "published"
@@ -212,19 +210,6 @@ def test_readings_are_ranked_at_the_epochs_of_the_default_one(short_first: bool)
     vars(study)["all_runs"] = pd.concat([short, *long] if short_first else [*long, short], ignore_index=True)
     assert study.ranking.epochs == [7, 8]
     assert set(study.ranking.ranked["protocol"]) == {PROTOCOL}
-
-
-def test_a_page_quotes_the_claims_that_the_runs_decide() -> None:
-    number = Number("gain", 0.5, None, None, 2, "above 0", "undecided")
-    study = Publication([])
-    vars(study)["findings"] = [
-        Finding("known", "Table 1", "It is so.", "rule", Verdict("fails", reason="it is not")),
-        Finding("open", "Figure 4", "It may be so.", "rule", Verdict("undecided", (number,))),
-    ]
-    said = study.decided().splitlines()
-    assert said[0].startswith("2 checks of ")
-    assert said[-1] == "| Table 1 | It is so. | fails | it is not |"
-    assert not any("It may be so." in line for line in said)
 
 
 def test_kept_masks_alone_are_no_study_of_schedules() -> None:

@@ -209,15 +209,6 @@ def test_a_difference_stands_below_its_pair_and_beside_its_sparsity(frame):
             assert shown == f"{compared[key][when].mean:+.4f} (2)<br>no interval"
 
 
-def test_a_page_quotes_the_blocks_that_have_runs(as_mnist):
-    """A comparison of two seeds too, which has no interval."""
-    quoted = [formats.sheet_markdown(sheet, only_with_runs=True) for sheet in formats.sheets(as_mnist, True)]
-    assert len(quoted) == 3
-    for text in quoted:
-        assert "| MNIST | FCN |" in text
-        assert "CNN" not in text
-
-
 def test_one_row_shows_the_papers_value_and_both_of_ours(as_mnist):
     """Means of the fixture's two seeds; a cell without runs is missing, one seed alone has no number in brackets."""
 
