@@ -22,6 +22,8 @@ from bayes_pruning.config.schema import run_config
 from bayes_pruning.results import archive
 from bayes_pruning.results.frame import SORTED_BY, load, load_summaries, publish
 from bayes_pruning.studies import exact_sparsity
+from bayes_pruning.studies.claims.rules import Verdict
+from bayes_pruning.studies.claims.verdicts import Finding
 from bayes_pruning.studies.publication import Publication, ScheduleStudy, filled, origin, studies_in, write
 
 FOLDER = ROOT / "outputs" / "published"
@@ -210,6 +212,18 @@ def test_readings_are_ranked_at_the_epochs_of_the_default_one(short_first: bool)
     vars(study)["all_runs"] = pd.concat([short, *long] if short_first else [*long, short], ignore_index=True)
     assert study.ranking.epochs == [7, 8]
     assert set(study.ranking.ranked["protocol"]) == {PROTOCOL}
+
+
+def test_a_page_quotes_where_each_statement_holds_and_where_it_fails() -> None:
+    study = Publication([])
+    vars(study)["findings"] = [
+        Finding("so", place, "It is so.", "rule", Verdict(outcome))
+        for place, outcome in (("Figure 4", "fails"), ("Figure 10", "holds"), ("Table 1", "fails"))
+    ] + [Finding("open", "Figure 4", "It may be so.", "rule", Verdict("undecided"))]
+    said = study.by_statement().splitlines()
+    assert said[0].startswith("4 checks of ")
+    assert said[2] == "| The paper | holds | fails | undecided |"
+    assert said[4:] == ["| It is so. | Figure 10 | Figure 4; Table 1 |  |", "| It may be so. |  |  | Figure 4 |"]
 
 
 def test_kept_masks_alone_are_no_study_of_schedules() -> None:
