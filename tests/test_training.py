@@ -55,8 +55,9 @@ def test_a_run_has_the_same_bits_alone_and_in_a_mixed_stack(model: str, few_digi
     splits = few_digits.train, few_digits.test
     fewer = Dataset(*(Split(split.images[:150], split.labels[:150]) for split in splits))
     together = train(runs, fewer, 3)
-    for run, rows in list(zip(runs, together, strict=True))[:: 2 if model == "fcn" else 1]:
-        assert train([run], fewer, 3) == [rows]
+    some = (0, 6, 8, 11, 13, 17, 18) if model == "fcn" else range(3)  # each pruner, both decisions, both readings
+    for i in some:
+        assert train([runs[i]], fewer, 3) == [together[i]]
 
 
 def test_a_run_has_the_same_bits_in_a_stack_where_sums_are_split_between_two_threads(few_digits: Dataset) -> None:
