@@ -1261,7 +1261,8 @@ def test_how_near_the_cnns_rows_are_without_what_fits_nothing() -> None:
             "the other cells": f"{21 - len(excluded)}",
             "their largest distance before pruning (root mean square), epochs 20 to 25": f"{before.max().max():.4f} "
             f"({before.agg(mean_square).max():.4f})",
-            "their largest distance after pruning, at least": f"{after.max().min():.4f} ({after.agg(mean_square).min():.4f})",
+            "their largest distance after pruning, at least": f"{after.max().min():.4f} "
+            f"({after.agg(mean_square).min():.4f})",
             "their distance before pruning, at most": f"{near.max():.4f}",
             "their distance after pruning, at least": f"{far.min():.4f}",
             "ours minus the paper's in all the other cells": f"{over.min():.4f} to {over.max():.4f}"
