@@ -247,7 +247,7 @@ def test_a_sweep_counts_what_is_left_to_train_and_who_shares_the_memory(
     monkeypatch.setattr(sweep, "members_that_fit", lambda _, sharing: asked.add(sharing) or 16)
     sweep.run_sweep(jobs, None, lambda _, display, __: displays.append(display) or {}, workers=9, on_cores=on_cores)
     assert [(display.total, display.done, display.workers) for display in displays] == [(30, 3, 3)]
-    said = "4 runs, 1 are finished already; 3 to train in 3 stacks by 3 workers\n"
+    said = "4 runs, 1 finished already; 3 to train in 3 stacks by 3 workers\n"
     assert capsys.readouterr().out == said
     assert asked == {sharing}
 

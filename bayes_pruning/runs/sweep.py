@@ -94,7 +94,7 @@ def run_sweep(
     done = sum(layout.epochs_done(job.folder) for stack in stacks for job in stack)
     total, busy = sum(job.run.epochs for stack in stacks for job in stack), min(workers, len(stacks))
     display = Display(jobs[0].values["progress"], total, done, busy)
-    finished = f", {len(outcomes)} are finished already" if outcomes else ""
+    finished = f", {len(outcomes)} finished already" if outcomes else ""
     by = f" by {busy} workers" if busy > 1 else ""
     display.say(f"{len(todo)} runs{finished}; {sum(map(len, stacks))} to train in {len(stacks)} stacks{by}")
     try:
