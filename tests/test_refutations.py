@@ -356,7 +356,7 @@ def test_what_the_cnns_cells_say_an_epoch_earlier(page: str) -> None:
     assert "In one cell the seeds disagree, in two more few of them decide. On CIFAR-10 magnitude pruning" in page
 
     readme = words((ROOT / "README.md").read_text())
-    assert f"(at 24 in {counts[0]}, {counts[1]} and {counts[2]}; in three of them few seeds decide)" in readme
+    assert f"(at 24 in {counts[0]}, {counts[1]} and {counts[2]}; in one its seeds disagree)" in readme
 
 
 def test_which_of_the_cnns_cells_that_tell_hangs_on_the_seed(page: str) -> None:
