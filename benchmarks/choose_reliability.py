@@ -4,7 +4,7 @@
 
 The last 10,000 training images (of a small data set a fifth) are held out: networks are trained on the others and
 evaluated on these. Prints the accuracy after pruning for each reliability, and how well the information of a weight at
-one epoch predicts that of the same weight after the last. Seeds are others than those of the published runs.
+one epoch predicts that of the same weight after the last. Seeds are others than those of the published schedules.
 """
 
 import argparse
