@@ -211,6 +211,23 @@ def test_the_share_of_the_prior_in_the_last_epoch_and_what_the_narrow_prior_deci
     assert said in page("laplace_evidence")
 
 
+def test_how_often_the_evidence_of_the_page_says_yes() -> None:
+    """By the columns of its four tables, of which the last has the narrow prior: (log-likelihood, paper, ..., BIC)."""
+    text = (ROOT / "docs" / "laplace_evidence.md").read_text().replace(",", "")
+    lines = re.findall(r"^\| (?:magnitude|random) 0\S+ \| (.*) \|$", text, re.MULTILINE)
+    _, paper, _, _, laplace, own, most, _ = np.array([line.split(" | ") for line in lines], dtype=float).T
+    assert len(lines) == 40
+    wide = np.arange(40) < 30
+    yes = wide & (laplace > 0)
+    full = yes & (most < 0)
+    assert f"says yes in {(wide & (paper > 0)).sum()} of the 30 rows." in page("laplace_evidence")
+    assert f"It says yes in {yes.sum()} of the 30 rows under N(0, 1). In {full.sum()} of" in page("laplace_evidence")
+    assert f"equation 4 is up to {laplace[full].max() // 1000:.0f},000 nats." in page("laplace_evidence")
+    assert f"In the other {(yes & ~full).sum()} the bound leaves it open." in page("laplace_evidence")
+    assert f"own curvature, {(yes & (own < 0)).sum()} of the {yes.sum()} change sign." in page("laplace_evidence")
+    assert ((paper[30:] > 0).sum(), (laplace[30:] > 0).sum()) == (10, 2)
+
+
 def test_pages_name_what_is_there() -> None:
     for name in ("compact", "gpu", "laplace_evidence", "own_loop", "performance", "reliability", "testing"):
         for path in re.findall(r"bayes_pruning\.[\w.]+\w(?=\()", page(name)):
