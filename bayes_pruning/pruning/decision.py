@@ -4,7 +4,7 @@
 
     3       3       log posterior of the network as trained                     posterior.terms
     4       4       if Bayes factor > beta                                      opens
-    5-13    5-9     how many zeros, which weights, w <- w * m                   planned, masks.masks, masks.pruned
+    5-13    5-10    how many zeros, which weights, w <- w * m                   planned, masks.masks, masks.pruned
     15, 16  12, 13  log posterior of the pruned network, log Bayes factor       compare
                     else the network stays as it is, a Bayes factor of 1        unchanged
                     what is kept, and what the next epoch's gate sees           decide

@@ -39,7 +39,7 @@ def keep_mask(score: Tensor, count: int) -> Tensor:
 
 
 def masks(run: PruningConfig, network: Network, sparsity: float) -> dict[str, Tensor]:
-    """Return the masks of a network that is pruned to `sparsity` now (lines 5 to 13 of Algorithm 2, 5 to 9 of 3).
+    """Return the masks of a network that is pruned to `sparsity` now (lines 5 to 13 of Algorithm 2, 5 to 10 of 3).
 
     In scope "layer" exactly `pruned_count` of each layer's weights go, in scope "global" of all of them together. What
     is zero goes first, whatever the selector says: else a weight without influence could take its place, and one whose

@@ -77,7 +77,7 @@ def iterative(plan: Plan, start: Count, every: Count, steps: Count) -> float | N
 
 @schedule()
 def evidence(plan: Plan, start: Count, end: Count, power: AboveZero = 3.0, steps: Whole = 4) -> float | None:
-    """Return the largest sparsity whose own Bayes factor stays above beta, but never less than `gradual` asks for.
+    """Return the largest sparsity found whose own Bayes factor is above beta, but never less than `gradual` asks for.
 
     Where more than `gradual` asks for is allowed, it bisects the density between that and the final one on a
     logarithmic scale, with `steps` candidates; docs/bayesian_schedule.md, algorithm 1.
