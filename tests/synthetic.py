@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bayes_pruning.results.declared import Declared, of_summary
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -48,6 +50,7 @@ def runs(cell: str, seeds: int = 2, epochs: int = 8, protocol: str = PROTOCOL, *
         metrics: a number, or a function (epoch, seed) -> number, for each metric that is not as in PLAIN.
     """
     dataset, model, pruner, *sparsity = cell.split()
+    declares = of_summary({"pruner": pruner}) or Declared()
     rows = []
     for seed in range(seeds):
         name = f"{cell.replace(' ', '-')}-seed{seed}-{protocol}-{epochs}"
@@ -64,6 +67,8 @@ def runs(cell: str, seeds: int = 2, epochs: int = 8, protocol: str = PROTOCOL, *
                     "seed": seed,
                     "protocol": protocol,
                     "epochs": epochs,
+                    "twin": declares.twin,
+                    "reads": declares.reads,
                     "epoch": epoch,
                     **values,
                 }

@@ -533,6 +533,7 @@ def made_frame(*runs):
             "seed": seed,
             "protocol": protocol_text(PROTOCOL | changes),
             "epochs": 1,
+            "reads": declared.of_summary({"pruner": pruner}).reads,
             "epoch": 1,
         }
         for i, (pruner, changes, seed) in enumerate(runs)

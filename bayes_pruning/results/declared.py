@@ -78,14 +78,7 @@ def unfinished() -> set[str]:
 def twins(frame: pd.DataFrame | None = None) -> dict[str, str]:
     """Return the classic twin of each pruner that has one: of conf/pruner, and of the runs of a frame."""
     pairs = {name: declared.twin for name, declared in _by_name().items()}
-    if frame is not None and "twin" in frame:
-        of_runs = frame[["pruner", "twin"]].drop_duplicates().itertuples(index=False, name=None)
-        pairs |= {name: twin for name, twin in of_runs if twin}
+    if frame is not None:
+        of_runs = frame.loc[frame["twin"] != "", ["pruner", "twin"]].drop_duplicates()
+        pairs |= dict(zip(of_runs["pruner"], of_runs["twin"], strict=True))
     return {name: twin for name, twin in pairs.items() if twin}
-
-
-def reads(frame: pd.DataFrame) -> pd.Series:
-    """Return what of the protocol each row's run reads: its column, or by the pruner's name."""
-    if "reads" in frame:
-        return frame["reads"]
-    return frame["pruner"].map(lambda name: _by_name().get(name, Declared()).reads)

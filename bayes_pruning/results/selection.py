@@ -10,7 +10,7 @@ import pandas as pd
 from bayes_pruning.config import presets
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.results.cells import CELL
-from bayes_pruning.results.declared import ALL, MASKS, NOTHING, reads
+from bayes_pruning.results.declared import ALL, MASKS, NOTHING
 from bayes_pruning.results.paper import UNPRUNED
 
 READ = {NOTHING: 0, MASKS: 1, ALL: 5}  # how many parts of a protocol's text a run reads, from the left
@@ -20,7 +20,6 @@ def choose(frame: pd.DataFrame, protocol: str | None = None, epochs: int | None 
     """Return the runs of one protocol and length, at most one a dataset, model, pruner, target_sparsity and seed.
 
     Args:
-        frame: as frame.load gives it.
         protocol: a protocol's text, a part of it that fits one protocol only, or the name of a preset of
             conf/protocol; None if there is just one.
         epochs: how long the runs are; None if they are all of one length.
@@ -90,7 +89,7 @@ def of_protocol(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
 
 def _pairs(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """Return what each row's run reads of its protocol, and the protocol."""
-    read, texts = (column.to_numpy(object) for column in (reads(frame), frame["protocol"]))  # quicker to go through
+    read, texts = (frame[column].to_numpy(object) for column in ("reads", "protocol"))  # quicker to go through
     return list(zip(read, texts, strict=True))
 
 
