@@ -38,19 +38,12 @@ Draw = Callable[[pd.DataFrame, list[Line], str, Style, str], Figure]
 
 @dataclass(frozen=True)
 class Plate:
-    """Describe a figure that can be drawn.
+    """Describe a figure that can be drawn."""
 
-    Attributes:
-        name: the file's name, without suffix.
-        title: what stands above it.
-        lines: (frame) -> the lines that it shows if the runs are there.
-        draw: (frame, lines, title, style, loss) -> Figure.
-    """
-
-    name: str
+    name: str  # the file's, without suffix
     title: str
-    lines: Lines
-    draw: Draw
+    lines: Lines  # of a frame: those that it shows if the runs are there
+    draw: Draw  # (frame, lines, title, style, loss) -> Figure
 
     def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of the runs that it shows (plotting.rows_of)."""
@@ -122,14 +115,7 @@ def write(
 ) -> list[str]:
     """Write the figures that the runs allow; return a line for each plate: files, what they lack, or skipped.
 
-    Args:
-        frame: the runs.
-        plates: what to draw.
-        folder: where to, made if it is not there.
-        formats: some of FORMATS, comma-separated.
-        style: sizes.
-        loss: "before" or "after" pruning, whose test loss is drawn.
-
+    `formats` are some of FORMATS, comma-separated; `loss` is "before" or "after" pruning, whose test loss is drawn.
     Raise ConfigError for an unknown format, UserError if no plate has runs or `folder` can not be written.
     """
     suffixes = listed("--format", formats, FORMATS)

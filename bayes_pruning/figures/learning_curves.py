@@ -39,12 +39,7 @@ def sparsity_lines(frame: pd.DataFrame, dataset: str, model: str, pruner: str) -
 def learning_curves(frame: pd.DataFrame, lines: list[Line], title: str, style: Style, loss: str) -> Figure:
     """Draw training and test loss, log Bayes factor and sparsity against epochs.
 
-    Args:
-        frame: the runs.
-        lines: what to draw; those without runs are named in the small print.
-        title: the figure's title.
-        style: sizes.
-        loss: "before" or "after" pruning, whose test loss is drawn.
+    Lines without runs are named in the small print. `loss` is "before" or "after" pruning, whose test loss is drawn.
     """
     rows = rows_of(frame, lines)
     pruned = rows[rows["pruner"] != UNPRUNED]

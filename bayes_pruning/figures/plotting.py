@@ -29,6 +29,7 @@ MARKERS = 8  # a line has about so many
 ACCURACIES = (0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.985, 0.99, 0.995, 0.999)
 SMALLEST_ERROR = 1e-4  # drawn for any below it: the axis is logarithmic in the error
 LEGEND_LINE, LEGEND_LETTER = 5.0, 0.56  # width of a legend's line with its gaps, and of a letter, in letters M
+SMALL = 0.75  # the small print's size, of that of the other letters
 GREY = "#444444"  # of what is said of all lines
 HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 
@@ -193,6 +194,7 @@ def heading(figure: Figure, style: Style, title: str, handles: Sequence[Artist])
 
 def small_print(figure: Figure, style: Style, sentences: Sequence[str]) -> None:
     """Write sentences under a figure, as wide as it is."""
-    width = int(style.width * 72 / style.small * 1.75)
+    size = SMALL * style.font
+    width = int(style.width * 72 / size * 1.75)
     text = "\n".join(textwrap.wrap(" ".join(sentence for sentence in sentences if sentence), width))
-    figure.supxlabel(plain(text), x=0.01, ha="left", fontsize=style.small, color=GREY)
+    figure.supxlabel(plain(text), x=0.01, ha="left", fontsize=size, color=GREY)

@@ -24,16 +24,10 @@ METHOD_LABELS = {
 
 @dataclass(frozen=True)
 class Look:
-    """Describe how one line looks.
+    """Describe how one line looks."""
 
-    Attributes:
-        color: black, or a colour of the theme's palette: "C0" to "C9".
-        dashes: lengths of strokes and gaps, in line widths, as seaborn takes them; none for a whole line.
-        marker: a marker of matplotlib.
-    """
-
-    color: str
-    dashes: tuple[float, ...]
+    color: str  # black, or a colour of the theme's palette: "C0" to "C9"
+    dashes: tuple[float, ...]  # strokes and gaps, in line widths, as seaborn takes them; none for a whole line
     marker: str
 
     @property
@@ -78,26 +72,13 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Style:
-    """Hold the sizes for one use of the figures.
+    """Hold the sizes for one use of the figures."""
 
-    Attributes:
-        width: a figure's width in inches.
-        height: a figure's height in inches without panels below each other.
-        font: size in points.
-        theme: seaborn's context, of which lines and ticks are scaled with the font.
-        stacked: whether panels stand below each other only, since there is no room beside.
-    """
-
-    width: float
-    height: float
-    font: float
-    theme: str
-    stacked: bool = False
-
-    @property
-    def small(self) -> float:
-        """Return the font size of the small print."""
-        return 0.75 * self.font
+    width: float  # of a figure, in inches
+    height: float  # the same, without panels below each other
+    font: float  # size in points
+    theme: str  # seaborn's context, of which lines and ticks are scaled with the font
+    stacked: bool = False  # whether panels stand below each other only, since there is no room beside
 
     @contextmanager
     def context(self) -> Iterator[None]:
