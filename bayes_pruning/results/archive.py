@@ -63,16 +63,9 @@ def write(
     ledgers: Mapping[str, Sequence[Decision]],
     incomplete: Incomplete,
 ) -> None:
-    """Write runs to `path`, atomically.
+    """Write the runs of `frame` to the archive at `path`, atomically; their provenance and ledgers are by run name.
 
-    Args:
-        path: the archive.
-        frame: the runs, an epoch a row.
-        made_by: the provenance of each run of the frame, by its name.
-        ledgers: an epoch a row, by the name of the run; only of runs that have one.
-        incomplete: runs that were not finished.
-
-    Raise UserError if it can not be written.
+    Only a run whose gate asks for evidence has a ledger. Raise UserError if the archive can not be written.
     """
     columns = {name: pa.array(frame[name]) for name in frame.columns}
     for kind in PROVENANCE:

@@ -26,10 +26,7 @@ class Cell:
 
 
 class Cells:
-    """Hold the cells of a tidy frame of one protocol (selection.choose).
-
-    Attributes:
-        rows: the rows of each cell's runs.
+    """Hold the cells of a tidy frame of one protocol (selection.choose), and in `rows` the rows of each cell's runs.
 
     Raise UserError if two runs of a cell share a seed.
     """

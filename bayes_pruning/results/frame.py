@@ -16,7 +16,6 @@ sorted by dataset, model, pruner, target_sparsity, seed, hash, epoch. Every tabl
 A negative zero is read as zero, since W&B does not keep its sign.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +28,7 @@ from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results import archive, wandb_server
 from bayes_pruning.results.cells import CELL
 from bayes_pruning.results.declared import of_config
-from bayes_pruning.results.run_records import (
-    Incomplete,
-    LoggedRun,
-    identity,
-    is_run_folder,
-    read_folders,
-    read_json,
-)
+from bayes_pruning.results.run_records import Incomplete, LoggedRun, identity, is_run_folder, read_folders, read_json
 from bayes_pruning.runs import ledger
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
@@ -125,9 +117,8 @@ def publish(source: str | Path, path: str | Path) -> tuple[Results, int]:
         metrics = pd.concat([before, metrics]).drop_duplicates()
         differ = set(metrics.loc[metrics.duplicated(["run", "epoch"]), "run"])
         for name in made_by.keys() & made_before.keys():
-            if json.dumps(made_by[name]) != json.dumps(made_before[name]):
-                differ.add(name)
-            if str(ledgers.get(name)) != str(ledgers_before.get(name)):  # as text, in which NaN is like NaN
+            now, then = (made_by[name], ledgers.get(name)), (made_before[name], ledgers_before.get(name))
+            if str(now) != str(then):  # as text, in which NaN is like NaN
                 differ.add(name)
         if differ:
             raise UserError(
@@ -145,11 +136,8 @@ def publish(source: str | Path, path: str | Path) -> tuple[Results, int]:
 def load_ledgers(*sources: str | Path) -> dict[str, list[Decision]]:
     """Return the ledgers of runs, by run name, of those whose gate asks for evidence.
 
-    Args:
-        sources: folders of run folders, run folders, published archives, or folders of archives. Of archives the first
-            that holds a run counts.
-
-    Raise UserError if there is no such source or a ledger is damaged.
+    The sources are folders of run folders, run folders, published archives, or folders of archives. Of archives the
+    first that holds a run counts. Raise UserError if there is no such source or a ledger is damaged.
     """
     folders, archives = _contents(*sources)
     published = {run: rows for path in reversed(archives) for run, rows in archive.read_ledgers(path).items()}

@@ -45,12 +45,7 @@ def summarise(values: Iterable[float]) -> Summary | None:
 
 
 def paired_difference(first: pd.Series, second: pd.Series) -> Difference | None:
-    """Return the mean of first - second over the seeds that both have, with a 95% t interval; None if there are none.
-
-    Args:
-        first: numbers, indexed by seed.
-        second: the same.
-    """
+    """Return the mean of first - second, indexed by seed, over the seeds that both have; None if there are none."""
     differences = summarise((first - second).dropna())
     if differences is None:
         return None
@@ -61,9 +56,7 @@ def paired_difference(first: pd.Series, second: pd.Series) -> Difference | None:
 def half_width(summary: Summary, among: int = 1) -> float:
     """Return half of the 95% t interval of a mean; NaN for fewer than FEWEST numbers.
 
-    Args:
-        summary: what `summarise` returns for the numbers.
-        among: how many intervals are to hold together (Bonferroni: each errs in 5% / `among`).
+    So many intervals as `among` says hold together in 95% of the cases (Bonferroni: each errs in 5% / `among`).
     """
     from scipy.special import stdtrit  # Student's quantile, as scipy.stats.t.ppf, without its seconds of import
 

@@ -67,8 +67,6 @@ def read_server(project: str, filters: Mapping[str, Any] | None = None) -> tuple
         runs = list(wandb.Api().runs(project, filters=dict(filters or {}), lazy=False))
         with ThreadPoolExecutor(REQUESTS) as pool:
             return _join(pool.map(_fetch, runs))
-    except UserError:
-        raise
     except Exception as error:  # no key, no network, no such project: wandb raises many kinds
         raise UserError(f"{project} can not be read from W&B ({type(error).__name__}: {error}).") from error
 

@@ -31,11 +31,8 @@ PATIENCE_PER_RUN = 5.0  # seconds, on top of wandb_process.UPLOAD_PATIENCE, for 
 def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]:
     """Upload what is not yet uploaded; return the ids of the runs uploaded, and of the others with the reason.
 
-    Args:
-        wandb_dir: the folder of W&B's run folders.
-        train_dir: the folder of run folders; a run that is being trained is left for later.
-
-    Raise UserError if there are no W&B runs, or the server can not be used.
+    `wandb_dir` holds W&B's run folders, `train_dir` ours; a run that is being trained is left for later. Raise
+    UserError if there are no W&B runs, or the server can not be used.
     """
     folders = folders_of(wandb_dir)
     if not folders:
