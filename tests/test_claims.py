@@ -600,7 +600,7 @@ def test_markdown_and_json_say_the_same():
     first = contents["findings"][0]
     assert first["numbers"][0]["n"] == 3
     assert first["rule"].startswith("Section 1.2")
-    assert verdicts._rounded({"numbers": [0.1 + 0.2, 1]}) == {"numbers": [0.3, 1]}  # in which processors agree
+    assert verdicts._rounded(repr(0.1 + 0.2)) == 0.3  # in which processors agree
     assert not any(math.isnan(n["mean"]) for f in contents["findings"] for n in f["numbers"])
 
 

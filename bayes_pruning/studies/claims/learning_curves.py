@@ -4,6 +4,7 @@ Each docstring says where the paper makes the claim and when it holds here; `rul
 """
 
 from collections.abc import Callable
+from itertools import product
 
 import pandas as pd
 
@@ -30,18 +31,11 @@ def test_loss_turns_about_epoch_5(runs: Cells, where: Where) -> Verdict:
 def pruning_moves_the_losses(runs: Cells, where: Where) -> Verdict:
     """Section 1.2. From epoch 2 on, training and test loss of both Bayes methods differ from the baseline's of the
     same seed by more than unpruned seeds differ among themselves (four intervals)."""
-    parts = [(pruner, metric) for pruner in (RANDOM, MAGNITUDE) for metric in ("train_loss", "test_loss")]
-    return all_of(
-        [
-            above(
-                f"relative change of the {metric} of {pruner}, minus that between unpruned seeds",
-                measures.beyond_seeds(runs, where, pruner, metric),
-                0,
-                len(parts),
-            )
-            for pruner, metric in parts
-        ]
-    )
+    parts = []
+    for pruner, metric in product((RANDOM, MAGNITUDE), ("train_loss", "test_loss")):
+        name = f"relative change of the {metric} of {pruner}, minus that between unpruned seeds"
+        parts.append(above(name, measures.beyond_seeds(runs, where, pruner, metric), 0, 4))
+    return all_of(parts)
 
 
 @claim(
@@ -107,9 +101,8 @@ def random_dips_then_improves(runs: Cells, where: Where) -> Verdict:
     accuracy, dip = measures.long_enough(runs, where.cell(RANDOM), "test_accuracy"), measures.tolerance(runs, where)
     lowest = accuracy.iloc[1 : max(1 + PAIR, len(accuracy) // 3)].rolling(PAIR).mean().min()
     late = accuracy.iloc[-measures.WINDOW :].mean()
-    return all_of(
-        [above("dip of the accuracy", accuracy.iloc[0] - lowest, dip, 2), above("rise since", late - lowest, dip, 2)]
-    )
+    falls = above("dip of the accuracy", accuracy.iloc[0] - lowest, dip, 2)
+    return all_of([falls, above("rise since", late - lowest, dip, 2)])
 
 
 @claim("The effects of overfitting are seen later in the CNN than in the FCN.", 7, 13)

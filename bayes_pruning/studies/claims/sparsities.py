@@ -33,13 +33,7 @@ UP_TO_90 = SPARSITIES[:-1]
 BLOCKS_BY_METHOD = [(where, pruner) for where in table_1() for pruner in (RANDOM, MAGNITUDE)]
 
 
-@claim(
-    "25% sparsity is best for random pruning.",
-    (5, "test_accuracy"),
-    (11, "test_loss"),
-    (14, "test_accuracy"),
-    (17, "test_accuracy"),
-)
+@claim("25% sparsity is best for random pruning.", *((n, "test_accuracy") for n in (5, 14, 17)), (11, "test_loss"))
 def random_best_at_25(runs: Cells, where: Where, metric: str) -> Verdict:
     """Section 1.2, Figures 5, 14 and 17 (accuracy) and 11 (loss). At the last epoch, Bayes random at 25% is better
     than at each other sparsity (four intervals)."""
@@ -67,12 +61,8 @@ def pruning_reduces_overfitting(runs: Cells, where: Where, pruner: str) -> Verdi
     baseline = measures.overfitting(runs, where.cell(UNPRUNED))
     levels = UP_TO_90 if where.label in ("Figure 5", "Figure 14") else SPARSITIES
     less = {s: measures.paired(measures.overfitting(runs, where.cell(pruner, s)), baseline) for s in levels}
-    return all_of(
-        [
-            below(f"overfitting of {pruner} at {percent(s)} minus the baseline's", d, 0, len(less))
-            for s, d in less.items()
-        ]
-    )
+    name = f"overfitting of {pruner} at {{}} minus the baseline's"
+    return all_of([below(name.format(percent(s)), d, 0, len(less)) for s, d in less.items()])
 
 
 @claim("With random pruning the network only starts to become worse at 99% sparsity.", 5)
@@ -183,12 +173,9 @@ def sparse_without_losing_accuracy(runs: Cells, where: Where, pruner: str) -> Ve
     of what was asked, and its accuracy is similar to the baseline's of the same seed or above (two intervals)."""
     sparsity = measures.last(runs, where.cell(pruner, 0.9), "sparsity")
     lost = measures.over_baseline(runs, where, pruner, 0.9, "pruned_test_accuracy")
-    return all_of(
-        [
-            within("sparsity after the last epoch", sparsity, 0.9 - REACHED, 0.9 + REACHED, 2),
-            above("accuracy after pruning minus the baseline's", lost, -measures.tolerance(runs, where), 2),
-        ]
-    )
+    as_sparse = within("sparsity after the last epoch", sparsity, 0.9 - REACHED, 0.9 + REACHED, 2)
+    as_good = above("accuracy after pruning minus the baseline's", lost, -measures.tolerance(runs, where), 2)
+    return all_of([as_sparse, as_good])
 
 
 @claim("The number of parameters of the CNN is larger than that of the FCN.", 7)
@@ -197,9 +184,8 @@ def cnn_is_larger(runs: Cells, where: Where) -> Verdict:
     the other way round. Nothing random is in it."""
     more = measures.weights("cnn") - measures.weights("fcn")
     outcome = HOLDS if more > 0 else FAILS
-    return Verdict(
-        outcome, (Number("weights of the CNN minus those of the FCN", more, None, None, 1, "above 0", outcome),)
-    )
+    number = Number("weights of the CNN minus those of the FCN", more, None, None, 1, "above 0", outcome)
+    return Verdict(outcome, (number,))
 
 
 @claim("The mean and standard deviation of the accuracy is reported.", table_1()[0])

@@ -5,7 +5,6 @@ on a tidy frame; how a claim is decided is said in rules.py.
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -44,12 +43,7 @@ class Finding:
 
 
 def check(frame: pd.DataFrame, claims: Mapping[str, Claim] = CLAIMS) -> list[Finding]:
-    """Check claims wherever the paper makes them, in the order of the paper's figures.
-
-    Args:
-        frame: runs of one protocol (selection.choose).
-        claims: which, by name; all of them if not given.
-    """
+    """Check claims on runs of one protocol (selection.choose), in the order of the figures that make them."""
     runs = Cells(frame)
     cases = [(claim, where, arguments) for claim in claims.values() for where, arguments in claim.cases]
     return [_finding(runs, *case) for case in sorted(cases, key=lambda case: _rank(case[1]))]
@@ -57,8 +51,7 @@ def check(frame: pd.DataFrame, claims: Mapping[str, Claim] = CLAIMS) -> list[Fin
 
 def counts(findings: Sequence[Finding]) -> dict[str, int]:
     """Return how many claims hold, fail and are undecided."""
-    by_outcome = Counter(finding.verdict.outcome for finding in findings)
-    return {outcome: by_outcome[outcome] for outcome in OUTCOMES}
+    return {outcome: sum(finding.verdict.outcome == outcome for finding in findings) for outcome in OUTCOMES}
 
 
 def as_markdown(findings: Sequence[Finding], frame: pd.DataFrame) -> str:
@@ -79,15 +72,11 @@ def as_json(findings: Sequence[Finding], frame: pd.DataFrame) -> str:
         "epochs": sorted(int(epochs) for epochs in frame["epochs"].unique()),
         "findings": [{**{k: v for k, v in asdict(f).items() if k != "verdict"}, **asdict(f.verdict)} for f in findings],
     }
-    return json.dumps(_rounded(contents), indent=2) + "\n"
+    return json.dumps(json.loads(json.dumps(contents), parse_float=_rounded), indent=2) + "\n"
 
 
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _rounded(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(part) for part in value]
-    return float(f"{round(value, 12):.10g}") if isinstance(value, float) else value
+def _rounded(number: str) -> float:
+    return float(f"{round(float(number), 12):.10g}")
 
 
 def summary(findings: Sequence[Finding]) -> str:
