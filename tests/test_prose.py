@@ -15,13 +15,14 @@ from conftest import ROOT
 
 from bayes_pruning.config import presets
 from bayes_pruning.results.cells import CELL
+from bayes_pruning.results.frame import load_archives
 from bayes_pruning.results.paper import DATASETS, METHODS, NAMES, paper_values
 from bayes_pruning.results.selection import choose, read_out
 from bayes_pruning.studies import exact_sparsity, ranking
 from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.claims.rules import CLAIMS
 from bayes_pruning.studies.exact_sparsity import CLAIMED
-from bayes_pruning.studies.publication import Publication, ScheduleStudy, load_first, studies_in
+from bayes_pruning.studies.publication import Publication, ScheduleStudy, studies_in
 from bayes_pruning.studies.ranking import rank
 from bayes_pruning.studies.ranking_formats import EVERYWHERE
 
@@ -47,7 +48,7 @@ SECOND_SEEDS = {
 @lru_cache
 def archived(*names: str) -> pd.DataFrame:
     """The runs of archives, loaded once for all tests; do not write to them."""
-    return load_first([PUBLISHED / f"{name}.parquet" for name in names])
+    return load_archives([PUBLISHED / f"{name}.parquet" for name in names]).frame
 
 
 @lru_cache
@@ -58,7 +59,7 @@ def study() -> Publication:
 @lru_cache
 def of_the_paper() -> pd.DataFrame:
     """The runs that are ranked, and the schedules; do not write to them either."""
-    return load_first(study().sources)
+    return load_archives(study().sources).frame
 
 
 def words(text: str) -> str:

@@ -19,7 +19,6 @@ import pandas as pd
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.figures import catalogue
 from bayes_pruning.figures.style import STYLES
-from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results import archive, frame
 from bayes_pruning.results.paper import DATASETS, MODELS, SEEDS
 from bayes_pruning.results.run_records import counted
@@ -53,14 +52,9 @@ SCHEDULE_TABLES: Mapping[str, tuple[str, Callable[[pd.DataFrame], str]]] = {
 }
 
 
-def load_first(paths: Sequence[Path]) -> pd.DataFrame:
-    """Return the runs of all archives. A run that several of them hold is that of the first."""
-    return frame.load_archives(paths).frame
-
-
 def load_methods(paths: Sequence[Path]) -> pd.DataFrame:
     """Return the runs of all archives without those of the methods that the study of schedules compares."""
-    runs = load_first(paths)
+    runs = frame.load_archives(paths).frame
     return runs[~runs["pruner"].isin(exact_sparsity.METHODS)].reset_index(drop=True)
 
 
@@ -68,17 +62,13 @@ def load_methods(paths: Sequence[Path]) -> pd.DataFrame:
 class Publication:
     """Hold the study of the paper: its runs, and what is made of them.
 
-    Attributes:
-        archives: runs of the paper's methods under all readings, and of their controls.
-        schedules: archives of experiment=schedules, whose unpruned networks count too.
-        details: archives of experiment=details, if it was run.
-        further: archives with none of the paper's five seeds. Claims are judged on them too; Table 1, its figures and
-            the ranking are not made of them.
+    `further` are archives with none of the paper's five seeds. Claims are judged on them too; Table 1, its figures and
+    the ranking are not made of them.
     """
 
-    archives: Sequence[Path]
-    schedules: Sequence[Path] = ()
-    details: Sequence[Path] = ()
+    archives: Sequence[Path]  # of the paper's methods under all readings, and of their controls
+    schedules: Sequence[Path] = ()  # of experiment=schedules, whose unpruned networks count too
+    details: Sequence[Path] = ()  # of experiment=details, if it was run
     further: Sequence[Path] = ()
 
     @property
@@ -122,32 +112,24 @@ class Publication:
         return frame.load_summaries(*self.sources, *self.further)
 
     @cached_property
-    def ledgers(self) -> Mapping[str, list[Decision]]:
-        """Return the decisions of the runs whose gate asks for a Bayes factor, by run name."""
-        return frame.load_ledgers(*self.sources)
-
-    @cached_property
     def compared_details(self) -> pd.DataFrame:
         """Return the details of training beside the default, none if they were not run."""
-        return details.compare(load_first(self.details), self.runs) if self.details else pd.DataFrame()
+        return details.compare(frame.load_archives(self.details).frame, self.runs) if self.details else pd.DataFrame()
 
     def texts(self) -> dict[str, str]:
         """Return the text files beside the archive, by name."""
-        rendered = {f"table1{suffix}": render(self.runs, True) for suffix, render in formats.FORMATS.values()}
-        return (
-            rendered
-            | {
-                "seeds.md": "\n".join(
-                    f"{name.upper()}:\n\n{formats.seeds_markdown(self.runs, name)}" for name in MODELS
-                ),
-                "claims.md": verdicts.as_markdown(self.findings, self.judged),
-                "claims.json": verdicts.as_json(self.findings, self.judged),
-                "readings.md": ranking_formats.markdown(self.ranking),
-                "readings.csv": ranking_formats.csv_text(self.ranking),
-                "coincidences.md": self.coincidences(),
-            }
-            | ({} if self.compared_details.empty else {"details.md": details.markdown(self.compared_details)})
-        )
+        seeds = (f"{name.upper()}:\n\n{formats.seeds_markdown(self.runs, name)}" for name in MODELS)
+        texts = {f"table1{suffix}": render(self.runs, True) for suffix, render in formats.FORMATS.values()} | {
+            "seeds.md": "\n".join(seeds),
+            "claims.md": verdicts.as_markdown(self.findings, self.judged),
+            "claims.json": verdicts.as_json(self.findings, self.judged),
+            "readings.md": ranking_formats.markdown(self.ranking),
+            "readings.csv": ranking_formats.csv_text(self.ranking),
+            "coincidences.md": replay.coincidences(frame.load_ledgers(*self.sources), self.summaries, CHANGES),
+        }
+        if not self.compared_details.empty:
+            texts["details.md"] = details.markdown(self.compared_details)
+        return texts
 
     def pictures(self) -> dict[str, bytes]:
         """Return the figures that the runs allow, by file name."""
@@ -160,10 +142,6 @@ class Publication:
             for name, figure in drawn.items()
             for suffix in ("pdf", "png")
         }
-
-    def coincidences(self) -> str:
-        """Return which other readings would have decided alike in every epoch."""
-        return replay.coincidences(self.ledgers, self.summaries, CHANGES)
 
     def blocks(self) -> dict[str, Callable[[], str]]:
         """Return what pages may quote, by name."""
@@ -213,7 +191,7 @@ class ScheduleStudy:
 
         Raise UserError if none is of a method that the study compares.
         """
-        runs = choose(load_first(self.archives), SCHEDULE_PROTOCOL)
+        runs = choose(frame.load_archives(self.archives).frame, SCHEDULE_PROTOCOL)
         if not runs["pruner"].isin(exact_sparsity.METHODS).any():
             raise UserError(
                 f"{' and '.join(map(str, self.archives))} has no run of a pruner that the study of schedules compares: "
@@ -268,15 +246,10 @@ def studies_in(folder: Path) -> tuple[Publication, ScheduleStudy]:
 
 
 def write(studies: Sequence[tuple[Publication | ScheduleStudy, Path | None]], out: Path) -> list[str]:
-    """Write the texts and figures of studies to a folder, and fill the page that quotes each.
+    """Write the texts and figures of studies to the folder `out`, and fill the page that quotes each, if any.
 
-    Nothing is written before everything is made.
-
-    Args:
-        studies: each with its page, None if none is to be filled.
-        out: the folder.
-
-    Return a line on each study and page. Raise UserError if something can not be made or written.
+    Nothing is written before everything is made. Return a line on each study and page. Raise UserError if something can
+    not be made or written.
     """
     made, lines = dict[Path, str | bytes](), list[str]()
     for study, page in studies:
