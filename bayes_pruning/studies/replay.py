@@ -6,6 +6,7 @@ same run; from there on they are not, and the ledger says nothing more. Readings
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -56,12 +57,8 @@ def alternatives(reading: Reading, choices: Mapping[str, Sequence[Any]]) -> list
 def tested(row: Decision, reading: Reading, other: Reading, images: int, weights: int) -> float | None:
     """Return what `row` would have held against its threshold under `other`, in nats; None without a comparison.
 
-    Args:
-        row: a row of a ledger that was made under `reading`.
-        reading: the reading of the run.
-        other: a reading with the same prior mean.
-        images: in the training set, over which a mean likelihood is taken.
-        weights: prunable ones, over which a mean prior is taken.
+    The row was made under `reading`, which has the same prior mean. A mean likelihood is taken over the `images` of the
+    training set, a mean prior over the prunable `weights`.
     """
     if row.tested is None:
         return None
@@ -128,13 +125,8 @@ def replay(
     A run whose gate makes its own estimate of a Bayes factor (laplace_random), or decides otherwise than by whether it
     exceeds beta, is left out: the ledger does not say what such a gate would do under another reading.
 
-    Args:
-        ledgers: by run name.
-        summaries: the runs' summary.json, by run name.
-        choices: as `alternatives` takes them.
-
-    Raise UserError for a run whose summary is damaged, or whose number of training images is not known where a scale is
-    to be changed.
+    Ledgers and summaries (summary.json) are by run name, `choices` as `alternatives` takes them. Raise UserError for a
+    run whose summary is damaged, or whose number of training images is not known where a scale is to be changed.
     """
     replayed: dict[Replayed, list[int | None]] = {}
     for run in sorted(set(ledgers) & set(summaries)):
@@ -189,24 +181,19 @@ def coincidences(
 ) -> str:
     """Return Markdown: how many runs of each reading would have decided alike in all epochs with one other field.
 
-    Args:
-        ledgers: as `replay` takes them.
-        summaries: the same.
-        single: (field of Reading, value), each changed alone.
+    Each of `single`, a field of Reading and a value, is changed alone; the runs are as `replay` takes them.
     """
-    shown: dict[tuple[str, str], dict[tuple[str, Any], str]] = {}
-    for change in single:
-        cells: dict[tuple[str, str], list[Replayed]] = {}
-        for row in replay(ledgers, summaries, {change[0]: [change[1]]}):
+    alike: dict[tuple[str, str], list[str]] = {}
+    for field, value in single:
+        same, runs = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        for row in replay(ledgers, summaries, {field: [value]}):
             key = (row.masks, f"{row.decision}, {row.reading}")
-            shown.setdefault(key, {})
-            if row.other != row.reading:
-                cells.setdefault(key, []).append(row)
-        for key, rows in cells.items():
-            shown[key][change] = f"{sum(row.same for row in rows)} of {sum(len(row.differences) for row in rows)}"
+            same[key] += row.same
+            runs[key] += 0 if row.other == row.reading else len(row.differences)
+        for key in runs:
+            alike.setdefault(key, []).append(f"{same[key]} of {runs[key]}" if runs[key] else "as run")
     header = ("Masks", "Run as", *(f"{field.replace('_', ' ')} {value}" for field, value in single))
-    lines = [[*key, *(counts.get(change, "as run") for change in single)] for key, counts in sorted(shown.items())]
-    return markdown(header, lines)
+    return markdown(header, [[*key, *counts] for key, counts in sorted(alike.items())])
 
 
 def numbers(option: str, text: str) -> list[float]:
