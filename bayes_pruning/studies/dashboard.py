@@ -40,12 +40,8 @@ GROUPS = ("dataset.name", "model.name", "pruner.name", "sparsity", "protocol.nam
 WIDTH, HEIGHT = 24, 8  # of a report's page in columns, and of a panel in rows
 
 
-def figure_keys() -> dict[str, str]:
-    """Return the keys that figures are logged under, `figures/fig04` to `figures/accuracy`, and their titles."""
-    return {_key(plate): plate.title for plate in catalogue.catalogue()}
-
-
 def _key(plate: catalogue.Plate) -> str:
+    """Return the key that a figure is logged under: `figures/fig04` to `figures/accuracy`."""
     return f"figures/{plate.name.split('_')[0]}"
 
 
@@ -54,15 +50,8 @@ def log_publication(
 ) -> str:
     """Log Table 1, the claims, the figures that the runs allow and their archive as one W&B run; return its id.
 
-    The id comes from the archive's bytes: the same archive is the same W&B run, not a second one.
-
-    Args:
-        frame: the archive's runs, of one protocol (selection.choose).
-        archive: the file.
-        project: PROJECT or ENTITY/PROJECT; "" for the one that conf/config.yaml names.
-        mode: "offline" or "online".
-        folder: where W&B keeps its folder `wandb`.
-
+    The id comes from the archive's bytes: the same archive is the same W&B run, not a second one. `frame` has the
+    archive's runs of one protocol, `project` is as `target` takes it, and W&B keeps its folder `wandb` in `folder`.
     Raise UserError if W&B's server can not be used.
     """
     os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))  # where W&B keeps the archive until it is uploaded
@@ -143,7 +132,6 @@ def workspace(entity: str, project: str) -> Any:
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws
 
-    media: list[Any] = [wr.MediaBrowser(title=title, media_keys=[key]) for key, title in figure_keys().items()]
     tables: list[Any] = [wr.WeavePanelSummaryTable(table_name=key) for key in TABLES]
     return ws.Workspace(
         entity=entity,
@@ -152,7 +140,7 @@ def workspace(entity: str, project: str) -> Any:
         sections=[
             ws.Section(name="Against epochs: means over seeds", panels=_curves(wr), is_open=True),
             ws.Section(name="Table 1 and the paper's claims", panels=tables, is_open=True),
-            ws.Section(name="Figures 4 to 21", panels=media, is_open=True),
+            ws.Section(name="Figures 4 to 21", panels=_figures(wr), is_open=True),
         ],
         settings=ws.WorkspaceSettings(x_axis="epoch", max_runs=100),
         runset_settings=ws.RunsetSettings(groupby=[ws.Config(name) for name in GROUPS]),
@@ -180,8 +168,7 @@ def report(entity: str, project: str) -> Any:
         )  # fmt: skip
         blocks += [wr.H2(runs.name), wr.PanelGrid(runsets=[runs], panels=_placed(_curves(wr), 3, wr))]
     published = wr.Runset(entity=entity, project=project, name=JOB, filters=f"Metric('JobType') = '{JOB}'")
-    media = [wr.MediaBrowser(title=title, media_keys=[key]) for key, title in figure_keys().items()]
-    blocks += [wr.H1("Figures 4 to 21"), wr.PanelGrid(runsets=[published], panels=_placed(media, 2, wr))]
+    blocks += [wr.H1("Figures 4 to 21"), wr.PanelGrid(runsets=[published], panels=_placed(_figures(wr), 2, wr))]
     return wr.Report(
         entity=entity, project=project, title="Pruning a neural network using Bayesian inference", blocks=blocks,
         description="Table 1, the paper's claims and Figures 4 to 21, from the runs of this project.", width="fluid",
@@ -202,6 +189,10 @@ def _curves(wr: Any) -> list[Any]:
         )
         for title, columns in PANELS.items()
     ]
+
+
+def _figures(wr: Any) -> list[Any]:
+    return [wr.MediaBrowser(title=plate.title, media_keys=[_key(plate)]) for plate in catalogue.catalogue()]
 
 
 def _placed(panels: list[Any], beside: int, wr: Any) -> list[Any]:

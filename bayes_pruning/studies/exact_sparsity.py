@@ -80,19 +80,17 @@ def targets(frame: pd.DataFrame) -> list[Target]:
     runs, paper = table1.final_by_seed(frame), paper_values()
     reached = []
     for row in rows_of(runs):
-        final = runs.get(_key(row, PROPOSED))
-        accuracy = None if final is None else summarise(final[AFTER.column])
-        if final is None or accuracy is None:
+        if (final := runs.get(_key(row, PROPOSED))) is None:
             continue
-        claims = {column: paper[_key(row, column)] for column in CLAIMED if _key(row, column) in paper}
-        over_paper = {column: accuracy.mean - claim for column, claim in claims.items()}
+        mean = float(final[AFTER.column].mean())
+        over_paper = {column: mean - paper[_key(row, column)] for column in CLAIMED if _key(row, column) in paper}
         unpruned, relative = (*row[:2], UNPRUNED, 0.0), dict[str, float]()
         if unpruned in runs and unpruned in paper:
             ahead = runs[unpruned][AFTER.column].mean() - paper[unpruned]
             relative = {column: over - ahead for column, over in over_paper.items()}
         exact = ((final[AFTER.sparsity] - row[2]).abs() * final[WEIGHTS] <= ROUNDING).all()
         over_reference = _paired(runs, row, PROPOSED, REFERENCE)
-        reached.append(Target(row, accuracy.mean, accuracy.n, bool(exact), over_paper, relative, over_reference))
+        reached.append(Target(row, mean, len(final), bool(exact), over_paper, relative, over_reference))
     return reached
 
 

@@ -32,18 +32,17 @@ Runs = Mapping[Key, pd.DataFrame]
 
 
 def schedules(frame: pd.DataFrame, style: Style) -> Figure:
-    """Draw a panel for each data set and network that has runs; arguments as figures.Plate.figure takes them."""
+    """Draw a panel for each data set and network that has runs, side by side."""
     runs = table1.final_by_seed(frame)
     cells = rows_of(runs)
     places = list(dict.fromkeys((dataset, model) for dataset, model, _ in cells))
     sparsities = sorted({sparsity for *_, sparsity in cells})
     with style.context():
-        rows = len(places) if style.stacked else 1
-        figure = Figure((style.width, style.height * (0.9 * rows + 0.3)), layout="constrained")
-        panels = figure.subplots(rows, len(places) // rows, squeeze=False).flatten()
+        figure = Figure((style.width, 1.2 * style.height), layout="constrained")
+        panels = figure.subplots(1, len(places), squeeze=False).flatten()
         for axes, (dataset, model) in zip(panels, places, strict=True):
             _panel(axes, runs, dataset, model, sparsities)
-            axes.set_ylabel("test accuracy after pruning" if style.stacked or axes is panels[0] else "")
+            axes.set_ylabel("test accuracy after pruning" if axes is panels[0] else "")
         handles = [Line2D([], [], color="black", linestyle="--", linewidth=0.8, label="Unpruned")]
         for method, look in LOOKS.items():
             width = {"linewidth": WIDE} if method == PROPOSED else {}

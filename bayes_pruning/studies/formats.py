@@ -56,12 +56,7 @@ class Sheet:
 
 
 def sheets(frame: pd.DataFrame, compared: bool) -> list[Sheet]:
-    """Return the tables of accuracy before and after pruning of a chosen frame.
-
-    Args:
-        frame: the runs.
-        compared: add each Bayes method minus its classic twin and its controls.
-    """
+    """Return the tables of accuracy before and after pruning; `compared` adds Bayes methods minus twin and controls."""
     setting = f"epoch {frame['epochs'].iloc[0]}, protocol: {protocols(frame)[0]}"
     tables = [_accuracy_sheet(frame, accuracy, setting) for accuracy in ACCURACIES]
     if compared:
@@ -75,13 +70,12 @@ def sheets(frame: pd.DataFrame, compared: bool) -> list[Sheet]:
 
 def markdown(frame: pd.DataFrame, compared: bool = False) -> str:
     """Return the tables of a chosen frame (`sheets`) as GitHub's Markdown."""
-    return "\n\n".join(f"### {sheet.title}\n\n{sheet_markdown(sheet)}" for sheet in sheets(frame, compared))
+    return "\n\n".join(map(_markdown_table, sheets(frame, compared)))
 
 
-def sheet_markdown(sheet: Sheet) -> str:
-    """Return one table and what its cells mean."""
+def _markdown_table(sheet: Sheet) -> str:
     rows = [["<br>".join(cell) for cell in row] for block in sheet.blocks for row in block]
-    return f"{tables.markdown(sheet.header, rows)}\n{sheet.legend}\n"
+    return f"### {sheet.title}\n\n{tables.markdown(sheet.header, rows)}\n{sheet.legend}\n"
 
 
 def latex(frame: pd.DataFrame, compared: bool = False) -> str:
