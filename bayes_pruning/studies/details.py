@@ -40,10 +40,7 @@ MEASURES = ["dataset", "detail", "seeds", "rms", "default_rms", "nearer", "least
 def compare(runs: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
     """Compare each detail with the default, over the cells of SHOWN and the seeds that both have.
 
-    Args:
-        runs: of the experiment, with those of the default.
-        base: the default's with several seeds a cell, for their variances.
-
+    `runs` has those of the default too; those of `base` have several seeds a cell, for the default's variances.
     Return a row for each data set and detail, the nearest to the paper first, with the columns
 
         seeds: the most that a cell has.

@@ -43,9 +43,7 @@ def chi_square(cells: Cells, repeats: int) -> Array:
 def log_likelihood(cells: Cells, families: Sequence[str] | None = None) -> Array:
     """Return the log-likelihood of the paper's values in nats, n and excess integrated out: [...].
 
-    Args:
-        cells: the cells of one or more readings.
-        families: each cell's family, which shares an unknown offset; None for no offsets.
+    The cells of a family, which `families` has for each cell, share an unknown offset; with None there are no offsets.
     """
     return logsumexp(_on_grid(cells, families), axis=(-2, -1)) - np.log(len(REPEATS) * len(EXCESS))
 
@@ -94,21 +92,15 @@ def simulated(
     families: Sequence[str],
     rng: np.random.Generator,
 ) -> Cells:
-    """Return the cells [tables, readings, cells] of simulated tables for which the reading `truth` is right.
+    """Return the cells [tables, readings, cells] of so many simulated tables for which the reading `truth` is right.
 
     Each is a draw of the paper's values and of our runs' means: of every reading, since they are to be compared.
 
     Args:
-        means: accuracies of each reading: [readings, cells].
-        variance: a run's variance, the same shape.
-        seeds: that our mean is over, the same shape.
-        truth: the index of the right reading.
-        tables: how many.
+        means, variance, seeds: accuracies, a run's variance, and the seeds that our mean is over: [readings, cells].
         repeats: the runs that a cell of the simulated paper is the mean of.
-        excess: standard deviation of what is wrong with each cell.
-        offset: the same of what the cells of a family share.
+        excess, offset: standard deviations of what is wrong with each cell, and of what the cells of a family share.
         families: each cell's family.
-        rng: the generator of all draws.
     """
     names = sorted(set(families))
     shared = offset * rng.standard_normal((tables, len(names)))[:, [names.index(family) for family in families]]

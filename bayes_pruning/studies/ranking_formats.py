@@ -78,9 +78,7 @@ class Ranking:
 def ranking_of(frame: pd.DataFrame, epoch: int | None = None) -> Ranking:
     """Return everything about a frame of runs of one length and any number of readings.
 
-    Args:
-        frame: as frame.load returns it.
-        epoch: to read them at; None for the last and the one before, which a gate that alternates tells apart.
+    Without an `epoch` they are read at the last and the one before, which a gate that alternates tells apart.
     """
     end = int(frame["epochs"].iloc[0])
     epochs = sorted({max(1, end - 1), end}) if epoch is None else [epoch]
@@ -122,9 +120,7 @@ def ranked_tables(ranking: Ranking) -> str:
 def overview_table(ranking: Ranking, both: str) -> str:
     """Return one table of how far each reading is behind in each block; OVERVIEW says what is in it.
 
-    Args:
-        ranking: all readings.
-        both: the name of the reading that has a line for its accuracies after pruning too.
+    The reading whose name is `both` has a line for its accuracies after pruning too.
     """
     lines = _lines(ranking)
     blocks = [block for block in ranking.blocks if not block.endswith(SHARED)]

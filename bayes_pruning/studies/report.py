@@ -68,14 +68,10 @@ HEADER = (
 def page(
     frame: pd.DataFrame, plates: Sequence[Plate], incomplete: Incomplete, command: str, made_with: Sequence[str]
 ) -> str:
-    """Return the whole page.
+    """Return the whole page about runs of one protocol.
 
-    Args:
-        frame: runs of one protocol.
-        plates: the figures to show, where there are runs for them.
-        incomplete: runs left out, with the reason.
-        command: what was typed to make the page.
-        made_with: versions, device and commit of the runs, a line each (`origins`).
+    It shows the plates that there are runs for, the runs left out, the `command` that was typed to make it, and the
+    lines of `origins`.
     """
     findings = verdicts.check(frame)
     told = [(finding, verdicts.told(finding.verdict)) for finding in findings]
@@ -177,9 +173,7 @@ def sweep_command(frame: pd.DataFrame) -> str:
 def origins(source: str | Path, frame: pd.DataFrame) -> list[str]:
     """Return the versions, device and commit that made the runs, and how many runs each made.
 
-    Args:
-        source: what the runs were read from; of other sources than run folders and archives nothing is known here.
-        frame: the runs.
+    Of runs that come from another source than run folders and archives nothing is known here.
     """
     summaries, origins = load_summaries(source), Counter[str]()
     for about in (summaries[name] for name in sorted(set(frame["run"])) if name in summaries):
