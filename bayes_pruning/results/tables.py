@@ -25,10 +25,7 @@ def _cell(content: Any) -> str:
 def latex(header: Sequence[str], rows: Iterable[Sequence[str]], escape: Callable[[Any], str]) -> str:
     """Return a LaTeX tabular with booktabs' rules, one before each row whose first cell is not empty.
 
-    Args:
-        header: one text a column.
-        rows: cells, whose lines end with a newline; a cell of several takes the package makecell.
-        escape: makes a text fit for LaTeX.
+    Newlines part the lines of a cell, which then takes the package makecell; `escape` makes a text fit for LaTeX.
     """
 
     def cell(text: Any) -> str:

@@ -103,15 +103,11 @@ def timed(variants: Mapping[str, nn.Module], images: Tensor, rounds: int) -> lis
 
 def sizes(pruned: nn.Module, small: nn.Module, shape: tuple[int, ...]) -> list[str]:
     """Return a row of sizes: parameters, kilobytes of the three files, multiply-adds for an image of `shape`."""
-    parameters = [sum(p.numel() for p in model.parameters()) for model in (pruned, small)]
+    parameters = [f"{sum(p.numel() for p in model.parameters()):,}" for model in (pruned, small)]
     dense, compacted = (safetensors_bytes(model.state_dict()) for model in (pruned, small))
-    files = [len(data) / 1000 for data in (dense, sparse_bytes(pruned.state_dict()), compacted)]
-    operations = [*multiply_adds(pruned, shape), multiply_adds(small, shape)[0]]
-    return [
-        *(f"{n:,}" for n in parameters),
-        *(f"{kilobytes:,.1f}" for kilobytes in files),
-        *map("{:,}".format, operations),
-    ]
+    kilobytes = [f"{len(data) / 1000:,.1f}" for data in (dense, sparse_bytes(pruned.state_dict()), compacted)]
+    operations = [f"{n:,}" for n in (*multiply_adds(pruned, shape), multiply_adds(small, shape)[0])]
+    return [*parameters, *kilobytes, *operations]
 
 
 def equality(pruned: nn.Module, small: nn.Module, images: Tensor) -> str:

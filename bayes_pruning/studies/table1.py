@@ -106,8 +106,7 @@ def paired(one: pd.DataFrame | None, other: pd.DataFrame | None, accuracy: Accur
 
 def method_names(frame: pd.DataFrame) -> list[str]:
     """Return the paper's four methods, then any other pruner of the runs."""
-    others = sorted(set(frame["pruner"]) - {UNPRUNED, *METHODS})
-    return [*METHODS, *others]
+    return [*METHODS, *sorted(set(frame["pruner"]) - {UNPRUNED, *METHODS})]
 
 
 def final_by_seed(frame: pd.DataFrame) -> dict[Key, pd.DataFrame]:
