@@ -79,15 +79,10 @@ def _title(dataset: str, model: str) -> str:
 def _points(rows: pd.DataFrame, lines: list[Line]) -> pd.DataFrame:
     """Return each run's last accuracies and the paper's: columns `panel`, `pruner`, `asked`, `kind`, `accuracy`."""
     last = rows[rows["epoch"] == rows["epochs"]]
-    pruned = last[last["pruner"] != UNPRUNED]
-    paper = pd.Series(paper_values()).rename_axis(CELL).reset_index(name="accuracy")
-    points = pd.concat(
-        [
-            last.assign(accuracy=last["test_accuracy"], kind=BEFORE),
-            pruned.assign(accuracy=pruned["pruned_test_accuracy"], kind=AFTER),
-            pd.DataFrame(lines, columns=CELL).merge(paper, on=CELL).assign(kind=PAPER),
-        ]
-    )
+    before = last.assign(accuracy=last["test_accuracy"], kind=BEFORE)
+    after = last.assign(accuracy=last["pruned_test_accuracy"], kind=AFTER)[last["pruner"] != UNPRUNED]
+    paper = pd.Series(paper_values()).rename_axis(CELL).reset_index(name="accuracy").assign(kind=PAPER)
+    points = pd.concat([before, after, pd.DataFrame(lines, columns=CELL).merge(paper, on=CELL)])
     return points.assign(
         panel=[_title(*names) for names in zip(points["dataset"], points["model"], strict=True)],
         asked=points["target_sparsity"].map(percent).where(points["pruner"] != UNPRUNED, "unpruned"),

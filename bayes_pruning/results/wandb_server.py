@@ -122,9 +122,8 @@ def _join(pieces: Iterable[Piece]) -> tuple[list[LoggedRun], Incomplete]:
         if "hash" in piece.config:
             by_hash.setdefault(str(piece.config["hash"]), []).append(piece)
         else:
-            incomplete.append(
-                (piece.name, "its config has no hash: not a run of this package, or cut short at its start")
-            )
+            reason = "its config has no hash: not a run of this package, or cut short at its start"
+            incomplete.append((piece.name, reason))
     joined = [_joined(pieces_of_run) for pieces_of_run in by_hash.values()]
     incomplete += [run for run in joined if not isinstance(run, LoggedRun)]
     return [run for run in joined if isinstance(run, LoggedRun)], incomplete

@@ -9,6 +9,7 @@ other networks than the fully connected one (cnn_pixels_0_to_1) are left out.
 import numpy as np
 import pandas as pd
 
+from bayes_pruning.results.cells import CELL
 from bayes_pruning.results.paper import DATASETS, UNPRUNED, display_name, paper_values, percent
 from bayes_pruning.results.statistics import FEWEST
 from bayes_pruning.results.tables import markdown as table_text
@@ -89,10 +90,8 @@ def _accuracies(runs: pd.DataFrame, before: int) -> pd.DataFrame:
     own = (runs["model"] + "_").str.startswith(f"{DEFAULT}_")
     last = runs[own & (runs["epoch"] == runs["epochs"] - before)].rename(columns={BEFORE.column: "accuracy"})
     kept = last["protocol"].str.startswith("stay zero") & (last["pruner"] != UNPRUNED)
-    detail: pd.Series = last["model"].str.removeprefix(f"{DEFAULT}_").str.replace("_", " ") + np.where(
-        kept, " kept", ""
-    )
-    return last.assign(detail=detail)[["detail", *KEY, "seed", "accuracy"]]
+    detail: pd.Series = last["model"].str.removeprefix(f"{DEFAULT}_").str.replace("_", " ")
+    return last.assign(detail=detail + np.where(kept, " kept", ""))[["detail", *KEY, "seed", "accuracy"]]
 
 
 def _reference(base: pd.DataFrame, before: int) -> pd.DataFrame:
@@ -102,34 +101,21 @@ def _reference(base: pd.DataFrame, before: int) -> pd.DataFrame:
     """
     accuracies = _accuracies(base[base["model"] == DEFAULT], before).groupby(KEY)["accuracy"]
     variances = accuracies.var()[accuracies.size() >= FEWEST]
-    paper = {
-        (dataset, pruner, sparsity): accuracy
-        for (dataset, model, pruner, sparsity), accuracy in paper_values().items()
-        if model == DEFAULT and (pruner, sparsity) in SHOWN
-    }
-    cells = pd.Series(paper, name="paper").rename_axis(KEY).reset_index()
-    cells = cells.join(variances.rename("variance"), on=KEY)
+    cells = pd.Series(paper_values(), name="paper").rename_axis(CELL).xs(DEFAULT, level="model").reset_index()
+    cells["title"] = [SHOWN.get(cell) for cell in zip(cells["pruner"], cells["target_sparsity"], strict=True)]
+    cells = cells.dropna(subset="title").join(variances.rename("variance"), on=KEY)
     cells["variance"] = cells["variance"].fillna(cells["dataset"].map(variances.groupby("dataset").median()))
-    return cells.assign(title=[SHOWN[cell] for cell in zip(cells["pruner"], cells["target_sparsity"], strict=True)])
+    return cells
 
 
 def markdown(compared: pd.DataFrame) -> str:
     """Return a table for each data set."""
-    distances = compared["rms"].map("{:.4f}".format) + compared["default_rms"].map(" ({:.4f})".format)
-    differences = {
-        title: compared[title].map("{:+.4f}".format, na_action="ignore").astype(object).fillna("")
-        for title in SHOWN.values()
-    }
-    nats = {name: compared[name].map("{:+.1f}".format) for name in ("least", "most")}
-    shown = pd.DataFrame(
-        {"Detail": compared["detail"], "Seeds": compared["seeds"]}
-        | differences
-        | {
-            "Distance": distances,
-            "Nearer by": _nearer_by(compared),
-            "Without a cell": nats["least"] + " to " + nats["most"],
-        }
-    )
+    shown = compared[["detail", "seeds"]].rename(columns={"detail": "Detail", "seeds": "Seeds"})
+    for title in SHOWN.values():
+        shown[title] = compared[title].map("{:+.4f}".format, na_action="ignore").astype(object).fillna("")
+    shown["Distance"] = compared["rms"].map("{:.4f}".format) + compared["default_rms"].map(" ({:.4f})".format)
+    shown["Nearer by"] = _nearer_by(compared)
+    shown["Without a cell"] = compared["least"].map("{:+.1f} to ".format) + compared["most"].map("{:+.1f}".format)
     parts = [
         f"{display_name(dataset)}:\n\n{table_text(list(shown.columns), rows.to_numpy())}"
         for dataset in DATASETS

@@ -15,16 +15,15 @@ from bayes_pruning.studies import table1
 from bayes_pruning.studies.exact_sparsity import CLAIMED, METHODS, PROPOSED, rows_of
 from bayes_pruning.studies.table1 import AFTER
 
-LOOKS = dict(
-    zip(
-        METHODS,
-        (
-            Look("C7", DOTS, "X"), Look("C1", DOTS, "^"), Look("C9", DASH_DOT, "D"), Look("C2", SHORT, "s"),
-            Look("C4", DASH_DOT, "v"), Look("C3", SHORT, "P"), Look("C0", WHOLE, "o"),
-        ),
-        strict=True,
-    )
-)  # fmt: skip
+LOOKS = {
+    "one_shot": Look("C7", DOTS, "X"),
+    "iterative": Look("C1", DOTS, "^"),
+    "gradual": Look("C9", DASH_DOT, "D"),
+    "gradual_global": Look("C2", SHORT, "s"),
+    "gradual_snip": Look("C4", DASH_DOT, "v"),
+    "gradual_evidence": Look("C3", SHORT, "P"),
+    "bayes_schedule": Look("C0", WHOLE, "o"),
+}
 PAPER = {f"paper, {display_name(column)}": marker for column, marker in zip(CLAIMED, "x+", strict=True)}
 TITLE = "Accuracy of exactly sparse networks against their sparsity"
 WIDE = 2.0  # line of the proposed method, in points

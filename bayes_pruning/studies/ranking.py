@@ -344,9 +344,8 @@ def gate_uses(frame: pd.DataFrame, epochs: Sequence[int]) -> pd.DataFrame:
     uses = groups[["alternating", "as_twin", "as_unpruned"]].sum()
     uses.insert(0, "runs", groups.size())
     uses.insert(1, "opened", groups["opened"].mean())
-    values = runs[["protocol", "block", "hash"]].merge(
-        frame[frame["epoch"].isin(epochs)].drop(columns="protocol"), on="hash"
-    )
+    at_epochs = frame[frame["epoch"].isin(epochs)].drop(columns="protocol")
+    values = runs[["protocol", "block", "hash"]].merge(at_epochs, on="hash")
     over_twin, paper = list[Any](), list[float]()
     for protocol, block, pruner, twin in uses.index:
         rows = values[(values["protocol"] == protocol) & (values["block"] == block)]

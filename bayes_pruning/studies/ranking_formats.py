@@ -255,14 +255,8 @@ def figure(ranking: Ranking, style: Style) -> Figure:
         axes.grid(axis="y")
         axes.set(xlabel="root mean square difference\nto the paper's accuracies", ylabel="")
         plotting.heading(drawn, style, "How near Table 1 each reading comes", handles)
-        plotting.small_print(
-            drawn,
-            style,
-            [
-                f"Over {_range(data['cells'])} of the 126 cells of Table 1 ({block_name(ranking.fullest)}), "
-                f"at least {_range(data['seeds'])} seeds a cell."
-            ],
-        )
+        where = f"Over {_range(data['cells'])} of the 126 cells of Table 1 ({block_name(ranking.fullest)})"
+        plotting.small_print(drawn, style, [f"{where}, at least {_range(data['seeds'])} seeds a cell."])
     return drawn
 
 
