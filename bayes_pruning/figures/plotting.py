@@ -19,8 +19,6 @@ from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatt
 from bayes_pruning.figures.style import Look, Style
 from bayes_pruning.results.cells import CELL, refuse_shared_seeds
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-
 BAND_OPACITY = 0.16
 LOG_FROM = 4.0  # losses whose largest mean is this many times the smallest get a logarithmic axis
 SYMLOG_FROM = 100.0  # the same for the log Bayes factor, which is of either sign
@@ -115,7 +113,7 @@ def handle(label: str, look: Look, **options: Any) -> Line2D:
     return Line2D([], [], label=label, **shown | options)
 
 
-def means(axes: Axes) -> Array:
+def means(axes: Axes) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return all numbers that the lines of some axes show, without the upright lines of standard deviations."""
     lines = [(line.get_marker(), *np.asarray(line.get_xydata()).T) for line in axes.get_lines()]
     shown = np.concatenate([[], *(y for marker, x, y in lines if marker != "None" or np.ptp(x) > 0)])

@@ -31,7 +31,6 @@ from bayes_pruning.studies.claims import verdicts
 from bayes_pruning.studies.claims.rules import UNDECIDED
 from bayes_pruning.studies.formats import MISSING
 
-TEMPLATE = "report.html.j2"
 LIBRARIES = ("numpy", "pandas", "matplotlib", "scipy")
 
 
@@ -79,7 +78,7 @@ def page(
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    return environment.get_template(TEMPLATE).render(
+    return environment.get_template("report.html.j2").render(
         runs=frame["hash"].nunique(),
         setting=setting(frame),
         epoch=lengths(frame),
@@ -111,20 +110,18 @@ def table_rows(frame: pd.DataFrame) -> list[TableRow]:
 
 def _row(key: Key, before: table1.Cell, after: table1.Cell, difference: Difference | None) -> TableRow:
     dataset, model, method, sparsity = key
-    missing = before.ours is None
-    absent = Entry(MISSING) if missing else Entry("")
     entries = (
         *(Entry(NAMES.get(name, name), name) for name in (dataset, model)),
         Entry(METHOD_LABELS.get(method, method), method),
         Entry("none" if method == UNPRUNED else percent(sparsity), repr(sparsity)),
         _mean(before.ours),
         _mean(after.ours),
-        absent if after.sparsity is None else Entry(percent(after.sparsity, 1), repr(after.sparsity)),
+        Entry(MISSING) if after.sparsity is None else Entry(percent(after.sparsity, 1), repr(after.sparsity)),
         Entry("") if before.paper is None else Entry(f"{before.paper:.4f}", repr(before.paper)),
         Entry("") if before.difference is None else Entry(f"{before.difference:+.4f}", repr(before.difference)),
         _difference(difference),
     )
-    return TableRow(entries, missing)
+    return TableRow(entries, missing=before.ours is None)
 
 
 def _mean(accuracy: Summary | None) -> Entry:
