@@ -48,8 +48,8 @@ def display_name(name: str) -> str:
 def percent(fraction: float, decimals: int = 8) -> str:
     """Return a fraction from 0 to 1 as a percentage without idle zeros: 0.25 -> '25%', 0.725 -> '72.5%'.
 
-    It has at most so many decimals, and more where it would otherwise read as 0% or as 100% and is not: with one,
-    0.9996 is '99.96%' and 0.00024 is '0.02%'.
+    It has at most `decimals` digits after the point, and more where it would otherwise read as 0% or as 100% and is
+    not: with one, 0.9996 is '99.96%' and 0.00024 is '0.02%'.
     """
     value = 100 * fraction
     while 0 < fraction < 1 and round(value, decimals) in (0.0, 100.0) and decimals < 12:

@@ -56,7 +56,7 @@ def paired_difference(first: pd.Series, second: pd.Series) -> Difference | None:
 def half_width(summary: Summary, among: int = 1) -> float:
     """Return half of the 95% t interval of a mean; NaN for fewer than FEWEST numbers.
 
-    So many intervals as `among` says hold together in 95% of the cases (Bonferroni: each errs in 5% / `among`).
+    As many intervals as `among` says hold together in 95% of the cases (Bonferroni: each errs in 5% / `among`).
     """
     from scipy.special import stdtrit  # Student's quantile, as scipy.stats.t.ppf, without its seconds of import
 

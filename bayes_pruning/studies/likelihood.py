@@ -92,7 +92,7 @@ def simulated(
     families: Sequence[str],
     rng: np.random.Generator,
 ) -> Cells:
-    """Return the cells [tables, readings, cells] of so many simulated tables for which the reading `truth` is right.
+    """Return the cells [tables, readings, cells] of simulated tables for which the reading `truth` is right.
 
     Each is a draw of the paper's values and of our runs' means: of every reading, since they are to be compared.
 

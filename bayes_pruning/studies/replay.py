@@ -57,8 +57,8 @@ def alternatives(reading: Reading, choices: Mapping[str, Sequence[Any]]) -> list
 def tested(row: Decision, reading: Reading, other: Reading, images: int, weights: int) -> float | None:
     """Return what `row` would have held against its threshold under `other`, in nats; None without a comparison.
 
-    The row was made under `reading`, which has the same prior mean. A mean likelihood is taken over the `images` of the
-    training set, a mean prior over the prunable `weights`.
+    The row was made under `reading`; `other` has the same prior mean. A mean likelihood is taken over the `images` of
+    the training set, a mean prior over the prunable `weights`.
     """
     if row.tested is None:
         return None

@@ -61,8 +61,11 @@ def pruning_reduces_overfitting(runs: Cells, where: Where, pruner: str) -> Verdi
     baseline = measures.overfitting(runs, where.cell(UNPRUNED))
     levels = UP_TO_90 if where.label in ("Figure 5", "Figure 14") else SPARSITIES
     less = {s: measures.paired(measures.overfitting(runs, where.cell(pruner, s)), baseline) for s in levels}
-    name = f"overfitting of {pruner} at {{}} minus the baseline's"
-    return all_of([below(name.format(percent(s)), d, 0, len(less)) for s, d in less.items()])
+    parts = []
+    for sparsity, change in less.items():
+        name = f"overfitting of {pruner} at {percent(sparsity)} minus the baseline's"
+        parts.append(below(name, change, 0, len(less)))
+    return all_of(parts)
 
 
 @claim("With random pruning the network only starts to become worse at 99% sparsity.", 5)
