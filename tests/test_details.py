@@ -49,7 +49,7 @@ def test_the_experiment_gives_each_setting_a_name_of_its_own() -> None:
 def test_distances_by_hand(found: pd.DataFrame) -> None:
     near, far = details.compare(found, BASE).itertuples()
     assert (near.detail, far.detail) == ("tanh", "softmax")
-    tanh, softmax = details.compare(found, BASE)[list(details.SHOWN.values())].itertuples(index=False, name=None)
+    tanh, softmax = details.compare(found, BASE)[list(details.SHOWN["fcn"].values())].itertuples(index=False, name=None)
     missing = float("nan")
     assert tanh == pytest.approx((0.003, missing, missing, -0.004, missing, missing), nan_ok=True)
     assert softmax == pytest.approx((0.05, *[missing] * 5), nan_ok=True)  # over the cells that it has
@@ -72,7 +72,7 @@ def test_a_cell_with_few_seeds_takes_the_median_variance_of_its_data_set() -> No
         runs(f"mnist fcn {what}", 3, test_accuracy=lambda e, s, gap=gap: 0.8 + gap * s) for what, gap in gaps.items()
     ]
     few = runs("mnist fcn random 0.99", 2, test_accuracy=lambda e, s: 0.8 - 0.5 * s)
-    found = details._reference(frame(*parts, few), 0).query("dataset == 'mnist'").set_index("title")["variance"]
+    found = details._reference(frame(*parts, few), "fcn", 0).query("dataset == 'mnist'").set_index("title")["variance"]
     assert [*found[["Unpruned", "Random 25%", "Random 50%", "Random 99%"]]] == pytest.approx([1e-6, 4e-6, 16e-6, 4e-6])
 
 
@@ -93,10 +93,19 @@ def test_masks_that_are_kept_are_a_detail_of_their_own(found: pd.DataFrame) -> N
     assert {"wide", "wide kept"} < set(compared["detail"])
 
 
-def test_details_of_another_network_are_left_out(found: pd.DataFrame) -> None:
-    """Their cells are not those of the fully connected network, so its default says nothing of them."""
-    both = details.compare(frame(found, cell("cnn_tanh", "none", 0.003), cell("cnn", "none", 0.01)), BASE)
-    pd.testing.assert_frame_equal(both, details.compare(found, BASE))
+def test_each_network_has_its_own_default_and_cells(found: pd.DataFrame) -> None:
+    """A detail of the CNN says nothing of the fully connected network, nor the other way round."""
+    cnn = [
+        runs(f"fashion_mnist {model} {what}", 3, test_accuracy=lambda e, s, o=offset, v=value: v + o + 0.002 * s)
+        for model, offset in (("cnn", 0.02), ("cnn_tanh", 0.003))
+        for what, value in (("none", 0.9028), ("bayes_random 0.99", 0.7083))
+    ]
+    both = frame(found, *cnn)
+    pd.testing.assert_frame_equal(details.compare(both, BASE), details.compare(found, BASE))
+    [tanh] = details.compare(both, both, "cnn").to_dict("records")
+    assert (tanh["Unpruned"], tanh["Bayes Random 99%"]) == pytest.approx((0.005, 0.005))
+    assert "Random 25%" not in tanh
+    assert tanh["nearer"] > 0
 
 
 def test_the_table_has_a_line_for_each(found: pd.DataFrame) -> None:

@@ -1064,7 +1064,7 @@ def test_what_the_page_says_of_the_cnn_with_pixels_from_0_to_1(cnn: pd.DataFrame
     assert f"With standardized pixels seed 1 is at {mnist[25]:.4f} on MNIST in each epoch from 3 on, where" in page
     assert f"where the four others are never below {others.min():.4f}." in page
     assert f"Seed 2 has {two[25]:.4f} with standardized ones" in page
-    lines = [line.strip("| ").split(" | ") for line in (PUBLISHED / "details.md").read_text().splitlines()]
+    lines = [line.strip("| ").split(" | ") for line in (PUBLISHED / "details_fcn.md").read_text().splitlines()]
     pixels, wide = ([cells for cells in lines if cells[0] == name][:3] for name in ("pixels 0 to 1", "1024 1024"))
     nats = [[float(number) for number in cells[9].split(" / ")] for cells in pixels]
     assert f"by {-max(nats[0]):.1f} nats or more on MNIST and {-max(nats[2]):.1f} or more on CIFAR-10" in page
@@ -1324,7 +1324,7 @@ def test_what_is_said_of_the_details_of_training_is_in_their_table() -> None:
     """Distances of a detail: how many nats nearer than the default, at epochs 24 and 25."""
     cells: dict[str, dict[str, list[str]]] = {}
     title = ""
-    for part in (PUBLISHED / "details.md").read_text().split("\n\n"):
+    for part in (PUBLISHED / "details_fcn.md").read_text().split("\n\n"):
         rows = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")]
         if rows:
             cells[title] = {row[0]: row for row in rows[2:]}

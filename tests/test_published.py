@@ -172,7 +172,7 @@ def test_claims_are_judged_on_further_seeds_too_and_table_1_and_ranking_are_not(
     assert [number.n for number in found.verdict.numbers] == [6, 6]
     assert "n = 6" in study.texts()["claims.md"]
     assert study.blocks()["origin"]().startswith("54 runs of 3 epochs ")
-    assert study.blocks()["details"]() == "Not run yet.\n"  # a page may quote them, and no archive has any
+    assert study.blocks()["details-cnn"]() == "Not run yet.\n"  # a page may quote them, and no archive has any
     lines = study.blocks()["claims"]().splitlines()
     assert lines[0].startswith(f"{len(study.findings)} checks of ")
     assert lines[2] == "| The paper | holds | fails | undecided |"

@@ -292,7 +292,7 @@ def test_sgd_is_excluded_by_random_pruning(page: str) -> None:
         f"loss at epochs {lowest['mnist']} and {lowest['fashion_mnist']}, and {short:.4f} or more too low on all"
         in page
     )
-    lines = [line.strip("| ").split(" | ") for line in (PUBLISHED / "details.md").read_text().splitlines()]
+    lines = [line.strip("| ").split(" | ") for line in (PUBLISHED / "details_fcn.md").read_text().splitlines()]
     rows = [cells for cells in lines if cells[0].startswith("sgd") and len(cells) > 5]
     assert len(rows) == 6
     behind = -max(float(number) for cells in rows for number in cells[-2].split(" / "))

@@ -1,9 +1,9 @@
 """Details of training that the paper leaves open (experiment=details), each held against Table 1 beside the default.
 
-A detail is the name of a network (conf/experiment/details.yaml), with "kept" after it where masks are kept. It is
-compared to the default, `fcn`, over the cells and seeds that both have, by the likelihood of likelihood.py with the
-variances of the default's runs: details are run with one or two seeds, which have next to none of their own. Runs of
-other networks than the fully connected one (cnn_pixels_0_to_1) are left out.
+A detail is what the name of a network says after `fcn` or `cnn` (conf/experiment/details.yaml), with "kept" after it
+where masks are kept. It is compared to the default of that network over the cells and seeds that both have, by the
+likelihood of likelihood.py with the variances of the default's runs: details are run with one or two seeds, which have
+next to none of their own.
 """
 
 import numpy as np
@@ -17,11 +17,18 @@ from bayes_pruning.studies import likelihood
 from bayes_pruning.studies.likelihood import Cells
 from bayes_pruning.studies.table1 import BEFORE
 
-DEFAULT = "fcn"
-CELLS = (("random", 0.25), ("random", 0.5), ("random", 0.99), ("magnitude", 0.9), ("magnitude", 0.99))
-SHOWN = {(UNPRUNED, 0.0): "Unpruned"} | {
-    (pruner, sparsity): f"{display_name(pruner)} {percent(sparsity)}" for pruner, sparsity in CELLS
-}  # the cells, and their titles
+CELLS = {
+    "fcn": [("random", 0.25), ("random", 0.5), ("random", 0.99), ("magnitude", 0.9), ("magnitude", 0.99)],
+    "cnn": [
+        *(("random", sparsity) for sparsity in (0.5, 0.75, 0.9, 0.99)),
+        ("bayes_random", 0.99),
+        *(("magnitude", sparsity) for sparsity in (0.5, 0.9, 0.99)),
+    ],
+}  # that a table shows of each network
+SHOWN = {
+    network: {(UNPRUNED, 0.0): "Unpruned"} | {cell: f"{display_name(cell[0])} {percent(cell[1])}" for cell in cells}
+    for network, cells in CELLS.items()
+}  # the same and the unpruned one, with their titles
 LEGEND = (
     "Each cell: accuracy before pruning minus the paper's, mean over seeds. Distance: root mean square of these; the "
     "default's over the same cells and seeds in brackets. Nearer by: how many nats more likely the paper's values are "
@@ -38,8 +45,8 @@ KEY = ["dataset", "pruner", "target_sparsity"]
 MEASURES = ["dataset", "detail", "seeds", "rms", "default_rms", "nearer", "least", "most"]
 
 
-def compare(runs: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
-    """Compare each detail with the default, over the cells of SHOWN and the seeds that both have.
+def compare(runs: pd.DataFrame, base: pd.DataFrame, network: str = "fcn") -> pd.DataFrame:
+    """Compare each detail of `network` with its default, over the cells of SHOWN and the seeds that both have.
 
     `runs` has those of the default too; those of `base` have several seeds a cell, for the default's variances.
     Return a row for each data set and detail, the nearest to the paper first, with the columns
@@ -52,19 +59,19 @@ def compare(runs: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
         the title of a cell of SHOWN: our mean minus the paper's value.
     """
     keys = ["dataset", "detail"]
-    before = _compared(runs, base, 1).set_index(keys)["nearer"].rename("nearer_before")
-    compared = _compared(runs, base, 0).join(before, on=keys)
+    before = _compared(runs, base, network, 1).set_index(keys)["nearer"].rename("nearer_before")
+    compared = _compared(runs, base, network, 0).join(before, on=keys)
     return compared.sort_values("nearer", ascending=False, kind="stable", ignore_index=True)
 
 
-def _compared(runs: pd.DataFrame, base: pd.DataFrame, before: int) -> pd.DataFrame:
-    last = _accuracies(runs, before)
-    default = last[last["detail"] == DEFAULT].drop(columns="detail")
-    pairs = last[last["detail"] != DEFAULT].merge(default, on=[*KEY, "seed"], suffixes=("", "_default"))
+def _compared(runs: pd.DataFrame, base: pd.DataFrame, network: str, before: int) -> pd.DataFrame:
+    last = _accuracies(runs, network, before)
+    default = last[last["detail"] == network].drop(columns="detail")
+    pairs = last[last["detail"] != network].merge(default, on=[*KEY, "seed"], suffixes=("", "_default"))
     means = pairs.groupby(["detail", *KEY]).agg(
         seeds=("seed", "size"), ours=("accuracy", "mean"), default=("accuracy_default", "mean")
     )
-    means = means.reset_index().merge(_reference(base, before), on=KEY)
+    means = means.reset_index().merge(_reference(base, network, before), on=KEY)
     rows = []
     for (dataset, detail), cells in means.groupby(["dataset", "detail"]):
         residual = cells["paper"].to_numpy() - cells[["ours", "default"]].to_numpy().T
@@ -76,7 +83,7 @@ def _compared(runs: pd.DataFrame, base: pd.DataFrame, before: int) -> pd.DataFra
         ends = min(without, default=nearer), max(without, default=nearer)
         row = dict(zip(MEASURES, (dataset, detail, cells["seeds"].max(), *rms, nearer, *ends), strict=True))
         rows.append(row | dict(zip(cells["title"], -residual[0], strict=True)))
-    return pd.DataFrame(rows, columns=[*MEASURES, *SHOWN.values()])
+    return pd.DataFrame(rows, columns=[*MEASURES, *SHOWN[network].values()])
 
 
 def _nearer(both: Cells) -> float:
@@ -85,24 +92,24 @@ def _nearer(both: Cells) -> float:
     return float(of_detail - of_default)
 
 
-def _accuracies(runs: pd.DataFrame, before: int) -> pd.DataFrame:
+def _accuracies(runs: pd.DataFrame, network: str, before: int) -> pd.DataFrame:
     """Return the accuracy before pruning, so many epochs before the last one of each run, and the run's detail."""
-    own = (runs["model"] + "_").str.startswith(f"{DEFAULT}_")
+    own = (runs["model"] + "_").str.startswith(f"{network}_")
     last = runs[own & (runs["epoch"] == runs["epochs"] - before)].rename(columns={BEFORE.column: "accuracy"})
     kept = last["protocol"].str.startswith("stay zero") & (last["pruner"] != UNPRUNED)
-    detail: pd.Series = last["model"].str.removeprefix(f"{DEFAULT}_").str.replace("_", " ")
+    detail: pd.Series = last["model"].str.removeprefix(f"{network}_").str.replace("_", " ")
     return last.assign(detail=detail + np.where(kept, " kept", ""))[["detail", *KEY, "seed", "accuracy"]]
 
 
-def _reference(base: pd.DataFrame, before: int) -> pd.DataFrame:
+def _reference(base: pd.DataFrame, network: str, before: int) -> pd.DataFrame:
     """Return for each cell of SHOWN the paper's value, the variance of a run, and its title.
 
     Where the default has too few seeds for a variance, it is the median of the data set's cells.
     """
-    accuracies = _accuracies(base[base["model"] == DEFAULT], before).groupby(KEY)["accuracy"]
+    accuracies = _accuracies(base[base["model"] == network], network, before).groupby(KEY)["accuracy"]
     variances = accuracies.var()[accuracies.size() >= FEWEST]
-    cells = pd.Series(paper_values(), name="paper").rename_axis(CELL).xs(DEFAULT, level="model").reset_index()
-    cells["title"] = [SHOWN.get(cell) for cell in zip(cells["pruner"], cells["target_sparsity"], strict=True)]
+    cells = pd.Series(paper_values(), name="paper").rename_axis(CELL).xs(network, level="model").reset_index()
+    cells["title"] = [SHOWN[network].get(cell) for cell in zip(cells["pruner"], cells["target_sparsity"], strict=True)]
     cells = cells.dropna(subset="title").join(variances.rename("variance"), on=KEY)
     cells["variance"] = cells["variance"].fillna(cells["dataset"].map(variances.groupby("dataset").median()))
     return cells
@@ -111,7 +118,7 @@ def _reference(base: pd.DataFrame, before: int) -> pd.DataFrame:
 def markdown(compared: pd.DataFrame) -> str:
     """Return a table for each data set."""
     shown = compared[["detail", "seeds"]].rename(columns={"detail": "Detail", "seeds": "Seeds"})
-    for title in SHOWN.values():
+    for title in compared.columns.difference([*MEASURES, "nearer_before"], sort=False):
         shown[title] = compared[title].map("{:+.4f}".format, na_action="ignore").astype(object).fillna("")
     shown["Distance"] = compared["rms"].map("{:.4f}".format) + compared["default_rms"].map(" ({:.4f})".format)
     shown["Nearer by"] = _nearer_by(compared)

@@ -112,9 +112,18 @@ class Publication:
         return frame.load_summaries(*self.sources, *self.further)
 
     @cached_property
-    def compared_details(self) -> pd.DataFrame:
-        """Return the details of training beside the default, none if they were not run."""
-        return details.compare(frame.load_archives(self.details).frame, self.runs) if self.details else pd.DataFrame()
+    def compared_details(self) -> dict[str, pd.DataFrame]:
+        """Return each network's details of training beside its default, if any were run."""
+        if not self.details:
+            return {}
+        found = frame.load_archives(self.details).frame
+        # The default of the CNN is the paper's row; that of the FCN ran again with its details.
+        of_cnn = pd.concat([found[found["model"] != "cnn"], self.runs], ignore_index=True)
+        compared = {
+            "fcn": details.compare(found, self.runs),
+            "cnn": details.compare(of_cnn, self.runs, "cnn"),
+        }
+        return {network: rows for network, rows in compared.items() if not rows.empty}
 
     def texts(self) -> dict[str, str]:
         """Return the text files beside the archive, by name."""
@@ -127,9 +136,8 @@ class Publication:
             "readings.csv": ranking_formats.csv_text(self.ranking),
             "coincidences.md": replay.coincidences(frame.load_ledgers(*self.sources), self.summaries, CHANGES),
         }
-        if not self.compared_details.empty:
-            texts["details.md"] = details.markdown(self.compared_details)
-        return texts
+        of_details = {f"details_{name}.md": details.markdown(rows) for name, rows in self.compared_details.items()}
+        return texts | of_details
 
     def pictures(self) -> dict[str, bytes]:
         """Return the figures that the runs allow, by file name."""
@@ -157,14 +165,14 @@ class Publication:
             "claim-counts": lambda: ranking_formats.claims_table(self.ranking),
             "claims-contrary": lambda: ranking_formats.contrary_claims_table(self.ranking),
             "claims": self.by_statement,
-            "details": self.details_together,
+            **{f"details-{network}": partial(self.details_together, network) for network in MODELS},
         }
 
-    def details_together(self) -> str:
-        """Return the details of training over all data sets."""
-        if self.compared_details.empty:
+    def details_together(self, network: str) -> str:
+        """Return the details of a network's training over all data sets."""
+        if network not in self.compared_details:
             return NOT_RUN
-        return f"{details.together(self.compared_details)}\n{details.TOGETHER}\n"
+        return f"{details.together(self.compared_details[network])}\n{details.TOGETHER}\n"
 
     def by_statement(self) -> str:
         """Return where each of the paper's statements holds, fails and is undecided."""
