@@ -42,7 +42,7 @@ def write_file(path: Path, data: str | bytes) -> None:
         raise UserError(f"{path} can not be written ({error.strerror}).") from error
 
 
-class LineFile:
+class LineFile(FileIO):
     """Open a text file that grows by whole lines. Use as a context manager; methods raise OSError.
 
     A line that can not be written whole, for instance because the disk is full, is taken back, so that what was there
@@ -50,24 +50,13 @@ class LineFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = path.open("a+b", buffering=0)  # a buffer would be written once more on closing
-
-    def __enter__(self) -> "LineFile":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def fileno(self) -> int:
-        """Return the file's descriptor, for locks."""
-        return self._file.fileno()
+        super().__init__(path, "a+")  # without a buffer, which would be written once more on closing
 
     def append(self, lines: str) -> None:
         """Add whole lines at the end."""
         size = os.fstat(self.fileno()).st_size
         try:
-            _write_all(self._file, lines.encode())
+            _write_all(self, lines.encode())
         except BaseException:
             with suppress(OSError):
                 os.ftruncate(self.fileno(), size)
@@ -75,8 +64,8 @@ class LineFile:
 
     def bring_in_line(self, text: str) -> None:
         """Make the file `text`: what differs or is torn goes, what is missing is added, the lines before it stay."""
-        self._file.seek(0)
-        written, wanted = self._file.read(), text.encode()
+        self.seek(0)
+        written, wanted = self.read(), text.encode()
         pairs = zip(written.splitlines(keepends=True), wanted.splitlines(keepends=True), strict=False)
         right = sum(len(new) for _, new in takewhile(lambda pair: pair[0] == pair[1], pairs))
         if len(written) > right:
@@ -85,17 +74,13 @@ class LineFile:
 
     def check_in_place(self) -> None:
         """Raise OSError if the file was removed, or another one has taken its name."""
-        if not os.path.samestat(os.fstat(self.fileno()), self.path.stat()):
-            raise OSError(errno.ESTALE, "it was removed or replaced by another process", str(self.path))
-
-    def sync(self) -> None:
-        """Return once all of it is on the disk."""
-        os.fsync(self.fileno())
+        if not os.path.samestat(os.fstat(self.fileno()), os.stat(self.name)):
+            raise OSError(errno.ESTALE, "it was removed or replaced by another process", str(self.name))
 
     def close(self) -> None:
         """Close it; this releases a lock."""
         with suppress(OSError):  # every write before this was checked
-            self._file.close()
+            super().close()
 
 
 def _write_all(file: FileIO, data: bytes) -> None:
