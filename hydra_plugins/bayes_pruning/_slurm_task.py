@@ -7,18 +7,19 @@ saved then, because every epoch has left a checkpoint; the requeued task is call
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
-from submitit.helpers import DelayedSubmission
+from submitit.helpers import Checkpointable
 
 if TYPE_CHECKING:
     from bayes_pruning.runs.train import Outcome
 
 
-class SlurmStackTask:
-    """Train the jobs of one stack when called.
+class SlurmStackTask(Checkpointable):
+    """Train the jobs of one stack when called; Checkpointable says that a requeued task is called again.
 
     Args:
         configs: each job's composed config, resolved, and Hydra's own node.
@@ -39,13 +40,6 @@ class SlurmStackTask:
         jobs = [job_of(config, hydra) for config, hydra in self.configs]
         settings = jobs[0].values
         done = sum(layout.epochs_done(job.folder) for job in jobs)
-        display = Display(settings["progress"], sum(job.run.epochs for job in jobs), done)
-        display.title = "stack"
-        try:
+        with closing(Display(settings["progress"], sum(job.run.epochs for job in jobs), done)) as display:
+            display.title = "stack"
             return sweep.train_or_fail(jobs, display, Clock(settings["max_minutes"]))
-        finally:
-            display.close()
-
-    def checkpoint(self) -> Any:
-        """Return what the requeued task shall call: submitit asks for this before it requeues."""
-        return DelayedSubmission(self)
