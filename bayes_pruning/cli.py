@@ -3,6 +3,7 @@
 import copy
 import os
 import sys
+from contextlib import closing
 from typing import Any
 
 import hydra
@@ -21,7 +22,7 @@ def train(config: DictConfig) -> str:
     """Train the run that `config` describes; return its folder's path. Raise UserError if it can not be trained."""
     from bayes_pruning.runs import layout
     from bayes_pruning.runs.progress import Display, describe, show
-    from bayes_pruning.runs.train import FAILED, SKIPPED, STOPPED, Clock, job_of, train_stack
+    from bayes_pruning.runs.train import Clock, job_of, train_stack
 
     hydra_node = own_hydra_config()
     job = job_of(config, hydra_node)
@@ -29,16 +30,14 @@ def train(config: DictConfig) -> str:
         with read_write(hydra_node.hydra.runtime):
             hydra_node.hydra.runtime.output_dir = str(job.folder.absolute())
     clock = Clock(config.max_minutes)
-    display = Display(config.progress, total=job.run.epochs, done=layout.epochs_done(job.folder))
-    try:
+    done = layout.epochs_done(job.folder)
+    with closing(Display(config.progress, total=job.run.epochs, done=done)) as display:
         [outcome] = train_stack([job], display, clock)
-    finally:
-        display.close()
-    if outcome.status == FAILED:
+    if outcome.status == "failed":
         raise RunFailed(f"{outcome.folder} failed: {outcome.reason}.")
-    if outcome.status == SKIPPED:
+    if outcome.status == "skipped":
         show(f"{outcome.folder} is finished already; remove it to train it again.")
-    elif outcome.status == STOPPED:
+    elif outcome.status == "stopped":
         show(f"{outcome.folder} stopped: {outcome.reason}. The same command goes on from there.")
     elif outcome.metrics is not None:
         show(f"{outcome.folder} is finished: {describe(outcome.metrics, job.run.epochs)}")

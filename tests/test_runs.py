@@ -51,7 +51,7 @@ def finished(few_digits: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         [outcome] = train.train_stack(
             [train.job_of(composed(*TINY, f"output_dir={output}"))], Display("none", 2), train.Clock(None)
         )
-    assert outcome.status == train.FINISHED
+    assert outcome.status == "finished"
     return output
 
 
@@ -129,8 +129,8 @@ def test_a_finished_run_is_skipped_and_not_touched(command: Command, tmp_path: P
 
 
 def test_a_process_that_dies_after_its_run_was_written_has_finished_it(finished: Path, tmp_path: Path) -> None:
-    assert train.outcome_in_folder(only_folder(finished), "killed").status == train.FINISHED
-    assert train.outcome_in_folder(tmp_path, "killed") == train.Outcome(train.FAILED, tmp_path, "killed")
+    assert train.outcome_in_folder(only_folder(finished), "killed").status == "finished"
+    assert train.outcome_in_folder(tmp_path, "killed") == train.Outcome("failed", tmp_path, "killed")
 
 
 def test_the_hash_follows_the_science_and_nothing_else() -> None:
@@ -295,7 +295,7 @@ def test_a_run_that_another_process_finishes_meanwhile_is_left_as_it_is(
     monkeypatch.setattr(layout, "is_finished", lambda folder: first_look.pop() if first_look else is_finished(folder))
     job = train.job_of(composed(*TINY, f"output_dir={output}"))
     [outcome] = train.train_stack([job], Display("none", 2), train.Clock(None))
-    assert outcome.status == train.SKIPPED
+    assert outcome.status == "skipped"
     assert summary.stat().st_mtime_ns == written
 
 

@@ -206,7 +206,7 @@ def test_runs_train_in_turns_where_a_process_may_not_open_all_their_folders(
     one = ("dataset=mnist_5k", "model.hidden=[4]", "epochs=1", *QUIET, f"output_dir={tmp_path}")
     jobs = [train.job_of(composed(*one, f"seed={seed}")) for seed in range(5)]
     outcomes = train.train_stack(jobs, Display("none", 5), train.Clock(None))
-    assert [(outcome.folder, outcome.status) for outcome in outcomes] == [(job.folder, train.FINISHED) for job in jobs]
+    assert [(outcome.folder, outcome.status) for outcome in outcomes] == [(job.folder, "finished") for job in jobs]
     assert sizes == [2, 2, 1]
 
 

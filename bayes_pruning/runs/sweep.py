@@ -5,8 +5,10 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import torch
@@ -15,19 +17,7 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.runs import layout
 from bayes_pruning.runs.planning import members_that_fit, plan
 from bayes_pruning.runs.progress import Display, minutes
-from bayes_pruning.runs.train import (
-    FAILED,
-    FINISHED,
-    SKIPPED,
-    STOPPED,
-    Clock,
-    Job,
-    Outcome,
-    outcome_in_folder,
-    refused,
-    skipped,
-    train_stack,
-)
+from bayes_pruning.runs.train import Clock, Job, Outcome, Status, outcome_in_folder, refused, skipped, train_stack
 
 log = logging.getLogger(__name__)
 TrainStacks = Callable[[Sequence[list[Job]], Display, Clock], dict[Path, Outcome]]  # the outcomes by folder
@@ -42,7 +32,7 @@ def train_or_fail(stack: list[Job], display: Display, clock: Clock) -> list[Outc
     """Train a stack unless the clock allows no epoch any more; a UserError fails all its runs with its sentence."""
     if not clock.allows_epoch():
         reason = "max_minutes was reached before it could go on"
-        return [Outcome(STOPPED, job.folder, reason) for job in stack]
+        return [Outcome("stopped", job.folder, reason) for job in stack]
     try:
         return train_as_fits(stack, display, clock)
     except UserError as error:
@@ -67,11 +57,7 @@ def one_after_the_other(stacks: Sequence[list[Job]], display: Display, clock: Cl
 
 
 def run_sweep(
-    jobs: Sequence[Job],
-    max_members: int | None,
-    train_stacks: TrainStacks,
-    workers: int = 1,
-    on_cores: bool = False,
+    jobs: Sequence[Job], max_members: int | None, train_stacks: TrainStacks, workers: int = 1, on_cores: bool = False
 ) -> dict[Path, Outcome]:
     """Train every run among `jobs` that is not finished; return what became of each, by folder.
 
@@ -93,14 +79,11 @@ def run_sweep(
     stacks = plan(todo, most_members, workers, prefer_one_seed=on_cores)
     done = sum(layout.epochs_done(job.folder) for stack in stacks for job in stack)
     total, busy = sum(job.run.epochs for stack in stacks for job in stack), min(workers, len(stacks))
-    display = Display(jobs[0].values["progress"], total, done, busy)
     finished = f", {len(outcomes)} finished already" if outcomes else ""
     by = f" by {busy} workers" if busy > 1 else ""
-    display.say(f"{len(todo)} runs{finished}; {sum(map(len, stacks))} to train in {len(stacks)} stacks{by}")
-    try:
+    with closing(Display(jobs[0].values["progress"], total, done, busy)) as display:
+        display.say(f"{len(todo)} runs{finished}; {sum(map(len, stacks))} to train in {len(stacks)} stacks{by}")
         return outcomes | train_stacks(stacks, display, clock)
-    finally:
-        display.close()
 
 
 def train_as_fits(stack: list[Job], display: Display, clock: Clock) -> list[Outcome]:
@@ -131,7 +114,7 @@ def summary(jobs: Sequence[Job], outcomes: dict[Path, Outcome], seconds: float) 
     rows = _settings(runs)
     settings = list(rows.columns)
     ended = [outcomes[job.folder] for job in runs]
-    last_epochs = [outcome.metrics if outcome.status in (FINISHED, SKIPPED) else None for outcome in ended]
+    last_epochs = [outcome.metrics if outcome.status in ("finished", "skipped") else None for outcome in ended]
     for name, field in NUMBERS.items():
         rows[name] = [math.nan if row is None else getattr(row, field) for row in last_epochs]
     means = {name: (name, "mean") for name in NUMBERS}
@@ -139,10 +122,10 @@ def summary(jobs: Sequence[Job], outcomes: dict[Path, Outcome], seconds: float) 
     formats = dict.fromkeys(NUMBERS, "{:.4f}".format)
     lines = [table.reset_index().to_string(index=False, na_rep="-", formatters=formats, max_colwidth=None)]
     count = Counter(outcome.status for outcome in outcomes.values())
-    states = [f"{count[state]} {state}" for state in (FINISHED, SKIPPED, STOPPED, FAILED) if count[state]]
+    states = [f"{count[state]} {state}" for state in get_args(Status) if count[state]]
     lines.append(f"{', '.join(states)}, {minutes(seconds)}")
-    if count[STOPPED]:
-        reasons = sorted({outcome.reason for outcome in outcomes.values() if outcome.status == STOPPED})
+    if count["stopped"]:
+        reasons = sorted({outcome.reason for outcome in outcomes.values() if outcome.status == "stopped"})
         lines.append(f"{', '.join(reasons)}; the same command goes on from there.")
     return "\n".join(lines)
 

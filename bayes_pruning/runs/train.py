@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -25,7 +25,7 @@ from bayes_pruning.runs.progress import Display
 from bayes_pruning.training.metrics import Metrics
 from bayes_pruning.training.trainer import Trainer
 
-FINISHED, SKIPPED, STOPPED, FAILED = "finished", "skipped", "stopped", "failed"
+Status = Literal["finished", "skipped", "stopped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -67,28 +67,28 @@ def job_of(config: DictConfig, hydra: DictConfig | None = None) -> Job:
 class Outcome:
     """Say what became of a job: finished now, skipped (it was finished), stopped in time, or failed with a reason."""
 
-    status: str
+    status: Status
     folder: Path
     reason: str = ""
     metrics: Metrics | None = None
 
 
-def skipped(folder: Path, status: str = SKIPPED) -> Outcome:
+def skipped(folder: Path, status: Status = "skipped") -> Outcome:
     """Return the outcome of a job whose run was finished before: `status`, but failed for a damaged summary."""
     try:
         return Outcome(status, folder, metrics=layout.final_metrics(folder))
     except UserError as error:
-        return Outcome(FAILED, folder, str(error).rstrip("."))
+        return Outcome("failed", folder, str(error).rstrip("."))
 
 
 def refused(job: Job, error: UserError) -> Outcome:
     """Return the outcome of a job that can not be trained."""
-    return Outcome(FAILED, job.folder, str(error).rstrip("."))
+    return Outcome("failed", job.folder, str(error).rstrip("."))
 
 
 def outcome_in_folder(folder: Path, reason: str) -> Outcome:
     """Return the outcome of a job whose process ended without a word: finished if its folder says so, else failed."""
-    return skipped(folder, FINISHED) if layout.is_finished(folder) else Outcome(FAILED, folder, reason)
+    return skipped(folder, "finished") if layout.is_finished(folder) else Outcome("failed", folder, reason)
 
 
 def check_data(job: Job, torch_device: torch.device) -> datasets.Dataset:
@@ -152,13 +152,13 @@ class _Member:
         for row in self.metrics:
             self.tracker.log(row)
 
-    def end(self, status: str, reason: str = "") -> None:
+    def end(self, status: Status, reason: str = "") -> None:
         last = self.metrics[-1] if self.metrics else None
         self.outcome = Outcome(status, self.folder.path, reason, last)
-        self.tracker.finish(last if status == FINISHED else None, failed=status == FAILED)
+        self.tracker.finish(last if status == "finished" else None, failed=status == "failed")
 
     def fail(self, reason: str, epoch: int) -> None:
-        self.end(FAILED, reason)
+        self.end("failed", reason)
         with suppress(OSError):  # the folder itself may be what failed; the outcome carries the reason
             self.folder.fail(reason, epoch)
 
@@ -199,13 +199,13 @@ class _Member:
         with self._writing():
             if self.checkpoint_is_behind:
                 self.folder.save_checkpoint(self.metrics, self.decisions, trainer.state(index))
-            self.end(STOPPED, reason)
+            self.end("stopped", reason)
 
     def finish(self, trainer: Trainer, index: int) -> None:
         """Write what makes the run finished."""
         with self._writing():
             self.folder.finish(self.metrics, trainer.state(index), trainer.device, trainer.weights)
-            self.end(FINISHED)
+            self.end("finished")
 
 
 def prepare(job: Job, torch_device: torch.device) -> None:

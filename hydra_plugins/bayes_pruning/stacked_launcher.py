@@ -49,7 +49,7 @@ class StackedLauncher(Launcher):
         # torch takes seconds to import, and Hydra imports every plugin at its start
         from bayes_pruning.runs import sweep, workers
         from bayes_pruning.runs.progress import show
-        from bayes_pruning.runs.train import FAILED, Job
+        from bayes_pruning.runs.train import Job
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
@@ -60,13 +60,13 @@ class StackedLauncher(Launcher):
         configs: dict[int, DictConfig] = {}  # kept only for callbacks: each is about 0.1 MiB
 
         def compose(number: int) -> tuple[DictConfig, DictConfig]:
-            """Return a job's config and Hydra's node; the first call is the job's start."""
-            if number in configs:
-                return _split(configs[number])
-            config = self._start_job(composer.config(job_overrides[number]), initial_job_idx + number, jobs[number])
+            """Return a job's config and Hydra's node, which are saved apart; the first call is the job's start."""
+            config = configs.get(number)
+            if config is None:
+                config = self._start_job(composer.config(job_overrides[number]), initial_job_idx + number, jobs[number])
             if listening:
                 configs[number] = config
-            return _split(config)
+            return without_hydra(config), OmegaConf.masked_copy(config, ["hydra"])
 
         sweep_config = HydraConfig.instance().cfg
         jobs = [Job(composer.values(job), partial(compose, number)) for number, job in enumerate(job_overrides)]
@@ -80,8 +80,9 @@ class StackedLauncher(Launcher):
                 config, hydra = compose(number) if listening else (None, None)
                 name = self.config.hydra.job.name
                 result = JobReturn(list(job_overrides[number]), config, hydra, str(job.folder), name)
-                result.status = JobStatus.FAILED if outcome.status == FAILED else JobStatus.COMPLETED
-                result.return_value = RunFailed(outcome.reason) if outcome.status == FAILED else str(outcome.folder)
+                failed = outcome.status == "failed"
+                result.status = JobStatus.FAILED if failed else JobStatus.COMPLETED
+                result.return_value = RunFailed(outcome.reason) if failed else str(outcome.folder)
                 if listening:
                     self.context.callbacks.on_job_end(config=configs.pop(number), job_return=result)
                 returns.append(result)
@@ -113,8 +114,3 @@ class StackedLauncher(Launcher):
         HydraConfig.instance().set_config(config)
         self.context.callbacks.on_job_start(config=config, task_function=self.task_function)
         return config
-
-
-def _split(config: DictConfig) -> tuple[DictConfig, Any]:
-    """Return the job's own part of a composed config, and Hydra's node; they are saved apart."""
-    return without_hydra(config), OmegaConf.masked_copy(config, ["hydra"])
