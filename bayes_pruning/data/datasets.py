@@ -144,17 +144,17 @@ def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
     return pixels.float().mul_(1 / (255 * deviations)).sub_(means / deviations)
 
 
-def _idx_images(dataset: Any, root: Path) -> Images:
-    """Return MNIST or Fashion-MNIST from torchvision's raw folder (its own loader would not check unpacked files)."""
+def _idx_images(name: str, root: Path) -> Images:
+    """Return MNIST or FashionMNIST from torchvision's raw folder (its own loader would not check unpacked files)."""
+    from torchvision import datasets
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
-    name = dataset.__name__
     folder = root / name / "raw"
-    fetch(dataset, name, root, folder, IDX_MD5[name])
+    fetch(getattr(datasets, name), name, root, folder, IDX_MD5[name])
 
-    def split(name: str) -> tuple[Tensor, Tensor]:
-        images = read_image_file(str(folder / f"{name}-images-idx3-ubyte"))
-        return images.unsqueeze(1), read_label_file(str(folder / f"{name}-labels-idx1-ubyte"))
+    def split(part: str) -> tuple[Tensor, Tensor]:
+        images = read_image_file(str(folder / f"{part}-images-idx3-ubyte"))
+        return images.unsqueeze(1), read_label_file(str(folder / f"{part}-labels-idx1-ubyte"))
 
     return Images(*split("train"), *split("t10k"))
 
@@ -162,17 +162,13 @@ def _idx_images(dataset: Any, root: Path) -> Images:
 @LOADERS.register
 def mnist(root: Path) -> Images:
     """Return MNIST: 60,000 + 10,000 images of 1 x 28 x 28."""
-    from torchvision.datasets import MNIST
-
-    return _idx_images(MNIST, root)
+    return _idx_images("MNIST", root)
 
 
 @LOADERS.register
 def fashion_mnist(root: Path) -> Images:
     """Return Fashion-MNIST: 60,000 + 10,000 images of 1 x 28 x 28."""
-    from torchvision.datasets import FashionMNIST
-
-    return _idx_images(FashionMNIST, root)
+    return _idx_images("FashionMNIST", root)
 
 
 @LOADERS.register

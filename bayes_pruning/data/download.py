@@ -17,13 +17,8 @@ from bayes_pruning.config.errors import UserError
 def fetch(dataset: Callable[..., Any], name: str, root: Path, folder: Path, checksums: Mapping[str, str]) -> None:
     """Make sure that the original files are in `folder`, by a download if they are not, one process at a time.
 
-    Args:
-        dataset: torchvision's class, which downloads into the folder that it is given.
-        name: of the data set, for people.
-        root: data_root.
-        folder: where below `root` the files belong.
-        checksums: MD5 by file name.
-
+    `dataset` is torchvision's class, which downloads into the folder that it is given, and `name` is its name for
+    people. `folder` is below `root`, the data_root. `checksums` has the MD5 of each file by the file's name.
     Raise UserError if a file is altered, or files are missing and can not be downloaded.
     """
     if _complete(folder, checksums):
@@ -62,22 +57,17 @@ def _download(dataset: Callable[..., Any], root: Path, name: str, folder: Path, 
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _check(path: Path, md5: str) -> bool:
-    """Return whether `path` exists; raise UserError if it does but is not the original file."""
-    if not path.exists():
-        return False
-    try:
-        actual = hashlib.md5(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"Data file {path} can not be read: {error.strerror}.") from error
-    if actual != md5:
-        raise UserError(
-            f"Data file {path} is truncated or altered (MD5 {actual}, the original has {md5}): "
-            f"remove it to have it downloaded again, or put the original in its place."
-        )
-    return True
-
-
 def _complete(folder: Path, checksums: Mapping[str, str]) -> bool:
     """Return whether every file is there; raise UserError if one of those that are there is not the original."""
-    return all([_check(folder / name, md5) for name, md5 in checksums.items()])
+    there = [path for path in (folder / name for name in checksums) if path.exists()]
+    for path in there:
+        try:
+            actual = hashlib.md5(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise UserError(f"Data file {path} can not be read: {error.strerror}.") from error
+        if actual != checksums[path.name]:
+            raise UserError(
+                f"Data file {path} is truncated or altered (MD5 {actual}, the original has {checksums[path.name]}): "
+                f"remove it to have it downloaded again, or put the original in its place."
+            )
+    return len(there) == len(checksums)
