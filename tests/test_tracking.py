@@ -64,7 +64,7 @@ def job(output_dir: Path, *overrides: str) -> Any:
 
 
 def opened(config: Any, name: str) -> tracking.Tracker:
-    return tracking.start(run_config(config), config, Path(config.output_dir) / name)
+    return tracking.Tracker(run_config(config), config, Path(config.output_dir) / name)
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def write_run(output_dir: Path, *overrides: str) -> str:
     state: dict[str, Any] = {"parameters": {}, "buffers": {}}
     with RunFolder(run, output_dir, config, None) as folder:
         folder.resume()
-        tracker = tracking.start(run, config, folder.path)
+        tracker = tracking.Tracker(run, config, folder.path)
         for i, row in enumerate(done):
             folder.save_epoch(done[: i + 1], [], state)
             tracker.log(row)
@@ -97,7 +97,7 @@ def test_a_run_uploaded_before_and_after_it_was_resumed_has_each_epoch_once(move
     run = run_config(config)
     with RunFolder(run, tmp_path, config, None) as folder:  # it was cut short after two epochs
         folder.resume()
-        tracker = tracking.start(run, config, folder.path)
+        tracker = tracking.Tracker(run, config, folder.path)
         for epoch in (1, 2):
             folder.save_epoch([metrics(each) for each in range(1, epoch + 1)], [], {"parameters": {}, "buffers": {}})
             tracker.log(metrics(epoch))

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class _Helper:
     """
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Any = None  # a subprocess.Popen
         self._patience = 0.0
         self._lost = False
 
@@ -66,7 +66,6 @@ class _Helper:
         if process is None:
             return
         atexit.unregister(self.close)
-        assert process.stdin is not None
         if self._lost:
             process.kill()
         process.stdin.close()
@@ -103,18 +102,15 @@ class _Helper:
                 start_new_session=True,
                 env=patience | os.environ | fixed,
             )
-            assert self._process.stdin is not None
             os.set_blocking(self._process.stdin.fileno(), False)
-            self._warnings = threading.Thread(target=_pass_on_warnings, args=(self._process,), daemon=True)
+            self._warnings = threading.Thread(target=_pass_on_warnings, args=(self._process.stdout,), daemon=True)
             self._warnings.start()
             atexit.register(self.close)
-        assert self._process.stdin is not None
         return self._process.stdin.fileno()
 
 
-def _pass_on_warnings(process: "subprocess.Popen[bytes]") -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
+def _pass_on_warnings(lines: Iterable[bytes]) -> None:
+    for line in lines:
         log.warning(line.decode(errors="replace").strip())
 
 
@@ -139,17 +135,17 @@ def finish_left_open(folder: Path) -> None:
 
 
 class Tracker:
-    """Hold one W&B run, or nothing if there is no `init`.
+    """Open a W&B run for `run`, with the settings of the config node `wandb`: no call waits for W&B.
 
-    Args:
-        folder: the run's folder, which names it in messages.
-        init: arguments of wandb.init, and git_commit.
+    The run's `folder` names it in messages, and the folder's name is the W&B run's id. `config` is the whole config.
     """
 
-    def __init__(self, folder: Path, init: Mapping[str, Any] | None) -> None:
+    def __init__(self, run: RunConfig, config: DictConfig, folder: Path) -> None:
         self._run = str(folder)
-        self._on = init is not None
-        self._send({"open": init})
+        self._on = config.wandb.mode != "disabled"
+        if self._on:
+            local = {"mode": config.wandb.mode, "dir": str(config.output_dir), "git_commit": git_commit()}
+            self._send({"open": arguments(run, config, folder) | local})
 
     def log(self, row: Metrics) -> None:
         """Send one epoch; `epoch` is the step."""
@@ -167,20 +163,6 @@ class Tracker:
 def _computed(row: Metrics) -> dict[str, Any]:
     """Return the numbers of an epoch, without those that were not computed."""
     return {name: value for name, value in asdict(row).items() if value is not None}
-
-
-def start(run: RunConfig, config: DictConfig, folder: Path) -> Tracker:
-    """Open a W&B run for `run`, with the settings of the config node `wandb`; return at once.
-
-    Args:
-        run: what the run is.
-        config: its whole config.
-        folder: the run's; its name is the W&B run's id.
-    """
-    if config.wandb.mode == "disabled":
-        return Tracker(folder, None)
-    local = {"mode": config.wandb.mode, "dir": str(config.output_dir), "git_commit": git_commit()}
-    return Tracker(folder, arguments(run, config, folder) | local)
 
 
 def arguments(run: RunConfig, config: DictConfig, folder: Path) -> dict[str, Any]:

@@ -148,7 +148,7 @@ class _Member:
         if layout.is_finished(self.folder.path):  # by another process, since this one looked
             self.outcome = skipped(self.folder.path)
             return
-        self.tracker = tracking.start(job.run, config, self.folder.path)
+        self.tracker = tracking.Tracker(job.run, config, self.folder.path)
         for row in self.metrics:
             self.tracker.log(row)
 
