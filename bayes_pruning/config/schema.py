@@ -213,18 +213,16 @@ class RunConfig(PruningConfig):
         no Bayes factor not on beta: such fields are left out, so that runs which are the same run have the same
         identity. A gate that belongs to a reading keeps them.
         """
-        plain = dataclasses.asdict(self)
-        protocol, gate = plain["protocol"], GATES.declared(self.pruner.gate)
-        del protocol["name"], plain["pruner"]["twin"], plain["pruner"]["control_of"]
-        if self.protocol.decision == "candidate":  # there is a Bayes factor from the start
-            del protocol["first_gate"]
+        plain, gate = dataclasses.asdict(self), GATES.declared(self.pruner.gate)
         for group, fields in LATER.items():
             plain[group] = {k: v for k, v in plain[group].items() if k not in fields or fields[k] != v}
-        protocol = plain["protocol"]
         for name, value in LATER_OF_TRAINING.items():
             if plain[name] == value:
                 del plain[name]
-        unread: list[str] = []
+        del plain["pruner"]["twin"], plain["pruner"]["control_of"]
+        unread = ["name"]
+        if self.protocol.decision == "candidate":  # there is a Bayes factor from the start
+            unread += ["first_gate"]
         if not (gate.reads_bayes_factor or gate.of_a_reading):
             unread += ["decision", "first_gate"]
             if not SCHEDULES.declared(self.pruner.schedule).reads_bayes_factor:
@@ -232,7 +230,7 @@ class RunConfig(PruningConfig):
         if self.unpruned:
             unread += ["regrow"]
             del plain["sparsity"]
-        plain["protocol"] = {name: value for name, value in protocol.items() if name not in unread}
+        plain["protocol"] = {name: value for name, value in plain["protocol"].items() if name not in unread}
         return plain
 
     def hash(self) -> str:
