@@ -112,7 +112,8 @@ def _listen(workers: Sequence["_Worker"], display: Display, seconds: float | Non
 def _stop(workers: Sequence["_Worker"], display: Display) -> None:
     """End the stacks at work: in order, if they manage within STOP_PATIENCE."""
     for worker in workers:
-        worker.stop()
+        if worker.process is not None:
+            worker.process.terminate()
     deadline = time.monotonic() + STOP_PATIENCE
     while any(worker.stack for worker in workers) and (left := deadline - time.monotonic()) > 0:
         _listen(workers, display, left)
@@ -179,11 +180,6 @@ class _Worker:
     def _fail(self, reason: str) -> list[Outcome]:
         stack, self.stack = self.stack, []
         return [outcome_in_folder(job.folder, reason) for job in stack]
-
-    def stop(self) -> None:
-        """Ask it to end."""
-        if self.process is not None:
-            self.process.terminate()
 
     def close(self) -> None:
         """Let an idle process end, and kill a busy one."""

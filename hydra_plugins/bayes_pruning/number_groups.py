@@ -87,7 +87,7 @@ def install_hook() -> None:
             "This Hydra has no hydra._internal.defaults_list.Overrides(repo, overrides_list), where sparsity=0.73 is "
             "made a group option: install hydra-core>=1.3.8,<1.5."
         )
-    if getattr(original, "takes_numbers", False):
+    if original.__name__ == "takes_numbers":
         return
 
     def takes_numbers(self: Any, repo: Any, overrides_list: Sequence[Any]) -> None:
@@ -96,8 +96,6 @@ def install_hook() -> None:
                 _check_choice(override, repo)
         original(self, repo, overrides_list)
 
-    takes_numbers.takes_numbers = True  # type: ignore[attr-defined]
-    takes_numbers.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
     overrides.__init__ = takes_numbers
 
 
