@@ -53,11 +53,7 @@ def own_hydra_config() -> DictConfig | None:
 
 
 def check_is_one_run(hydra_config: Any) -> None:
-    """Raise UserError if an experiment's grid has fields that the command line leaves open: without -m it is one run.
-
-    Args:
-        hydra_config: Hydra's own node of the run.
-    """
+    """Raise UserError if an experiment's grid has fields that the command line leaves open: it needs -m."""
     grids = [hydra_config.sweeper.get("params") or {}, *(hydra_config.sweeper.get("grids") or [])]
     given = {override.split("=")[0] for override in hydra_config.overrides.task}
     if left := [field for field in dict.fromkeys(field for grid in grids for field in grid) if field not in given]:

@@ -14,9 +14,7 @@ from bayes_pruning.results.selection import choose, read_out
 def add_source_arguments(parser: argparse.ArgumentParser, one_protocol: bool = True) -> None:
     """Add the arguments that say which runs a script reads; `load_source` takes the parsed ones.
 
-    Args:
-        parser: to add them to.
-        one_protocol: False for a script that reads runs of all protocols (`load_all`).
+    Without `one_protocol` they are of a script that reads runs of all protocols, and `load_all` takes them.
     """
     group = parser.add_argument_group("which runs")
     group.add_argument(

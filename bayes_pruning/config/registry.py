@@ -34,11 +34,9 @@ class Declared:
 
 
 class Registry:
-    """The functions of one kind by name.
+    """The functions of one kind by name: `field` of the config names them, our module `home` holds them.
 
-    Args:
-        field: the config field that names them.
-        home: the module of this package that holds them; it is imported when a function is first looked for.
+    The module is imported when a function is first looked for.
     """
 
     def __init__(self, field: str, home: str) -> None:

@@ -44,13 +44,8 @@ from bayes_pruning.training.metrics import COLUMNS, Metrics
 class RunFolder:
     """Open one run's folder in the one process that may write to it. Use as a context manager.
 
-    Args:
-        run: what the run is.
-        output_dir: the folder of all runs.
-        config: the composed job config, saved as .hydra/config.yaml.
-        hydra: Hydra's own node and the job's overrides, saved as .hydra/hydra.yaml and overrides.yaml.
-
-    Raise UserError if the folder can not be written, is in use, or holds another run.
+    The composed `config` is saved as .hydra/config.yaml; `hydra`, Hydra's own node, as hydra.yaml, and the overrides in
+    it as overrides.yaml. Raise UserError if the folder can not be written, is in use, or holds another run.
     """
 
     def __init__(self, run: RunConfig, output_dir: str | Path, config: DictConfig, hydra: DictConfig | None) -> None:

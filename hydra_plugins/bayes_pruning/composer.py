@@ -28,12 +28,7 @@ class _Template:
 
 
 class Composer:
-    """Compose the jobs of one sweep.
-
-    Args:
-        loader: Hydra's config loader.
-        master: the config of the sweep itself.
-    """
+    """Compose the jobs of one sweep, whose own config is `master`."""
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
         self.loader = loader

@@ -21,11 +21,7 @@ from hydra_plugins.bayes_pruning.composer import Composer, without_hydra
 class StackedLauncher(Launcher):
     """Train a sweep as stacks of many runs: in workers on this machine (runs/workers.py), or on a cluster.
 
-    Args:
-        max_members: how many runs share a stack; None chooses by the memory at hand.
-        workers: how many stacks at a time on this machine; None for one on each core or GPU.
-        cluster: "slurm", or None for this process.
-        slurm: what each task asks for, see _slurm_settings.SlurmSettings.
+    conf/hydra/launcher/stacked.yaml explains the settings.
     """
 
     checks_jobs = True  # all of them, before the first starts; the sweeper asks (and can not ask for the class: Hydra's
