@@ -82,7 +82,10 @@ class Registry:
         parameters = list(inspect.signature(function).parameters.values())[1:]
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
         named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        types = _types(function)
+        try:
+            types = get_type_hints(function, include_extras=True)
+        except (NameError, TypeError):  # annotations that only a type checker can resolve
+            types = {}
         left = [option for option, value in options.items() if isinstance(value, str) and value == "???"]
         for option, value in options.items():
             if option in named and option not in left:
@@ -97,13 +100,6 @@ class Registry:
 def short_name(name: str) -> str:
     """Return the short name of one of our own functions; a name that is not a dotted path into this package stays."""
     return name.rpartition(".")[2] if name.startswith(f"{PACKAGE}.") else name
-
-
-def _types(function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # annotations that only a type checker can resolve
-        return {}
 
 
 SELECTORS = Registry("pruner.selector", f"{PACKAGE}.pruning.selectors")

@@ -113,10 +113,7 @@ def _load(loader: str, mean: tuple[float, ...], std: tuple[float, ...], root: st
     def split(pixels: Tensor, labels: Tensor) -> Split:
         return Split(normalise(pixels.to(device), mean, std), labels.to(device))
 
-    return Dataset(
-        split(images.train_images, images.train_labels),
-        split(images.test_images, images.test_labels),
-    )
+    return Dataset(split(images.train_images, images.train_labels), split(images.test_images, images.test_labels))
 
 
 def _problem(images: Any, part: str) -> str | None:

@@ -91,17 +91,14 @@ def train_as_fits(stack: list[Job], display: Display, clock: Clock) -> list[Outc
     try:
         return train_stack(stack, display, clock)
     except (MemoryError, RuntimeError) as error:
-        if len(stack) == 1 or not _out_of_memory(error):
+        too_large = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+        if len(stack) == 1 or not too_large:
             raise
     half = len(stack) // 2
     display.say(f"{len(stack)} members do not fit into memory: going on with {half} and {len(stack) - half}")
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return [*train_as_fits(stack[:half], display, clock), *train_as_fits(stack[half:], display, clock)]
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
 
 
 def summary(jobs: Sequence[Job], outcomes: dict[Path, Outcome], seconds: float) -> str:

@@ -115,6 +115,7 @@ def _pass_on_warnings(lines: Iterable[bytes]) -> None:
 
 
 _HELPER = _Helper()
+close = _HELPER.close  # waits until W&B's files are whole; the end of the process does it too
 _send_through: Callable[[Mapping[str, Any]], None] | None = None  # in a worker process: to the one that started it
 
 
@@ -178,8 +179,3 @@ def arguments(run: RunConfig, config: DictConfig, folder: Path) -> dict[str, Any
         "tags": [run.dataset["name"], run.model["name"], "unpruned" if run.unpruned else f"sparsity {run.sparsity:g}"],
         "config": {**plain, "hash": run.hash()},
     }
-
-
-def close() -> None:
-    """Wait until W&B's files are whole; the end of the process does it too."""
-    _HELPER.close()

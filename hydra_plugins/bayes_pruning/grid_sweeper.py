@@ -52,22 +52,19 @@ class GridSweeper(Sweeper):
             params = {field: values for field, values in {**self.params, **grid}.items() if field not in given}
             fields = [f"{field}={values}" for field, values in params.items()]
             jobs += _product(parser.parse_overrides([*fields, *arguments]))
-        if not getattr(self.launcher, "checks_jobs", False):
-            self._check(jobs)
+        assert self.config is not None
         assert self.launcher is not None
+        if not getattr(self.launcher, "checks_jobs", False):
+            from bayes_pruning.config.schema import run_config
+
+            composer = Composer(self.loader, self.config)
+            for job in jobs:
+                run_config(composer.values(job))
         results = self.launcher.launch(jobs, initial_job_idx=0)
         failed = [result for result in results if result.status == JobStatus.FAILED]
         if failed:
             raise RunFailed("\n".join([f"{len(failed)} of {len(results)} jobs failed:", *map(_reason, failed)]))
         return results
-
-    def _check(self, jobs: Sequence[Sequence[str]]) -> None:
-        from bayes_pruning.config.schema import run_config
-
-        assert self.config is not None
-        composer = Composer(self.loader, self.config)
-        for job in jobs:
-            run_config(composer.values(job))
 
 
 def _product(overrides: Sequence[Override]) -> list[list[str]]:
