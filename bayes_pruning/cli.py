@@ -1,6 +1,5 @@
 """Serve the command line: Hydra composes a config, and one run (or each job of a sweep) trains from it."""
 
-import copy
 import os
 import sys
 from contextlib import closing
@@ -24,7 +23,8 @@ def train(config: DictConfig) -> str:
     from bayes_pruning.runs.progress import Display, describe, show
     from bayes_pruning.runs.train import Clock, job_of, train_stack
 
-    hydra_node = own_hydra_config()
+    whole: Any = HydraConfig.instance().cfg  # None outside Hydra
+    hydra_node = None if whole is None else OmegaConf.masked_copy(whole, ["hydra"])  # as Hydra saves it
     job = job_of(config, hydra_node)
     if hydra_node is not None:
         with read_write(hydra_node.hydra.runtime):
@@ -42,14 +42,6 @@ def train(config: DictConfig) -> str:
     elif outcome.metrics is not None:
         show(f"{outcome.folder} is finished: {describe(outcome.metrics, job.run.epochs)}")
     return str(outcome.folder)
-
-
-def own_hydra_config() -> DictConfig | None:
-    """Return Hydra's node of the running job as Hydra saves it, None outside Hydra."""
-    if not HydraConfig.initialized():
-        return None
-    node: Any = copy.deepcopy(HydraConfig.instance().cfg)
-    return OmegaConf.masked_copy(node, ["hydra"])
 
 
 def check_is_one_run(hydra_config: Any) -> None:
