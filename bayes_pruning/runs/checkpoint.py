@@ -19,9 +19,9 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Hold the state of a run after its last epoch, and the rows of the epochs it has."""
+    """Hold the state of a run after its last epoch, None for a new run, and the rows of the epochs it has."""
 
-    state: dict[str, Any]
+    state: dict[str, Any] | None
     metrics: list[Metrics]
     decisions: list[Decision]
 
@@ -42,15 +42,15 @@ def save(
     write_atomically(path, buffer.getvalue())
 
 
-def load(path: Path, run_hash: str) -> Checkpoint | None:
-    """Return what `save` wrote, None if there is no checkpoint.
+def load(path: Path, run_hash: str) -> Checkpoint:
+    """Return what `save` wrote, that of a new run if there is no checkpoint.
 
     Raise UserError, with the remedy, for one that is damaged, of another version or of another run.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return None
+        return Checkpoint(None, [], [])
     except OSError as error:
         raise UserError(f"{path} can not be read ({error.strerror}).") from error
     try:

@@ -47,11 +47,9 @@ def in_use(folder: Path) -> bool:
     try:
         with (folder / "metrics.csv").open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
         return False
-    return False
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
 
 
 def final_metrics(folder: Path) -> Metrics:

@@ -19,7 +19,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, astuple
 from functools import lru_cache
@@ -125,14 +125,14 @@ class RunFolder:
         """Return the checkpoint's file."""
         return self.path / "checkpoint.pt"
 
-    def resume(self) -> Checkpoint | None:
-        """Return the checkpoint to go on from, None for a new run; the other files are brought in line with it.
+    def resume(self) -> Checkpoint:
+        """Return the checkpoint to go on from, an empty one for a new run; the other files are brought in line with it.
 
         Raise UserError for a checkpoint that can not be used, or a folder that can not be written.
         """
         last = checkpoint.load(self.checkpoint, self.run.hash())
         with self._writable():
-            for name, header, rows in self._texts(last.metrics, last.decisions) if last else self._texts([], []):
+            for name, header, rows in self._texts(last.metrics, last.decisions):
                 with self._open(name) as file:
                     file.bring_in_line(header + rows)
         return last
@@ -162,9 +162,9 @@ class RunFolder:
 
     def _texts(self, metrics: Sequence[Metrics], decisions: Sequence[Decision]) -> Iterator[tuple[str, str, str]]:
         """Return the name, header and rows of each file that has a row an epoch."""
-        yield "metrics.csv", _csv_lines([COLUMNS]), _csv_lines(map(_cells, metrics))
+        yield "metrics.csv", f"{','.join(COLUMNS)}\n", _csv_lines(metrics)
         if self.run.gate_reads_bayes_factor:
-            yield ledger.FILE, _csv_lines([ledger.COLUMNS]), _csv_lines(map(_cells, decisions))
+            yield ledger.FILE, f"{','.join(ledger.COLUMNS)}\n", _csv_lines(decisions)
         yield "train.log", "", "".join(f"{describe(row, self.run.epochs)}\n" for row in metrics)
 
     def _open(self, name: str) -> AbstractContextManager[LineFile]:
@@ -197,13 +197,10 @@ class RunFolder:
         write_atomically(self.path / "failure.json", json.dumps({"epoch": epoch, "reason": reason}, indent=2).encode())
 
 
-def _cells(row: Metrics | Decision) -> list[str]:
+def _csv_lines(rows: Sequence[Metrics] | Sequence[Decision]) -> str:
     """Return numbers as text that reads back exactly: Python's shortest representation of a float; nothing for None."""
-    return ["" if value is None else repr(value) for value in astuple(row)]
-
-
-def _csv_lines(rows: Iterable[Sequence[str]]) -> str:
-    return "".join(f"{','.join(row)}\n" for row in rows)  # names of columns and numbers: nothing to quote
+    cells = (["" if value is None else repr(value) for value in astuple(row)] for row in rows)
+    return "".join(f"{','.join(row)}\n" for row in cells)
 
 
 @lru_cache(maxsize=1)

@@ -142,9 +142,8 @@ class _Member:
         self.folder = folders.enter_context(run_folder.RunFolder(job.run, job.values["output_dir"], config, hydra))
         self.outcome: Outcome | None = None
         self.checkpoint_is_behind = False  # older than the last epoch
-        self.checkpoint = self.folder.resume()
-        self.metrics = list(self.checkpoint.metrics) if self.checkpoint else []
-        self.decisions = list(self.checkpoint.decisions) if self.checkpoint else []
+        last = self.folder.resume()
+        self.state, self.metrics, self.decisions = last.state, last.metrics, last.decisions
         if layout.is_finished(self.folder.path):  # by another process, since this one looked
             self.outcome = skipped(self.folder.path)
             return
@@ -173,9 +172,9 @@ class _Member:
 
     def load_into(self, trainer: Trainer, index: int) -> None:
         """Hand the checkpoint's state to the trainer; one of another network's shapes ends the run."""
-        if self.checkpoint is None:
+        state, self.state = self.state, None
+        if state is None:
             return
-        state, self.checkpoint = self.checkpoint.state, None
         wanted = {name: tensor[0].shape for name, tensor in trainer.stack.parameters.items()}
         if {name: tensor.shape for name, tensor in state["parameters"].items()} != wanted:
             path = self.folder.checkpoint
