@@ -78,7 +78,7 @@ class Display:
                 f"{self.workers} workers" if self.workers > 1 else self.title or members[0].label()
             )
             if alive:
-                self.bar.set_postfix_str(self._accuracies(alive))
+                self.bar.set_postfix_str(_accuracies(alive))
             self.bar.update(len(members))
         elif self.style == "lines" and alive:
             if len(members) == 1:
@@ -86,7 +86,7 @@ class Display:
             else:
                 left = (time.monotonic() - self.start) / (self.done - self.first) * max(0, self.total - self.done)
                 epoch = f"epoch {alive[0].epoch}/{members[0].epochs} of {len(members)} runs"
-                show(f"{self.title}  {epoch}  {self._summary(alive)}  {minutes(left)} left")
+                show(f"{self.title}  {epoch}  {_summary(alive)}  {minutes(left)} left")
 
     @may_be_lost("stderr")
     def say(self, line: str) -> None:
@@ -96,25 +96,25 @@ class Display:
         elif self.style == "lines":
             show(line)
 
-    @classmethod
-    def _summary(cls, rows: Sequence[Metrics]) -> str:
-        """Return the means over the members of a stack."""
-        opened = sum(row.pruned for row in rows)
-        return (
-            f"train loss {_mean(rows, 'train_loss'):.3f}, test loss {_mean(rows, 'test_loss'):.3f}, "
-            f"{cls._accuracies(rows)}, sparsity {_mean(rows, 'sparsity'):.3f}, gate open {opened}/{len(rows)}"
-        )
-
-    @staticmethod
-    def _accuracies(rows: Sequence[Metrics]) -> str:
-        """Return the accuracy before and after pruning, for which a bar has room."""
-        return f"accuracy {_mean(rows, 'test_accuracy'):.4f} -> {_mean(rows, 'pruned_test_accuracy'):.4f}"
-
     @may_be_lost("stderr")
     def close(self) -> None:
         """End the bar."""
         if self.bar is not None:
             self.bar.close()
+
+
+def _summary(rows: Sequence[Metrics]) -> str:
+    """Return the means over the members of a stack."""
+    opened = sum(row.pruned for row in rows)
+    return (
+        f"train loss {_mean(rows, 'train_loss'):.3f}, test loss {_mean(rows, 'test_loss'):.3f}, "
+        f"{_accuracies(rows)}, sparsity {_mean(rows, 'sparsity'):.3f}, gate open {opened}/{len(rows)}"
+    )
+
+
+def _accuracies(rows: Sequence[Metrics]) -> str:
+    """Return the accuracy before and after pruning, for which a bar has room."""
+    return f"accuracy {_mean(rows, 'test_accuracy'):.4f} -> {_mean(rows, 'pruned_test_accuracy'):.4f}"
 
 
 def _mean(rows: Sequence[Metrics], name: str) -> float:

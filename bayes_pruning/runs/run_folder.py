@@ -86,16 +86,14 @@ class RunFolder:
 
     def _lock(self) -> LineFile:
         file = LineFile(self.path / "metrics.csv")
-        try:
+        for _ in range(2):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
             except BlockingIOError:
                 time.sleep(0.1)  # layout.in_use holds it for a moment to find out
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.close()
-            raise UserError(f"{self.path} is being written by another process: wait for it, or stop it.") from error
-        return file
+        file.close()
+        raise UserError(f"{self.path} is being written by another process: wait for it, or stop it.")
 
     def _write_hydra_files(self, config: DictConfig, hydra: DictConfig | None) -> None:
         stored = self.path / ".hydra" / "config.yaml"
