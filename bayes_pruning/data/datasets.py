@@ -118,14 +118,13 @@ def _load(loader: str, mean: tuple[float, ...], std: tuple[float, ...], root: st
 
 def _problem(images: Any, part: str) -> str | None:
     """Return how a split differs from what `Images` says, None if it does not."""
-    pixels, labels = (getattr(images, f"{part}_{name}", None) for name in ("images", "labels"))
+    pixels: Any = getattr(images, f"{part}_images", None)
+    labels: Any = getattr(images, f"{part}_labels", None)
     for name, tensor, wanted in (("images", pixels, (torch.uint8, 4)), ("labels", labels, (torch.int64, 1))):
         found = getattr(tensor, "dtype", type(tensor).__name__), getattr(tensor, "ndim", 0)
         if found != wanted:
             shape = "[examples, channels, height, width]" if name == "images" else "[examples]"
             return f"{name} are {found[0]} of {found[1]} dimensions, not a tensor of {wanted[0]} {shape}"
-    assert pixels is not None
-    assert labels is not None
     if not 0 < len(pixels) == len(labels):
         return f"images are {len(pixels)} and its {part}_labels {len(labels)}, not as many and at least one"
     if pixels.shape[1:] != images.train_images.shape[1:]:

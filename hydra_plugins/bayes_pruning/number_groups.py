@@ -33,10 +33,8 @@ OWN_GROUPS = ("dataset", "model", "pruner", "protocol", "experiment")
 def as_number(text: str) -> float | int | None:
     """Return the number that `text` spells, None if it spells none."""
     for kind in (int, float):
-        try:
+        with suppress(ValueError):
             return kind(text)
-        except ValueError:
-            continue
     return None
 
 
