@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from conftest import run_of
 
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.config.random_streams import generator
-from bayes_pruning.config.registry import GATES, SCHEDULES
+from bayes_pruning.config.registry import GATES, SCHEDULES, SELECTORS, Declared, Registry
 from bayes_pruning.config.schema import RunConfig
 from bayes_pruning.data.datasets import Dataset, Split
 from bayes_pruning.models import networks
@@ -284,6 +285,28 @@ def test_weights_that_diverge_in_an_epochs_last_step_end_their_own_run_alone(
     assert first is None
     assert second is not None
     assert trainer.failures[0].startswith("test_loss became")
+
+
+@pytest.mark.parametrize(
+    ("registry", "mine"),
+    [
+        (SELECTORS, lambda layer: layer.weight.sum(1)),
+        (GATES, lambda seen: None),
+        (SCHEDULES, lambda plan: 90),
+        (GATES, GATES.register(lambda seen: True, Declared(estimate=lambda candidate: math.nan))),
+    ],
+)
+def test_what_a_runs_own_function_gives_that_is_refused_ends_that_run_alone(
+    registry: Registry, mine: Any, few_digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.functions, "mine", mine)
+    splits = (Split(split.images[:100], split.labels[:100]) for split in (few_digits.train, few_digits.test))
+    runs = [run_of("model.hidden=[8]", "pruner=magnitude", given) for given in (f"{registry.field}=mine", "seed=1")]
+    trainer = Trainer(runs, Dataset(*splits), CPU)
+    first, second = trainer.run_epoch()
+    assert (first, trainer.failures.keys()) == (None, {0})
+    assert second is not None
+    assert trainer.failures[0].startswith(f"{registry.field}=mine gave ")
 
 
 @pytest.mark.parametrize("selector", ["random", "magnitude"])

@@ -3,8 +3,8 @@
 import itertools
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bayes_pruning.config import random_streams
+from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import ALWAYS, ASKED, SGD, RunConfig
 from bayes_pruning.data.datasets import CLASSES, Dataset
 from bayes_pruning.engine.optimizers import Parameters
@@ -136,36 +137,50 @@ class Trainer:
         """Prune the members whose gates open, as pruning.decision says; return their scores after pruning."""
         before, runs = self.before, self.runs
         healthy = [member for member, score in before.items() if math.isfinite(score.test_log_likelihood)]
-        trying = [member for member in healthy if decision.tries(runs[member], self.epoch, self.known[member])]
+        trying = []
+        for member in healthy:
+            with self._ends_alone(member):
+                if decision.tries(runs[member], self.epoch, self.known[member]):
+                    trying.append(member)
         self._ask([member for member in trying if runs[member].gate_reads_bayes_factor])
         networks = {member: self.network(member) for member in trying}
         keeps: dict[int, Parameters] = {}
         scores: dict[int, Score] = {}
         for member, network in networks.items():
-            sparsity, score = self._planned(member, network)
-            if sparsity is not None:
-                keeps[member] = masks.masks(runs[member], network, sparsity)
-                if score is not None:
-                    scores[member] = score
+            with self._ends_alone(member):
+                sparsity, score = self._planned(member, network)
+                if sparsity is not None:
+                    keeps[member] = masks.masks(runs[member], network, sparsity)
+                    if score is not None:
+                        scores[member] = score
         rest = [member for member in keeps if member not in scores]
         pruned = self._pruned([(networks[member], keeps[member]) for member in rest])
         asking = [m for m in rest if self.always_computes or runs[m].gate_reads_bayes_factor]
         scores |= self._scores(pruned, rest, asking)
         self.decisions = {}
         for member, score in before.items():
-            candidate = None
-            if member in keeps and runs[member].gate_reads_bayes_factor:
-                candidate = self._compared(member, scores[member], networks[member], keeps[member])
-            terms = self._terms(member, score)
-            verdict = decision.decide(runs[member], self.epoch, self.known[member], terms, candidate)
-            self.known[member] = verdict.known
-            if verdict.row is not None:
-                self.decisions[member] = verdict.row
-            if verdict.prunes and member in keeps:
-                self._keep(member, networks[member], keeps[member])
-            else:
-                scores.pop(member, None)
+            with self._ends_alone(member):
+                candidate = None
+                if member in keeps and runs[member].gate_reads_bayes_factor:
+                    candidate = self._compared(member, scores[member], networks[member], keeps[member])
+                terms = self._terms(member, score)
+                verdict = decision.decide(runs[member], self.epoch, self.known[member], terms, candidate)
+                self.known[member] = verdict.known
+                if verdict.row is not None:
+                    self.decisions[member] = verdict.row
+                if verdict.prunes and member in keeps:
+                    self._keep(member, networks[member], keeps[member])
+                else:
+                    scores.pop(member, None)
         return scores
+
+    @contextmanager
+    def _ends_alone(self, member: int) -> Iterator[None]:
+        """End one run, and no other of the stack, by what its own selector, gate or schedule gave that is refused."""
+        try:
+            yield
+        except UserError as error:
+            self.failures.setdefault(member, str(error).rstrip("."))
 
     def network(self, member: int) -> Network:
         """Return a copy of one member as it is now, for what looks at a network alone."""
