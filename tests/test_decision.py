@@ -101,6 +101,11 @@ def test_the_schedule_plans_and_its_options_are_checked_before_training() -> Non
         decision.check(run_of("pruner=one_shot", "epochs=5"))
 
 
+def test_a_schedule_may_give_a_number_of_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCHEDULES.functions, "mine", lambda plan: np.float32(0.25))
+    assert decision.planned(run_of("pruner=magnitude", "pruner.schedule=mine"), 2, 0.0, lambda _: 0.0) == 0.25
+
+
 @pytest.mark.parametrize("given", [1.5, -0.25, math.nan, "0.5", True, torch.tensor(0.5)])
 def test_a_schedule_that_gives_no_fraction_is_named(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SCHEDULES.functions, "mine", lambda plan: given if plan.epoch == 2 else plan.sparsity)

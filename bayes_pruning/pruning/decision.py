@@ -15,6 +15,7 @@ The functions here are pure and need neither a stack, Hydra nor a folder: `train
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 from bayes_pruning.config.errors import UserError
@@ -95,12 +96,14 @@ def planned(run: PruningConfig, epoch: int, current: float, log_bayes_factor: Ca
     """
     reads = SCHEDULES.declared(run.pruner.schedule).reads_bayes_factor
     plan = Plan(epoch, run.epochs, run.sparsity, current, run.log_beta, log_bayes_factor if reads else _undeclared)
-    sparsity: float | None = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
-    number = isinstance(sparsity, float | int) and not isinstance(sparsity, bool)
-    if sparsity is not None and not (number and 0 <= sparsity <= 1):
+    sparsity: Any = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
+    if sparsity is None:
+        return None
+    number = isinstance(sparsity, Real) and not isinstance(sparsity, bool)  # NumPy's too, of any precision
+    if not (number and 0 <= sparsity <= 1):
         wrong = f"gave {sparsity!r} in epoch {epoch}: a schedule gives a number from 0 to 1, or None for no pruning"
         raise UserError(f"pruner.schedule={run.pruner.schedule} {wrong}.")
-    return sparsity
+    return float(sparsity)
 
 
 def _undeclared(sparsity: float) -> float:
