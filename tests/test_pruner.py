@@ -460,6 +460,13 @@ def test_a_model_without_weights_to_prune_is_refused(data: Dataset) -> None:
         BayesPruner(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784)), batches(data), 0.5)
 
 
+def test_a_model_whose_layers_have_no_shapes_yet_is_refused(data: Dataset) -> None:
+    """A lazy layer's weight has no dimensions, so it would never be pruned."""
+    lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(20), nn.Linear(20, 10))
+    with pytest.raises(UserError, match=r"^1\.weight has no shape yet: give the model a batch before"):
+        BayesPruner(lazy, batches(data), 0.5)
+
+
 def test_a_loader_that_drops_images_is_refused(data: Dataset) -> None:
     loader = DataLoader(TensorDataset(data.train.images, data.train.labels), batch_size=64, drop_last=True)
     with pytest.raises(UserError, match="drop_last=True is not accepted"):

@@ -18,6 +18,7 @@ from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
 from bayes_pruning.config import presets
@@ -191,6 +192,8 @@ class BayesPruner:
             what = "that ends after one pass" if isinstance(train_loader, Iterator) else "without batches"
             raise UserError(f"A train_loader {what} is not accepted: it takes {LOADER}.")
         named = dict(model.named_parameters())
+        if lazy := [name for name, parameter in named.items() if is_lazy(parameter)]:
+            raise UserError(f"{lazy[0]} has no shape yet: give the model a batch before BayesPruner is made of it.")
         self.prunable = tuple(networks.prunable(model, self.run.protocol.prunes) if prunable is None else prunable)
         if isinstance(prunable, str) or not all(isinstance(name, str) for name in self.prunable):
             given = "text" if isinstance(prunable, str) else "something else than names"
