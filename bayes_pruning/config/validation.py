@@ -125,5 +125,7 @@ def _fields(kind: Any) -> dict[str, Any]:
 def _accepted(kind: Any) -> str | None:
     if get_origin(kind) is Literal:
         return one_of(map(str, get_args(kind)))
+    if fields := _fields(kind):
+        return f"the fields {', '.join(fields)}"
     described = (part.description for part in getattr(kind, "__metadata__", ()) if isinstance(part, FieldInfo))
     return next(filter(None, described), None)

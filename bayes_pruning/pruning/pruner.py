@@ -423,8 +423,10 @@ class BayesPruner:
         held, wanted = ({name: tuple(t.shape) for name, t in each.items()} for each in (state["masks"], parameters))
         if held and (other := sorted(held.items() ^ wanted.items())):
             name = other[0][0]
-            said = f"has {name} of shape {held.get(name)}, and this pruner of shape {wanted.get(name)}"
-            raise UserError(f"The state {said}: load that of a pruner of the same parameters.")
+            here, there = (f"{name} of shape {each[name]}" if name in each else f"no {name}" for each in (held, wanted))
+            raise UserError(
+                f"The state has {here}, and this pruner has {there}: load that of a pruner of the same parameters."
+            )
         self.epoch = state["epoch"]
         self.known = decision.Comparison(**state["known"]) if state["known"] else None
         for name in self.masks.keys() & self._hooks.keys():
