@@ -422,6 +422,7 @@ def test_a_network_without_logits_for_each_class_is_refused() -> None:
     [
         ("paired", r"a network with 10 logits an image \(this gives a tuple\)"),
         ("weightless", r"a network with weights to prune \(none of its parameters has two dimensions or more\)"),
+        ("narrow", r"a network without empty layers \(its 1\.weight has no elements\)"),
         ("impossible", r"the settings of .*impossible \(Trying to create tensor with negative dimension"),
     ],
 )
@@ -450,6 +451,11 @@ class Weightless(nn.Module):
 
 def weightless(shape: tuple[int, ...], classes: int) -> nn.Module:
     return Weightless(classes)
+
+
+def narrow(shape: tuple[int, ...], classes: int) -> nn.Module:
+    with warnings.catch_warnings(action="ignore"):  # PyTorch's own, of tensors without elements
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, 0), nn.Linear(0, classes))
 
 
 def impossible(shape: tuple[int, ...], classes: int) -> nn.Module:

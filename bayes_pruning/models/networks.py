@@ -136,6 +136,8 @@ def _check_images(config: Mapping[str, Any], network: nn.Module, shape: tuple[in
     if not out.requires_grad:
         reason = "a network with parameters to train (its logits depend on none that has requires_grad)"
         raise ConfigError("model", dict(config), reason)
+    if empty := [name for name, parameter in network.named_parameters() if parameter.numel() == 0]:
+        raise ConfigError("model", dict(config), f"a network without empty layers (its {empty[0]} has no elements)")
     if not prunable(network):
         reason = "a network with weights to prune (none of its parameters has two dimensions or more)"
         raise ConfigError("model", dict(config), reason)
