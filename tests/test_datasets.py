@@ -330,9 +330,17 @@ def test_each_channel_is_normalised_by_its_own_numbers_or_all_by_one(monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("field", "values"), [("mean", [0.5, 0.5]), ("std", [0.5, 0.5]), ("std", [0]), ("std", [0.5, 0, 0.5])]
+    ("field", "values"),
+    [
+        ("mean", [0.5, 0.5]),
+        ("std", [0.5, 0.5]),
+        ("std", [0]),
+        ("std", [0.5, 0, 0.5]),
+        ("mean", [33.3]),
+        ("mean", [0.5, -0.5, 0.5]),
+    ],
 )
-def test_numbers_that_can_not_normalise_three_channels_are_named(
+def test_numbers_that_can_not_normalise_three_channels_of_pixels_from_0_to_1_are_named(
     field: str, values: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     white = torch.full((2, 3, 1, 1), 255, dtype=torch.uint8)
