@@ -118,6 +118,8 @@ def test_what_is_gained_over_the_best_epoch_of_the_unpruned_network_on_cifar10()
     assert f"unpruned network is best after epoch {means.idxmax()}, with {means.max():.4f}." in page(
         "bayesian_schedule"
     )
+    readme = words((ROOT / "README.md").read_text())
+    assert f"On CIFAR-10 that one overfits ({means.max():.3f} at its best epoch)" in readme
     best = of("none", "cifar10", 0.0, int(means.idxmax()))
     high, low = (interval(of("bayes_schedule", "cifar10", sparsity) - best) for sparsity in (0.99, 0.9))
     said = "{:+.4f} [{:+.4f}, {:+.4f}] at 99% and {:+.4f} [{:+.4f}, {:+.4f}] at 90%.".format(*high, *low)

@@ -865,6 +865,11 @@ def test_the_table_of_cifar10_with_pixels_from_0_to_1(page: str, scales: pd.Data
         }
     )
     assert (nearer > 0).all()
+    assert len(PIXELS) == 9
+    assert "each of the nine cells that ran with such pixels is nearer to the paper (one seed); the FCN is then" in page
+    readme = words((ROOT / "README.md").read_text())
+    said = "From 0 to 1 brings CIFAR-10's CNN nearer to the paper in each of nine cells (one seed), and the FCN"
+    assert said in readme
     assert (
         f"each of these cells is nearer from 0 to 1, at both epochs, by {nearer.min():.4f} to {nearer.max():.4f}"
         in page
