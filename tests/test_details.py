@@ -111,6 +111,7 @@ def test_each_network_has_its_own_default_and_cells(found: pd.DataFrame) -> None
 def test_the_table_has_a_line_for_each(found: pd.DataFrame) -> None:
     compared = details.compare(found, BASE).assign(nearer_before=1, nearer=2, least=-3, most=4)
     text = details.markdown(compared)
+    assert "| +0.0000 |" in details.markdown(compared.assign(Unpruned=-1e-9))
     assert "Fashion-MNIST:" in text
     assert "| tanh | 1 | +0.0030 |  |  | -0.0040 |  |  | 0.0035 (0.0200) | +1.0 / +2.0 | -3.0 to +4.0 |" in text
     assert text.index("tanh") < text.index("softmax")

@@ -119,7 +119,8 @@ def markdown(compared: pd.DataFrame) -> str:
     """Return a table for each data set."""
     shown = compared[["detail", "seeds"]].rename(columns={"detail": "Detail", "seeds": "Seeds"})
     for title in compared.columns.difference([*MEASURES, "nearer_before"], sort=False):
-        shown[title] = compared[title].map("{:+.4f}".format, na_action="ignore").astype(object).fillna("")
+        differences = compared[title].round(4) + 0.0  # a zero has no minus
+        shown[title] = differences.map("{:+.4f}".format, na_action="ignore").astype(object).fillna("")
     shown["Distance"] = compared["rms"].map("{:.4f}".format) + compared["default_rms"].map(" ({:.4f})".format)
     shown["Nearer by"] = _nearer_by(compared)
     shown["Without a cell"] = compared["least"].map("{:+.1f} to ".format) + compared["most"].map("{:+.1f}".format)
