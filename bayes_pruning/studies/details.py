@@ -9,8 +9,10 @@ next to none of their own.
 import numpy as np
 import pandas as pd
 
+from bayes_pruning.config.presets import ratio_of
+from bayes_pruning.config.schema import PRINTED
 from bayes_pruning.results.cells import CELL
-from bayes_pruning.results.paper import DATASETS, UNPRUNED, display_name, paper_values, percent
+from bayes_pruning.results.paper import DATASETS, METHODS, SPARSITIES, UNPRUNED, display_name, paper_values, percent
 from bayes_pruning.results.statistics import FEWEST
 from bayes_pruning.results.tables import markdown as table_text
 from bayes_pruning.studies import likelihood
@@ -19,16 +21,12 @@ from bayes_pruning.studies.table1 import BEFORE
 
 CELLS = {
     "fcn": [("random", 0.25), ("random", 0.5), ("random", 0.99), ("magnitude", 0.9), ("magnitude", 0.99)],
-    "cnn": [
-        *(("random", sparsity) for sparsity in (0.5, 0.75, 0.9, 0.99)),
-        ("bayes_random", 0.99),
-        *(("magnitude", sparsity) for sparsity in (0.5, 0.9, 0.99)),
-    ],
-}  # that a table shows of each network
+    "cnn": [(method, sparsity) for method in METHODS for sparsity in SPARSITIES],
+}  # of each network, that a detail may have run in
 SHOWN = {
     network: {(UNPRUNED, 0.0): "Unpruned"} | {cell: f"{display_name(cell[0])} {percent(cell[1])}" for cell in cells}
     for network, cells in CELLS.items()
-}  # the same and the unpruned one, with their titles
+}  # the same and the unpruned one, with their titles in a table
 LEGEND = (
     "Each cell: accuracy before pruning minus the paper's, mean over seeds. Distance: root mean square of these; the "
     "default's over the same cells and seeds in brackets. Nearer by: how many nats more likely the paper's values are "
@@ -93,8 +91,11 @@ def _nearer(both: Cells) -> float:
 
 
 def _accuracies(runs: pd.DataFrame, network: str, before: int) -> pd.DataFrame:
-    """Return the accuracy before pruning, so many epochs before the last one of each run, and the run's detail."""
-    own = (runs["model"] + "_").str.startswith(f"{network}_")
+    """Return the accuracy before pruning, so many epochs before the last one of each run, and the run's detail.
+
+    Runs under another ratio than the printed one are left out, since they are no details of training.
+    """
+    own = (runs["model"] + "_").str.startswith(f"{network}_") & (runs["protocol"].map(ratio_of) == PRINTED)
     last = runs[own & (runs["epoch"] == runs["epochs"] - before)].rename(columns={BEFORE.column: "accuracy"})
     kept = last["protocol"].str.startswith("stay zero") & (last["pruner"] != UNPRUNED)
     detail: pd.Series = last["model"].str.removeprefix(f"{network}_").str.replace("_", " ")
@@ -116,7 +117,7 @@ def _reference(base: pd.DataFrame, network: str, before: int) -> pd.DataFrame:
 
 
 def markdown(compared: pd.DataFrame) -> str:
-    """Return a table for each data set."""
+    """Return a table for each data set, with the cells that one of its details ran in."""
     shown = compared[["detail", "seeds"]].rename(columns={"detail": "Detail", "seeds": "Seeds"})
     for title in compared.columns.difference([*MEASURES, "nearer_before"], sort=False):
         differences = compared[title].round(4) + 0.0  # a zero has no minus
@@ -124,11 +125,12 @@ def markdown(compared: pd.DataFrame) -> str:
     shown["Distance"] = compared["rms"].map("{:.4f}".format) + compared["default_rms"].map(" ({:.4f})".format)
     shown["Nearer by"] = _nearer_by(compared)
     shown["Without a cell"] = compared["least"].map("{:+.1f} to ".format) + compared["most"].map("{:+.1f}".format)
-    parts = [
-        f"{display_name(dataset)}:\n\n{table_text(list(shown.columns), rows.to_numpy())}"
-        for dataset in DATASETS
-        if not (rows := shown[compared["dataset"] == dataset]).empty
-    ]
+    parts = []
+    for dataset in DATASETS:
+        rows = shown[compared["dataset"] == dataset]
+        ran = rows.columns[(rows != "").any()]
+        if not rows.empty:
+            parts.append(f"{display_name(dataset)}:\n\n{table_text(list(ran), rows[ran].to_numpy())}")
     if len(parts) > 1:
         parts.append(f"All data sets together:\n\n{together(compared)}")
     return "\n".join([*parts, f"{LEGEND}\n"])

@@ -118,7 +118,7 @@ class Publication:
             return {}
         found = frame.load_archives(self.details).frame
         # The default of the CNN is the paper's row; that of the FCN ran again with its details.
-        of_cnn = pd.concat([found[found["model"] != "cnn"], self.runs], ignore_index=True)
+        of_cnn = pd.concat([found, self.runs], ignore_index=True)
         compared = {
             "fcn": details.compare(found, self.runs),
             "cnn": details.compare(of_cnn, self.runs, "cnn"),
