@@ -69,6 +69,7 @@ def runs(cell: str, seeds: int = 2, epochs: int = 8, protocol: str = PROTOCOL, *
                     "epochs": epochs,
                     "twin": declares.twin,
                     "reads": declares.reads,
+                    "settings": "{}",
                     "epoch": epoch,
                     **values,
                 }

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.presets import protocol_text
+from bayes_pruning.config.schema import other_settings
 from bayes_pruning.results import archive, declared, run_records
 from bayes_pruning.results.frame import load, load_ledgers, load_summaries, publish
 from bayes_pruning.results.selection import choose, of_protocol, protocols
@@ -23,7 +24,7 @@ from bayes_pruning.studies import table1
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
 IDENTITY = ["run", "hash", "dataset", "model", "pruner", "target_sparsity", "seed", "protocol", "epochs"]
-DECLARED = ["twin", "reads"]
+DECLARED = ["twin", "reads", "settings"]
 FIXTURE_PROTOCOL = "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)"
 NASTY = ["5e-324", "1e+22", "0.30000000000000004", "1.0", "-0.0", "-1.7976931348623157e+308", "123456789.12345679"]
 
@@ -369,11 +370,11 @@ def test_a_run_that_was_not_finished_when_it_was_published_is_whole_later(own_ru
 
 
 @pytest.mark.parametrize("text", ["", "pruner:", "pruner: {name: none}", "pruner: ["])
-def test_a_damaged_config_is_named_when_it_is_published(text, own_runs, tmp_path):
+def test_a_damaged_config_is_named(text, own_runs):
     [folder] = own_runs.glob("*-none-seed0-*")
     (folder / ".hydra" / "config.yaml").write_text(text)
-    with pytest.raises(UserError, match=rf"^{folder}/\.hydra can not be read \(.+\)\.$"):
-        publish(own_runs, tmp_path / "runs.parquet")
+    with pytest.raises(UserError, match=rf"^{folder}/\.hydra/config\.yaml can not be read \(.+\)\.$"):
+        load(own_runs)
 
 
 def test_publishing_does_not_write_over_another_file(runs, tmp_path):
@@ -534,6 +535,7 @@ def made_frame(*runs):
             "protocol": protocol_text(PROTOCOL | changes),
             "epochs": 1,
             "reads": declared.of_summary({"pruner": pruner}).reads,
+            "settings": "{}",
             "epoch": 1,
         }
         for i, (pruner, changes, seed) in enumerate(runs)
@@ -601,6 +603,43 @@ def test_lengths_are_not_mixed():
 def test_two_runs_for_one_cell_and_seed_are_refused():
     with pytest.raises(UserError, match="run0 and run2 have the same dataset"):
         choose(made_frame(("random", {}, 0), ("random", {}, 1), ("random", {}, 0)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("learning_rate: 0.001", "learning_rate: 0.01", "learning_rate (0.001 and 0.01)"),
+        ("- 128", "- 64", "model.hidden ([256, 128] and [256, 64])"),
+        ("gate: always", "gate: always\n  selector_options: {noise: 9}", "pruner.selector_options.noise (null and 9)"),
+        ("learning_rate: 0.001", "learning_rate: '${epochs}'", "learning_rate (0.001 and 3)"),
+    ],
+)
+def test_runs_of_a_cell_that_differ_in_a_setting_no_table_names_are_refused(old, new, told, runs, tmp_path):
+    both = [shutil.copytree(folder_of(runs, "magnitude", 0.9, n), tmp_path / "two" / f"run{n}") for n in (0, 1)]
+    assert len(choose(load(tmp_path / "two").frame)) == 6
+    config = both[1] / ".hydra" / "config.yaml"
+    config.write_text(config.read_text().replace(old, new))
+    publish(tmp_path / "two", tmp_path / "two.parquet")
+    for source in (tmp_path / "two", tmp_path / "two.parquet"):
+        with pytest.raises(UserError) as error:
+            choose(load(source).frame)
+        assert str(error.value).startswith(f"run0 and run1 are both mnist_5k fcn magnitude 90% and differ in {told}:")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"optimizer": "adam", "momentum": 0.9, "precision": "fp32"},  # Adam has no momentum
+        {"pruner": {"name": "other", "gate": "always", "scope": "layer", "gate_options": {}, "twin": "random"}},
+        {"seed": 1, "epochs": 9, "sparsity": 0.5, "protocol": {"name": "mean"}, "device": "cuda"},
+        {"model": {"name": "fcn", "scale": 1}},  # JSON may show 1.0 as 1
+    ],
+)
+def test_what_a_table_names_or_no_number_depends_on_is_no_other_setting(more):
+    older = {"model": {"name": "fcn", "scale": 1.0}, "pruner": {"name": "magnitude", "gate": "always"}}
+    told, again = (json.dumps(other_settings(values), sort_keys=True) for values in (older, older | more))
+    assert told == again
+    assert {**other_settings(older), "pruner.gate": "never"} != other_settings(older | {"pruner": {"gate": "never"}})
 
 
 # ---- speed

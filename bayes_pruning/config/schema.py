@@ -245,6 +245,40 @@ class RunConfig(PruningConfig):
 
 
 NAMES = tuple(field.name for field in dataclasses.fields(RunConfig))
+IN_TABLES = ("sparsity", "seed", "protocol", "epochs")  # beside the names of the data set, the network and the pruner
+
+
+def other_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return, by dotted name, the settings of a run that no table names: all but IN_TABLES and the names of its files.
+
+    Args:
+        values: of a composed or a saved config, as plain values, of any version.
+
+    What can not change the run's numbers is left out, as in its identity.
+    """
+    run = _completed({**LATER_OF_TRAINING} | {name: values[name] for name in NAMES if name in values})
+    if run["pruner"]["gate"] == UNPRUNED_GATE:
+        del run["pruner"]
+    if run["optimizer"] == ADAM:
+        del run["momentum"]
+    flat = _flat({name: value for name, value in run.items() if name not in IN_TABLES})
+    unread = {"dataset.name", "model.name", "pruner.name", "pruner.twin", "pruner.control_of"}
+    return {name: value for name, value in flat.items() if name not in unread}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values by dotted name. Whole numbers are written alike, since JSON may show 1.0 as 1."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        nested = isinstance(value, Mapping)
+        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": _without_idle_zero(value)}
+    return flat
+
+
+def _without_idle_zero(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_without_idle_zero(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:

@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.pruning.decision import Decision
-from bayes_pruning.results.declared import of_config
 from bayes_pruning.results.run_records import Incomplete, read_json
 from bayes_pruning.runs import ledger
 from bayes_pruning.runs.files import write_file
@@ -42,7 +41,6 @@ def provenance(folder: Path) -> dict[str, Any]:
     file = folder / ".hydra" / "overrides.yaml"
     try:
         config: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml"), resolve=True)
-        of_config(config["pruner"])  # which the frame is made of
         overrides: Any = OmegaConf.to_container(OmegaConf.load(file)) if file.exists() else []
     except Exception as error:  # OmegaConf, yaml and the file system each raise their own
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -67,7 +65,7 @@ def write(
 
     Only a run whose gate asks for evidence has a ledger. Raise UserError if the archive can not be written.
     """
-    columns = {name: pa.array(frame[name]) for name in frame.columns}
+    columns = {name: pa.array(frame[name]) for name in frame.columns.drop("settings")}  # which the config holds
     for kind in PROVENANCE:
         texts = {run: json.dumps(values[kind]) for run, values in made_by.items()}
         columns[kind] = pa.array(frame["run"].map(texts), pa.string()).dictionary_encode()

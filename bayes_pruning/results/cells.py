@@ -1,5 +1,6 @@
 """Group the runs of a frame by cell: those that differ in their seed only. Figures and claims are made from these."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,25 @@ class Cells:
         if (cell, metric) not in self._pivots:
             self._pivots[cell, metric] = self.rows[cell].pivot(index="epoch", columns="seed", values=metric)
         return self._pivots[cell, metric]
+
+
+def refuse_mixed_settings(frame: pd.DataFrame) -> None:
+    """Raise UserError, naming two runs, if runs of a cell differ in a setting that no table names."""
+    runs = frame.drop_duplicates("hash")
+    if not runs["settings"].nunique() > 1:
+        return
+    groups: Any = runs.groupby(CELL)
+    for key, of_cell in groups:
+        first, *others = of_cell.drop_duplicates("settings")[["run", "settings"]].itertuples(index=False)
+        for other in others:
+            here, there = json.loads(first.settings), json.loads(other.settings)
+            for name in sorted(here | there):
+                if here.get(name) != there.get(name):
+                    values = " and ".join(f"{json.dumps(each.get(name))}" for each in (here, there))
+                    raise UserError(
+                        f"{first.run} and {other.run} are both {Cell(*key)} and differ in {name} ({values}): keep them "
+                        "in separate folders, or give one another model.name or pruner.name."
+                    )
 
 
 def refuse_shared_seeds(frame: pd.DataFrame) -> None:

@@ -10,6 +10,7 @@ The frame has one row a run and epoch, of finished runs only:
     epochs                how many the run has
     twin                  the classic pruner that the run's is compared with, "" if it has none (declared.py)
     reads                 what of the protocol its networks depend on: nothing, masks or all
+    settings              its other settings, as JSON text (schema.other_settings)
     epoch, train_loss, ... the columns of metrics.csv unchanged (metrics.COLUMNS), NaN for what was not computed
 
 sorted by dataset, model, pruner, target_sparsity, seed, hash, epoch. Every table and figure is a pure function of it.
@@ -24,6 +25,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.schema import other_settings
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results import archive, wandb_server
 from bayes_pruning.results.cells import CELL
@@ -32,10 +34,10 @@ from bayes_pruning.results.run_records import Incomplete, LoggedRun, identity, i
 from bayes_pruning.runs import ledger
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
-IDENTITY = dict.fromkeys(("run", "hash", *CELL, "seed", "protocol", "epochs", "twin", "reads"), "str")
+IDENTITY = dict.fromkeys(("run", "hash", *CELL, "seed", "protocol", "epochs", "twin", "reads", "settings"), "str")
 DTYPES = (
     IDENTITY
-    | {"target_sparsity": "float64", "seed": "int64", "epochs": "int64"}
+    | {"target_sparsity": "float64", "seed": "int64", "epochs": "int64", "settings": "category"}
     | dict.fromkeys(COLUMNS, "float64")
     | dict.fromkeys(WHOLE, "int64")
 )
@@ -177,8 +179,13 @@ def _read_ledgers(folders: Iterable[Path]) -> dict[str, list[Decision]]:
 
 def _of_provenance(metrics: pd.DataFrame, made_by: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Return the frame of archived runs; their summaries say what they are, their configs what their pruners are."""
-    runs = [identity(name, about["summary"], of_config(about["config"]["pruner"])) for name, about in made_by.items()]
-    return _tidy(metrics, runs)
+    return _tidy(
+        metrics,
+        [
+            identity(name, about["summary"], of_config(about["config"]["pruner"]), other_settings(about["config"]))
+            for name, about in made_by.items()
+        ],
+    )
 
 
 def _of_runs(runs: Sequence[LoggedRun], incomplete: Incomplete) -> Results:
@@ -192,7 +199,7 @@ def _tidy(metrics: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> pd.DataFr
 
     Raise UserError if a run is there twice.
     """
-    frame = metrics.merge(pd.DataFrame(runs, columns=[*IDENTITY]), on="run")
+    frame = metrics.merge(pd.DataFrame(runs, columns=[*IDENTITY]).astype({"settings": "category"}), on="run")
     frame = frame[[*DTYPES]].astype(DTYPES).sort_values(SORTED_BY, kind="stable", ignore_index=True)
     frame[list(COLUMNS)] += 0  # a negative zero becomes zero
     twice = frame.loc[frame.duplicated(["hash", "epoch"]), "hash"]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayes_pruning.config import presets
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.results.cells import CELL
+from bayes_pruning.results.cells import CELL, refuse_mixed_settings
 from bayes_pruning.results.declared import ALL, MASKS, NOTHING
 from bayes_pruning.results.paper import UNPRUNED
 
@@ -24,13 +24,15 @@ def choose(frame: pd.DataFrame, protocol: str | None = None, epochs: int | None 
             conf/protocol; None if there is just one.
         epochs: how long the runs are; None if they are all of one length.
 
-    Raise UserError, naming what there is to choose from, if the runs would be mixed or none is left.
+    Raise UserError if none is left, or if runs would be mixed: it names what there is to choose from, or two runs of a
+    cell that differ in a setting which no table names.
     """
     if frame.empty:
         raise UserError("There is no finished run to choose from.")
     if epochs is not None:
         frame = of_length(frame, epochs)
     frame = of_length(of_protocol(frame, _one(protocols(frame), protocol)), None)
+    refuse_mixed_settings(frame)
     _refuse_doubles(frame)
     return frame.reset_index(drop=True)
 

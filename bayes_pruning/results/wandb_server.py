@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.config.schema import run_config
+from bayes_pruning.config.schema import other_settings, run_config
 from bayes_pruning.results.declared import of_config
 from bayes_pruning.results.run_records import Incomplete, LoggedRun, counted, identity
 from bayes_pruning.runs import layout
@@ -142,4 +142,5 @@ def _joined(pieces: list[Piece]) -> LoggedRun | tuple[str, str]:
         state = "failed" if last.failed else "not finished"
         return name, f"{state}: {counted(len(rows), 'epoch')} of {run.epochs}"
     summary = {**layout.summary_of(run), "hash": last.config["hash"]}
-    return LoggedRun(identity(name, summary, of_config(last.config["pruner"])), [rows[epoch] for epoch in sorted(rows)])
+    about = identity(name, summary, of_config(last.config["pruner"]), other_settings(last.config))
+    return LoggedRun(about, [rows[epoch] for epoch in sorted(rows)])

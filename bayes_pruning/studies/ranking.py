@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.special import chdtri
 
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.results.cells import CELL, refuse_shared_seeds
+from bayes_pruning.results.cells import CELL, refuse_mixed_settings, refuse_shared_seeds
 from bayes_pruning.results.declared import twins
 from bayes_pruning.results.paper import METHODS, UNPRUNED, paper_values
 from bayes_pruning.results.selection import of_protocol, protocols
@@ -114,6 +114,7 @@ def _runs_by_protocol(frame: pd.DataFrame) -> pd.DataFrame:
     runs = frame[frame["pruner"].isin([UNPRUNED, *known, *known.values()]) & (frame["epoch"] == 1)]
     parts = [of_protocol(runs, protocol).assign(protocol=protocol) for protocol in protocols(frame)]
     for part in parts:
+        refuse_mixed_settings(part)
         refuse_shared_seeds(part)
     rows = pd.concat(parts)
     return rows.assign(block=rows["dataset"] + " " + rows["model"])
