@@ -173,5 +173,5 @@ def test_a_gate_that_reads_this_epochs_factor_is_never_asked_without_one(monkeyp
     """Not either when a run is checked before it trains: only under `previous` there is none before the first epoch."""
     monkeypatch.setitem(GATES.functions, "mine", lambda seen: seen.log_bayes_factor > 2 * seen.log_beta)
     decision.check(run_of("pruner=magnitude", "pruner.gate=mine", "protocol.decision=candidate"))
-    with pytest.raises(TypeError):
+    with pytest.raises(UserError, match="TypeError"):
         decision.check(run_of("pruner=magnitude", "pruner.gate=mine"))

@@ -25,6 +25,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.registry import SELECTORS
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.runs import checkpoint, files, layout, ledger, progress, run_folder, tracking, train
 from bayes_pruning.runs.progress import Display
@@ -312,6 +313,17 @@ def test_wandb_hears_that_a_run_failed_if_training_breaks_off(
     with pytest.raises(RuntimeError, match="broken"):
         command(*TINY, "wandb.mode=offline", f"output_dir={tmp_path}")
     assert [message["finish"] for message in heard if "finish" in message] == [{"summary": None, "failed": True}]
+
+
+@pytest.mark.usefixtures("digits_only")
+def test_the_stack_trace_of_a_function_that_failed_is_in_the_log(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SELECTORS.functions, "mine", lambda layer: layer.nothing)
+    code, _ = command(*TINY, "pruner.selector=mine", f"output_dir={tmp_path}")
+    assert "pruner.selector=mine failed in" in code
+    lines = (only_folder(tmp_path) / "train.log").read_text().splitlines()
+    assert (lines[0], lines[-1].split(":")[0]) == ("Traceback (most recent call last):", "AttributeError")
 
 
 @pytest.mark.usefixtures("digits_only")

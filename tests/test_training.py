@@ -309,6 +309,40 @@ def test_what_a_runs_own_function_gives_that_is_refused_ends_that_run_alone(
     assert trainer.failures[0].startswith(f"{registry.field}=mine gave ")
 
 
+def broken(seen: Any) -> Any:
+    raise ValueError("no\nway")
+
+
+@pytest.mark.parametrize(
+    ("registry", "mine"),
+    [
+        *((registry, broken) for registry in (SELECTORS, GATES, SCHEDULES)),
+        (GATES, GATES.register(lambda seen: True, Declared(estimate=broken))),
+    ],
+)
+def test_an_exception_in_a_runs_own_function_ends_that_run_alone_and_is_named(
+    registry: Registry, mine: Any, few_digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.functions, "mine", mine)
+    splits = (Split(split.images[:100], split.labels[:100]) for split in (few_digits.train, few_digits.test))
+    runs = [run_of("model.hidden=[8]", "pruner=magnitude", given) for given in (f"{registry.field}=mine", "seed=1")]
+    trainer = Trainer(runs, Dataset(*splits), CPU)
+    first, second = trainer.run_epoch()
+    assert (first, second is None) == (None, False)
+    line = broken.__code__.co_firstlineno + 1
+    assert trainer.failures == {0: f"{registry.field}=mine failed in {__file__}, line {line} (ValueError: no way)"}
+    assert trainer.traces[0].endswith('in broken\n    raise ValueError("no\\nway")\nValueError: no\nway\n')
+
+
+@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
+def test_memory_that_does_not_suffice_is_no_failure_of_a_function(error: type[Exception]) -> None:
+    def full(layer: None) -> None:
+        raise error
+
+    with pytest.raises(error):
+        SELECTORS.call("mine", None, {}, full)
+
+
 @pytest.mark.parametrize("selector", ["random", "magnitude"])
 def test_with_kept_masks_a_bayes_method_is_its_classic_twin(selector: str, few_digits: Dataset) -> None:
     """The first epoch's gate is open, and what it prunes stays: no later decision can change the network."""

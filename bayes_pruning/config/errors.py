@@ -25,6 +25,12 @@ class RunFailed(UserError):
     """A run that can not go on, for instance because its loss is no longer finite."""
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether memory did not suffice. Torch's own error is known by its name: nothing here imports torch."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
+
+
 def one_of(options: Iterable[str]) -> str:
     """Return 'a, b or c', for the sentence of a ConfigError."""
     *head, last = options

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from bayes_pruning.config.errors import ConfigError, UserError, one_of
+from bayes_pruning.config.errors import ConfigError, UserError, one_of, out_of_memory
 from bayes_pruning.config.validation import checked, unknown
 
 PACKAGE = __name__.partition(".")[0]
@@ -67,6 +67,22 @@ class Registry:
             accepted = f"{one_of(sorted(self.functions))}, or the dotted path of a function that can be imported"
             raise ConfigError(self.field, name, f"{accepted}{reason}")
         return function
+
+    def call(self, name: str, seen: Any, options: Mapping[str, Any], function: Callable[..., Any] | None = None) -> Any:
+        """Return what the function called `name`, or another `function` that it declares, gives of what it sees.
+
+        An ordinary exception in it becomes a UserError that names the function, the exception and the line, and has it
+        as its cause. Where memory does not suffice, no function is to blame, and the exception stays as it is.
+        """
+        try:
+            return (function or self.find(name))(seen, **options)
+        except Exception as error:
+            if isinstance(error, UserError) or out_of_memory(error):
+                raise
+            found = error.__traceback__.tb_next or error.__traceback__  # type: ignore[union-attr]
+            where = f"{found.tb_frame.f_code.co_filename}, line {found.tb_lineno}"  # type: ignore[union-attr]
+            what = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+            raise UserError(f"{self.field}={name} failed in {where} ({what}).") from error
 
     def declared(self, name: str) -> Declared:
         """Return what the function called `name` declares. Raise ConfigError if there is none."""

@@ -69,7 +69,7 @@ def opens(run: PruningConfig, epoch: int, compared: Comparison | None) -> bool:
     """
     tested = compared.tested if compared and run.gate_reads_bayes_factor else None
     seen = GateInput(epoch, run.epochs, tested, run.log_beta, run.seed, run.protocol.first_gate == OPEN)
-    answer = GATES.find(run.pruner.gate)(seen, **run.pruner.gate_options)
+    answer = GATES.call(run.pruner.gate, seen, run.pruner.gate_options)
     try:
         if answer in (False, True):  # of NumPy or PyTorch too
             return bool(answer)
@@ -96,7 +96,7 @@ def planned(run: PruningConfig, epoch: int, current: float, log_bayes_factor: Ca
     """
     reads = SCHEDULES.declared(run.pruner.schedule).reads_bayes_factor
     plan = Plan(epoch, run.epochs, run.sparsity, current, run.log_beta, log_bayes_factor if reads else _undeclared)
-    sparsity: Any = SCHEDULES.find(run.pruner.schedule)(plan, **run.pruner.schedule_options)
+    sparsity: Any = SCHEDULES.call(run.pruner.schedule, plan, run.pruner.schedule_options)
     if sparsity is None:
         return None
     number = isinstance(sparsity, Real) and not isinstance(sparsity, bool)  # NumPy's too, of any precision
@@ -115,7 +115,8 @@ def compare(run: PruningConfig, epoch: int, before: Terms, after: Terms, candida
     """Return the two networks' terms with the log Bayes factor: the gate's own estimate, or the paper's ratio."""
     estimate = GATES.declared(run.pruner.gate).estimate
     if estimate is not None:
-        tested = _number(run, epoch, estimate(candidate, **run.pruner.gate_options))
+        gate, options = run.pruner.gate, run.pruner.gate_options
+        tested = _number(run, epoch, GATES.call(gate, candidate, options, estimate))
     else:
         tested = log_ratio(log_posterior(after), log_posterior(before), run.protocol.ratio)
     return Comparison(epoch, *before, *after, tested=tested)

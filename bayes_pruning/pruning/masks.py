@@ -65,7 +65,7 @@ def masks(run: PruningConfig, network: Network, sparsity: float) -> dict[str, Te
 
 def _score(run: PruningConfig, layer: Layer, network: Network) -> Tensor:
     """Return a layer's scores, checked. Those of a network that has diverged may be NaN: its losses end its run."""
-    score: Tensor = SELECTORS.find(run.pruner.selector)(layer, **run.pruner.selector_options)
+    score: Tensor = SELECTORS.call(run.pruner.selector, layer, run.pruner.selector_options)
     wanted = layer.weight.shape
     if not isinstance(score, Tensor):
         wrong = f"a {type(score).__name__}"

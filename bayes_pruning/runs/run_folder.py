@@ -3,7 +3,7 @@
     .hydra/               config.yaml, overrides.yaml, hydra.yaml
     metrics.csv           one row an epoch; the open file is also the lock that keeps a second process out
     decisions.csv         one row an epoch, where the gate reads a Bayes factor: what it compared and decided
-    train.log             one line an epoch, for people
+    train.log             one line an epoch, for people; the stack trace if a function of the user's failed
     checkpoint.pt         replaced atomically after each epoch; holds the rows of all epochs so far, so it alone decides
                           where a run goes on, and the files above are brought in line with it
     weights.safetensors   the final weights, as pruned
@@ -189,10 +189,16 @@ class RunFolder:
         }
         write_atomically(self.path / "summary.json", json.dumps(summary, indent=2).encode())
 
-    def fail(self, reason: str, epoch: int) -> None:
-        """Say why the run can not go on; the next start of the same run tries again from its checkpoint."""
+    def fail(self, reason: str, epoch: int, trace: str = "") -> None:
+        """Say why the run can not go on; the next start of the same run tries again from its checkpoint.
+
+        A stack trace goes to train.log.
+        """
         self._metrics.check_in_place()
         write_atomically(self.path / "failure.json", json.dumps({"epoch": epoch, "reason": reason}, indent=2).encode())
+        if trace:
+            with self._open("train.log") as file:
+                file.append(trace)
 
 
 def _csv_lines(rows: Sequence[Metrics] | Sequence[Decision]) -> str:

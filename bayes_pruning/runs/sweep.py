@@ -13,7 +13,7 @@ from typing import get_args
 import pandas as pd
 import torch
 
-from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.errors import UserError, out_of_memory
 from bayes_pruning.runs import layout
 from bayes_pruning.runs.planning import members_that_fit, plan
 from bayes_pruning.runs.progress import Display, minutes
@@ -91,8 +91,7 @@ def train_as_fits(stack: list[Job], display: Display, clock: Clock) -> list[Outc
     try:
         return train_stack(stack, display, clock)
     except (MemoryError, RuntimeError) as error:
-        too_large = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
-        if len(stack) == 1 or not too_large:
+        if len(stack) == 1 or not out_of_memory(error):
             raise
     half = len(stack) // 2
     display.say(f"{len(stack)} members do not fit into memory: going on with {half} and {len(stack) - half}")

@@ -156,10 +156,10 @@ class _Member:
         self.outcome = Outcome(status, self.folder.path, reason, last)
         self.tracker.finish(last if status == "finished" else None, failed=status == "failed")
 
-    def fail(self, reason: str, epoch: int) -> None:
+    def fail(self, reason: str, epoch: int, trace: str = "") -> None:
         self.end("failed", reason)
         with suppress(OSError):  # the folder itself may be what failed; the outcome carries the reason
-            self.folder.fail(reason, epoch)
+            self.folder.fail(reason, epoch, trace)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -281,7 +281,7 @@ def _train_epoch(members: list[_Member], trainer: Trainer, intervals: Intervals,
     checkpoint = intervals.due() or trainer.epoch == members[0].job.run.epochs
     for i, (member, row) in enumerate(zip(members, rows, strict=True)):
         if member.outcome is None and row is None:
-            member.fail(trainer.failures[i], trainer.epoch)
+            member.fail(trainer.failures[i], trainer.epoch, trainer.traces.get(i, ""))
         elif member.outcome is None and row is not None:
             member.keep_epoch(row, trainer, i, checkpoint)
     display.epoch([member.job.run for member in members], rows)

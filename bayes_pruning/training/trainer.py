@@ -3,6 +3,7 @@
 import itertools
 import math
 import time
+import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
@@ -43,6 +44,7 @@ class Trainer:
         epoch: epochs done so far, the same for all members.
         decisions: of the last epoch, by member; only of gates that read a Bayes factor.
         failures: why a member can not go on, by index; its numbers are no longer reported.
+        traces: the stack traces of those that a function of the user's failed.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Trainer:
         self.decisions: dict[int, decision.Decision] = {}
         self.epoch = 0
         self.failures: dict[int, str] = {}
+        self.traces: dict[int, str] = {}
         self.seeds = sorted({run.seed for run in self.runs})
         self.streams = [self.seeds.index(run.seed) for run in self.runs]  # of the seeds' data orders, each member's
         self.resident: ResidentEpoch | None = None
@@ -176,11 +179,13 @@ class Trainer:
 
     @contextmanager
     def _ends_alone(self, member: int) -> Iterator[None]:
-        """End one run, and no other of the stack, by what its own selector, gate or schedule gave that is refused."""
+        """End one run, and no other of the stack, if its selector, gate or schedule fails or gives what is refused."""
         try:
             yield
         except UserError as error:
             self.failures.setdefault(member, str(error).rstrip("."))
+            if error.__cause__ is not None:
+                self.traces.setdefault(member, "".join(traceback.format_exception(error.__cause__)))
 
     def network(self, member: int) -> Network:
         """Return a copy of one member as it is now, for what looks at a network alone."""
