@@ -423,6 +423,10 @@ def test_a_network_without_logits_for_each_class_is_refused() -> None:
         ("paired", r"a network with 10 logits an image \(this gives a tuple\)"),
         ("weightless", r"a network with weights to prune \(none of its parameters has two dimensions or more\)"),
         ("narrow", r"a network without empty layers \(its 1\.weight has no elements\)"),
+        (
+            "still",
+            r"a network whose parameters have no hooks \(its 1\.weight has one, which its copy .* lacks\)",
+        ),
         ("impossible", r"the settings of .*impossible \(Trying to create tensor with negative dimension"),
     ],
 )
@@ -456,6 +460,12 @@ def weightless(shape: tuple[int, ...], classes: int) -> nn.Module:
 def narrow(shape: tuple[int, ...], classes: int) -> nn.Module:
     with warnings.catch_warnings(action="ignore"):  # PyTorch's own, of tensors without elements
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 0), nn.Linear(0, classes))
+
+
+def still(shape: tuple[int, ...], classes: int) -> nn.Module:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784, classes))
+    network[1].weight.register_hook(torch.zeros_like)
+    return network
 
 
 def impossible(shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -519,6 +529,20 @@ def test_what_a_module_does_beside_its_layers_is_trained_too(kind: Any, data: Da
     trained.run_epoch()
     for name, weight in trained_by_pytorch(run, data).state_dict().items():
         torch.testing.assert_close(state(trained)[name], weight, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("norm", "direction"),
+    [
+        (nn.utils.weight_norm, "0.weight_v"),
+        (nn.utils.parametrizations.weight_norm, "0.parametrizations.weight.original1"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_the_lengths_of_weight_norm_are_not_pruned(norm: Any, direction: str) -> None:
+    """A row of zeros for each of them would be more zeros than are asked for."""
+    network = nn.Sequential(norm(nn.Linear(3, 2)), nn.Linear(2, 2))
+    assert prunable(network) == [direction, "1.weight"]
 
 
 def forgetful(shape: tuple[int, ...], classes: int) -> None: ...

@@ -14,6 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _WeightNorm
+from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.weight_norm import WeightNorm
 
 from bayes_pruning.config.errors import ConfigError, one_of
 from bayes_pruning.config.random_streams import generator
@@ -138,9 +141,16 @@ def _check_images(config: Mapping[str, Any], network: nn.Module, shape: tuple[in
         raise ConfigError("model", dict(config), reason)
     if empty := [name for name, parameter in network.named_parameters() if parameter.numel() == 0]:
         raise ConfigError("model", dict(config), f"a network without empty layers (its {empty[0]} has no elements)")
+    if hooked := [name for name, each in network.named_parameters() if _has_hook(each)]:
+        reason = f"a network whose parameters have no hooks (its {hooked[0]} has one, which its copy in a stack lacks)"
+        raise ConfigError("model", dict(config), reason)
     if not prunable(network):
         reason = "a network with weights to prune (none of its parameters has two dimensions or more)"
         raise ConfigError("model", dict(config), reason)
+
+
+def _has_hook(parameter: Any) -> bool:
+    return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
 
 
 @contextmanager
@@ -162,5 +172,18 @@ def prunable(model: nn.Module, prunes: str = WEIGHTS) -> list[str]:
         model: any.
         prunes: "weights" of two or more dimensions, thus no bias, or all "parameters" (`w_i in w` of Algorithms 2 and
             3, line 5), each of which then counts as a layer with a sparsity of its own.
+
+    The lengths that PyTorch's weight_norm gives to the rows of a weight are none: one at zero is a row of zeros.
     """
-    return [name for name, parameter in model.named_parameters() if parameter.ndim >= 2 or prunes == PARAMETERS]
+    lengths = set(_lengths(model)) if prunes == WEIGHTS else set()
+    several = [(name, each) for name, each in model.named_parameters() if each.ndim >= 2 or prunes == PARAMETERS]
+    return [name for name, each in several if each not in lengths]
+
+
+def _lengths(model: nn.Module) -> Iterator[Tensor]:
+    """Yield the lengths of weight_norm, of torch.nn.utils.parametrizations and of the older one of torch.nn.utils."""
+    for module in model.modules():
+        computed: Any = module.parametrizations if is_parametrized(module) else nn.ModuleDict()
+        yield from (each.original0 for each in computed.values() if isinstance(each[0], _WeightNorm))
+        hooks = module._forward_pre_hooks.values()
+        yield from (getattr(module, f"{hook.name}_g") for hook in hooks if isinstance(hook, WeightNorm))
