@@ -89,6 +89,26 @@ def test_the_package_has_no_name_that_it_does_not_say() -> None:
         bayes_pruning.Prunner  # noqa: B018
 
 
+def test_a_log_posterior_has_all_bits_under_autocast_too(data: Dataset) -> None:
+    reports = []
+    for enabled in (False, True):
+        model, optimizer = linear()
+        pruner = BayesPruner(model, batches(data), 0.5, gate="always", log_evidence="always")
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            reports.append(pruner.step(optimizer))
+    assert reports[0] == reports[1]
+
+
+def test_a_gradient_of_a_model_in_distributed_data_parallel_is_refused(data: Dataset) -> None:
+    model, optimizer = linear()
+    wrapped = nn.parallel.DistributedDataParallel.__new__(nn.parallel.DistributedDataParallel)  # needs no other process
+    nn.Module.__init__(wrapped)
+    wrapped.module = model
+    pruner = BayesPruner(wrapped, batches(data), 0.5, selector="snip", gate="always")
+    with pytest.raises(UserError, match=r"^DistributedDataParallel is not accepted .*\.module\.$"):
+        pruner.step(optimizer)
+
+
 @pytest.mark.parametrize("network", ["fcn", "cnn"])
 @pytest.mark.parametrize("case", CASES)
 def test_decisions_and_masks_are_those_of_the_grid(case: str, network: str, data: Dataset) -> None:

@@ -224,7 +224,8 @@ class BayesPruner:
             raise UserError(f"step was given a {given}: it takes the optimizer that trains the model.")
         self.epoch += 1
         try:
-            with networks.evaluating(self.model):
+            # Under torch.autocast, in which a loop may call this, a log posterior would be of a network of fewer bits.
+            with networks.evaluating(self.model), torch.autocast(self._device.type, enabled=False):
                 return self._step(optimizer)
         except BaseException:
             self.epoch -= 1
@@ -277,7 +278,10 @@ class BayesPruner:
         return _Epoch(network, self._sparsity(parameters))
 
     def _images(self) -> tuple[Tensor, Tensor]:
-        """Return all training images and labels in memory, for selectors and estimates that ask for them."""
+        """Return all training images and labels in memory, for what asks for a gradient or the Fisher information."""
+        if isinstance(self.model, nn.parallel.DistributedDataParallel):
+            asked = "where a gradient or the Fisher information is asked for"
+            raise UserError(f"DistributedDataParallel is not accepted {asked}: give BayesPruner the model's .module.")
         images, labels = zip(*self._batches(), strict=True)
         if len(shapes := {tuple(each.shape[1:]) for each in images}) > 1:
             given = " and ".join(map(str, sorted(shapes)[:2]))
