@@ -729,6 +729,13 @@ def test_a_run_that_several_archives_of_a_folder_hold_is_that_of_the_first(runs,
     assert load_ledgers(first)[folder.name][0].log_threshold == -0.5
 
 
+def test_a_ledger_that_is_missing_is_named(own_runs):
+    folder = folder_of(own_runs, "bayes_random", 0.9, 0)
+    rewrite_summary(folder, reads_bayes_factor=True)
+    with pytest.raises(UserError, match=rf"^{folder}/decisions\.csv is missing"):
+        load_ledgers(own_runs)
+
+
 def test_an_archive_beside_run_folders_is_read_by_no_command(own_runs):
     publish(own_runs, own_runs / "runs.parquet")
     [gone] = own_runs.glob("*-bayes_random-0.5-seed0-*")

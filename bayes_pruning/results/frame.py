@@ -174,7 +174,15 @@ def _contents(*sources: str | Path) -> tuple[list[Path], list[Path]]:
 
 
 def _read_ledgers(folders: Iterable[Path]) -> dict[str, list[Decision]]:
-    return {folder.name: ledger.read(folder / ledger.FILE) for folder in folders if (folder / ledger.FILE).exists()}
+    """Return the ledgers of run folders. Raise UserError if a finished run that writes one has none."""
+    ledgers = dict[str, list[Decision]]()
+    for folder in folders:
+        path, summary = folder / ledger.FILE, folder / "summary.json"
+        if path.exists():
+            ledgers[folder.name] = ledger.read(path)
+        elif summary.exists() and read_json(summary).get("reads_bayes_factor"):  # runs of earlier versions do not say
+            raise UserError(f"{path} is missing, which its gate's decisions were in: restore it, or remove the folder.")
+    return ledgers
 
 
 def _of_provenance(metrics: pd.DataFrame, made_by: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
