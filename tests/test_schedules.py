@@ -134,8 +134,8 @@ def test_the_evidence_schedule_is_between_gradual_and_the_target_and_never_beyon
         assert found == 0.9
 
 
-@pytest.mark.parametrize(("nats", "passes"), [(-1.0, 1), (0.0, 2)])
-def test_the_evidence_schedule_never_asks_for_more_than_the_target(nats: float, passes: int) -> None:
+@pytest.mark.parametrize("nats", [-1.0, 0.0])
+def test_the_evidence_schedule_never_asks_for_more_than_the_target_nor_twice_for_it(nats: float) -> None:
     """Layers of 21, 10 and 38 weights have 16, 8 and 28 zeros at 0.75: 0.7536 of all, which gives 16, 8 and 29."""
     tried: list[float] = []
 
@@ -147,7 +147,7 @@ def test_the_evidence_schedule_never_asks_for_more_than_the_target(nats: float, 
     zeros = [pruned_count(size, 0.75) for size in sizes]
     found = evidence(plan(1, 0.75, sum(zeros) / sum(sizes), factor), start=1, end=20)
     assert found == 0.75
-    assert tried == [0.75] * passes
+    assert tried == [0.75]
     assert [pruned_count(size, found) for size in sizes] == zeros == [16, 8, 28]
 
 

@@ -87,7 +87,7 @@ def evidence(plan: Plan, start: Count, end: Count, power: AboveZero = 3.0, steps
         return floor if floor is None or plan.current < plan.sparsity else None
     most = plan.sparsity
     least = min(max(floor, plan.current), most)  # by rounding, a layer may have more zeros than its share already
-    if plan.log_bayes_factor(least) <= plan.log_beta:
+    if plan.log_bayes_factor(least) <= plan.log_beta or least == most:
         return least
     if plan.log_bayes_factor(most) > plan.log_beta:
         return most
