@@ -26,7 +26,6 @@ from omegaconf.errors import InterpolationResolutionError
 from submitit.core.utils import FailedJobError, JobPaths, UncompletedJobError
 from test_sweep import SWEEP, Recorder
 
-import hydra_plugins.bayes_pruning
 from bayes_pruning.config.errors import ConfigError, UserError
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.data import datasets
@@ -281,7 +280,7 @@ def test_tasks_that_can_not_be_noted_are_cancelled(
         raise OSError(errno.ENOSPC, "No space left on device", "record")
 
     before = set(slurm.tasks())
-    monkeypatch.setattr("hydra_plugins.bayes_pruning._slurm_sweep.write_record", full)
+    monkeypatch.setattr(_slurm_sweep, "write_record", full)
     code, _ = command(*SWEEP, *ON_SLURM, "seed=0,1", f"output_dir={tmp_path / 'outputs'}")
     assert "No space left on device: record" in code
     assert {fields["JobState"] for task, fields in slurm.tasks().items() if task not in before} == {"CANCELLED"}
@@ -376,7 +375,8 @@ def test_without_submitit_the_sweep_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     monkeypatch.delitem(sys.modules, "hydra_plugins.bayes_pruning._slurm_sweep", raising=False)
-    monkeypatch.delattr(hydra_plugins.bayes_pruning, "_slurm_sweep", raising=False)
+    # Not by its name: where Hydra loaded the plugins first, hydra_plugins has no attribute of that name.
+    monkeypatch.delattr(sys.modules["hydra_plugins.bayes_pruning"], "_slurm_sweep", raising=False)
     code, _ = command(*SWEEP, *ON_SLURM, f"output_dir={tmp_path / 'outputs'}")
     assert "pip install submitit" in code
     assert not (tmp_path / "outputs").exists()
@@ -386,7 +386,7 @@ def test_without_submitit_the_sweep_says_what_to_install(
 def test_without_a_gpu_here_the_size_of_its_stacks_has_to_be_said(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hydra_plugins.bayes_pruning._slurm_sweep.COMMANDS", ())
+    monkeypatch.setattr(_slurm_sweep, "COMMANDS", ())
     code, _ = command(*SWEEP, ON_SLURM[0], "device=cuda", f"output_dir={tmp_path / 'outputs'}")
     assert "device=cuda" in code
     assert "say it with hydra.launcher.max_members" in code
