@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from bayes_pruning.config.errors import RunFailed, UserError
+from bayes_pruning.config.errors import RunFailed, UserError, end_with_closed_output
 from bayes_pruning.config.paths import conf_dir
 
 
@@ -70,6 +70,9 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us whole, and any other keeps its stack trace
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        end_with_closed_output()
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from the last finished epoch.", file=sys.stderr)
         sys.exit(130)

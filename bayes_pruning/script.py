@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.errors import UserError, end_with_closed_output
 from bayes_pruning.results import frame
 from bayes_pruning.results.selection import choose, read_out
 
@@ -80,8 +80,14 @@ def _filters(args: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`; an error that a user can mend becomes its sentence on standard error and exit status 1."""
+    """Call `main`; an error that a user can mend becomes its sentence on standard error and exit status 1.
+
+    So does, without a word, output that nothing reads any more.
+    """
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        end_with_closed_output()
     except UserError as error:
         sys.exit(str(error))

@@ -14,7 +14,7 @@ from conftest import QUIET, ROOT, composed, run_of
 from hydra.core.global_hydra import GlobalHydra
 from test_tracking import metrics
 
-from bayes_pruning import commands
+from bayes_pruning import cli, commands, script
 from bayes_pruning.config.errors import ConfigError, listed
 from bayes_pruning.figures.style import STYLES
 from bayes_pruning.runs import layout
@@ -253,3 +253,18 @@ def test_every_script_is_a_command_and_finds_the_checkout() -> None:
     named = [re.findall(r'^    call\("(\w+)"\)$', text, re.MULTILINE) for text in scripts.values()]
     assert sorted(name for [name] in named) == sorted({*commands.COMMANDS} - {"train"})
     assert all("\nfrom command import call\n" in text for text in scripts.values())
+
+
+def test_output_that_nothing_reads_any_more_ends_a_command_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def closed() -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(cli.hydra, "main", lambda **_: lambda task: closed)
+    for end in (lambda: script.run(closed), cli.main):
+        with (tmp_path / "output").open("w") as output:
+            monkeypatch.setattr(sys, "stdout", output)
+            with pytest.raises(SystemExit) as ended:
+                end()
+        assert ended.value.code == 1

@@ -1,7 +1,9 @@
 """Errors that a user can mend: one sentence each, shown without a stack trace."""
 
+import os
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.errors import CompactHydraException
 
@@ -23,6 +25,12 @@ class ConfigError(UserError):
 
 class RunFailed(UserError):
     """A run that can not go on, for instance because its loss is no longer finite."""
+
+
+def end_with_closed_output() -> NoReturn:
+    """End the program when what reads its output has gone, as `| head` does; at its end Python would complain too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 """Render tables as Markdown and as LaTeX by pandas, which takes tabulate and jinja2 for it."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,7 +20,8 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _cell(content: Any) -> str:
-    return str(content).replace("|", "\\|")  # which else begins the next cell
+    """Return a cell's text; in it "|" would begin the next cell, and "<" a tag. Only <br>, of ours, is one."""
+    return re.sub(r"<(?!br>)", "&lt;", str(content).replace("|", "\\|"))
 
 
 def latex(header: Sequence[str], rows: Iterable[Sequence[str]], escape: Callable[[Any], str]) -> str:
