@@ -49,20 +49,17 @@ class Cells:
 
 def refuse_mixed_settings(frame: pd.DataFrame) -> None:
     """Raise UserError, naming two runs, if runs of a cell differ in a setting that no table names."""
-    runs = frame.drop_duplicates("hash")
-    if not runs["settings"].nunique() > 1:
-        return
-    groups: Any = runs.groupby(CELL)
-    for key, of_cell in groups:
-        first, *others = of_cell.drop_duplicates("settings")[["run", "settings"]].itertuples(index=False)
-        for other in others:
-            here, there = json.loads(first.settings), json.loads(other.settings)
-            for name in sorted(here | there):
-                if here.get(name) != there.get(name):
-                    values = " and ".join(f"{json.dumps(each.get(name))}" for each in (here, there))
+    told = frame.drop_duplicates("hash").drop_duplicates([*CELL, "settings"])
+    groups: Any = told[told.duplicated(CELL, keep=False)].groupby(CELL)
+    for key, cell in groups:
+        first, *others = zip(cell["run"], map(json.loads, cell["settings"]), strict=True)
+        for run, settings in others:
+            for name in sorted(first[1] | settings):
+                if (here := first[1].get(name)) != (there := settings.get(name)):
                     raise UserError(
-                        f"{first.run} and {other.run} are both {Cell(*key)} and differ in {name} ({values}): keep them "
-                        "in separate folders, or give one another model.name or pruner.name."
+                        f"{first[0]} and {run} are both {Cell(*key)} and differ in {name} ({json.dumps(here)} and "
+                        f"{json.dumps(there)}): keep them in separate folders, or give one another model.name or "
+                        "pruner.name."
                     )
 
 
