@@ -659,7 +659,7 @@ def test_630_runs_are_read_in_a_few_seconds_of_processor_time(own_runs, tmp_path
     results = load(many)
     assert time.process_time() - start < 10
     assert len(results.frame) == 630 * 25
-    config = {"pruner": {"name": "random", "gate": "always"}}
+    config = OmegaConf.to_container(OmegaConf.load(source / ".hydra" / "config.yaml"))
     made_by = {each.name: {"config": config, "overrides": [], "summary": summary(each)} for each in many.iterdir()}
     archive.write(Path(tmp_path / "many.parquet"), results.frame, made_by, {}, [])
     start = time.process_time()
