@@ -47,7 +47,7 @@ class Adam:
         self.each_step = [list(steps.unbind()) for steps in self.steps]
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor], group: int = 0) -> None:
+    def step(self, gradients: Sequence[Tensor], group: int) -> None:
         """Take a step of one member if they are taken one by one, else of all members.
 
         Args:
@@ -102,7 +102,7 @@ class SGD:
         self.groups = _groups([parameters, *self.moments.values()], one_by_one)
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor], group: int = 0) -> None:
+    def step(self, gradients: Sequence[Tensor], group: int) -> None:
         """Take a step of one member if they are taken one by one, else of all members, as `Adam.step` does."""
         parameters, *buffers = self.groups[group]
         steps = list(gradients)
