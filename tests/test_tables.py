@@ -5,6 +5,7 @@ import math
 import random
 import re
 import runpy
+import statistics
 import subprocess
 import sys
 
@@ -182,9 +183,9 @@ def test_a_researchers_own_pruner_gets_a_column(frame):
 
 def test_markdown_shows_the_cells(runs, as_mnist):
     before, after = markdown(as_mnist).split("### Accuracy after pruning")
-    for text, column, measured in (
-        (before, "test_accuracy", "sparsity_before"),
-        (after, "pruned_test_accuracy", "sparsity"),
+    for text, column, measured, network in (
+        (before, "test_accuracy", "sparsity_before", "as the optimiser left it"),
+        (after, "pruned_test_accuracy", "sparsity", "after the gate's decision"),
     ):
         a, b = last_values(runs, "bayes_random", 0.9, column)
         zeros = sum(last_values(runs, "bayes_random", 0.9, measured)) / 2
@@ -192,7 +193,8 @@ def test_markdown_shows_the_cells(runs, as_mnist):
         expected = f"{mean:.4f} ± {sd:.4f} (2)<br>paper 0.9657, {mean - 0.9657:+.4f}<br>zeros {percent(zeros, 1)}"
         [row] = [line for line in text.splitlines() if line.split("|")[4:5] == [" 90% "] and "0.9657" in line]
         assert row.split("|")[6].strip() == expected
-        assert "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)" in text
+        protocol = "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)"
+        assert f" (the network {network}; epoch 3, protocol: {protocol})\n" in text
     widths = {line.count("|") for line in markdown(as_mnist).splitlines() if line.startswith("|")}
     assert widths == {9}
 
@@ -321,17 +323,28 @@ def test_an_interval_on_a_line_of_its_own_is_not_read_as_a_length():
 
 
 def test_csv_has_every_cell_in_full(runs, as_mnist):
-    rows = list(csv.DictReader(io.StringIO(csv_text(as_mnist, True))))
+    third = as_mnist[as_mnist["seed"] == 0].assign(seed=2, run="third")
+    three = pd.concat([as_mnist, third.assign(hash=third["hash"] + "third")])
+    rows = list(csv.DictReader(io.StringIO(csv_text(three, True))))
     assert len(rows) == 2 * (6 + 6 * 5 * 4)
     [row] = [r for r in rows if (r["accuracy"], r["model"], r["method"], r["sparsity"], r["dataset"]) == (
         "after", "fcn", "bayes_random", "0.9", "mnist",
     )]  # fmt: skip
-    a, b = last_values(runs, "bayes_random", 0.9, "pruned_test_accuracy")
-    assert int(row["n"]) == 2
-    assert float(row["mean"]) == pytest.approx((a + b) / 2, rel=1e-15)
-    assert float(row["sd"]) == pytest.approx(abs(a - b) / math.sqrt(2), abs=1e-15)
-    assert float(row["difference"]) == pytest.approx((a + b) / 2 - 0.9657, rel=1e-13)
-    assert (row["paper"], row["twin"], row["paired_n"]) == ("0.9657", "random", "2")
+
+    def of_three(pruner, column="pruned_test_accuracy"):
+        a, b = last_values(runs, pruner, 0.9, column)
+        return [a, b, a]
+
+    ours, zeros = of_three("bayes_random"), of_three("bayes_random", "sparsity")
+    assert float(row["mean"]) == pytest.approx(statistics.fmean(ours), rel=1e-14)
+    assert float(row["sd"]) == pytest.approx(statistics.stdev(ours), abs=1e-14)
+    assert float(row["difference"]) == pytest.approx(statistics.fmean(ours) - 0.9657, rel=1e-12)
+    assert float(row["measured_sparsity"]) == pytest.approx(statistics.fmean(zeros), rel=1e-14)
+    assert (row["n"], row["paper"], row["twin"], row["paired_n"]) == ("3", "0.9657", "random", "3")
+    test = scipy.stats.ttest_rel(ours, of_three("random"))
+    found = [float(row[f"paired_{name}"]) for name in ("mean", "low", "high")]
+    less = statistics.fmean(ours) - statistics.fmean(of_three("random"))
+    assert found == pytest.approx([less, *test.confidence_interval(0.95)], abs=1e-12)
     missing = [r for r in rows if r["dataset"] == "cifar10"]
     assert {(r["n"], r["mean"], r["sd"], r["difference"]) for r in missing} == {("0", "", "", "")}
     assert csv_text(as_mnist).splitlines()[0].endswith(",measured_sparsity")  # nothing is compared unless it is asked
