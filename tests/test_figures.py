@@ -213,6 +213,11 @@ def test_random_and_magnitude_figures_draw_the_bayes_methods_and_say_so():
         assert method in title(figure)
 
 
+def test_loss_figures_draw_the_loss_after_pruning_if_asked():
+    figure = drawn("fig05", loss_frame(sparsities=(0.5,), pruned_test_loss=0.75), "after")
+    assert set(lines_of(figure, figure.axes[0])["50%"].get_ydata()) == {0.75}
+
+
 def test_classic_runs_are_not_drawn_as_bayes_runs():
     assert not plate("fig05").can_be_drawn(loss_frame("random"))
 

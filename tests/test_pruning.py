@@ -145,6 +145,10 @@ def test_random_pruning_is_uniform_over_the_weights_that_are_left() -> None:
     assert stats.chi2.sf(chi_square, df=29) > 1e-3
 
 
+def test_half_a_weight_is_rounded_to_the_even_number() -> None:
+    assert [pruned_count(size, 0.5) for size in (1, 3, 5, 7)] == [0, 2, 2, 4]
+
+
 def test_ties_go_by_index() -> None:
     assert keep_mask(torch.tensor([2.0, 1.0, 1.0, 1.0, 0.0]), 3).tolist() == [True, False, False, True, False]
 
