@@ -287,14 +287,6 @@ def test_archive_remembers_what_was_not_finished(own_runs, tmp_path):
     assert results.incomplete == load(own_runs).incomplete == [(folder.name, "not finished: 3 epochs so far")]
 
 
-def test_archives_beside_run_folders_are_not_read(own_runs, tmp_path):
-    runs = [path for path in own_runs.iterdir() if path.is_dir()]
-    alone = load(own_runs)
-    publish(own_runs, own_runs / "all.parquet")
-    shutil.rmtree(runs[0])
-    assert set(alone.frame["run"]) - set(load(own_runs).frame["run"]) == {runs[0].name}
-
-
 def test_a_folder_of_archives_is_read_as_one(runs, tmp_path):
     for seed in (0, 1):
         for folder in runs.glob(f"*-seed{seed}-*"):
@@ -558,6 +550,12 @@ def test_two_protocols_are_refused_with_the_list_and_the_flag():
         choose(frame, "regrow")
     with pytest.raises(UserError, match='"sorcery" fits no protocol'):
         choose(frame, "sorcery")
+
+
+def test_the_name_of_a_preset_is_not_that_of_a_longer_one():
+    kept = {"decision": "candidate", "regrow": False}  # kept_candidate
+    frame = made_frame(("bayes_random", {"decision": "candidate"}, 0), ("bayes_random", kept, 0))
+    assert list(choose(frame, "candidate")["run"]) == ["run0"]
 
 
 def test_runs_serve_every_protocol_that_they_can_not_tell_apart():
