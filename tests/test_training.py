@@ -278,6 +278,13 @@ def test_weights_that_diverge_in_an_epochs_last_step_end_their_own_run_alone(
     assert trainer.failures[0].startswith("test_loss became")
 
 
+def beside_another(override: str, digits: Dataset) -> Trainer:
+    """A stack of a run with this override and one without, on 100 digits."""
+    splits = (Split(split.images[:100], split.labels[:100]) for split in (digits.train, digits.test))
+    runs = [run_of("model.hidden=[8]", "pruner=magnitude", given) for given in (override, "seed=1")]
+    return Trainer(runs, Dataset(*splits), CPU)
+
+
 @pytest.mark.parametrize(
     ("registry", "mine"),
     [
@@ -291,9 +298,7 @@ def test_what_a_runs_own_function_gives_that_is_refused_ends_that_run_alone(
     registry: Registry, mine: Any, few_digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(registry.functions, "mine", mine)
-    splits = (Split(split.images[:100], split.labels[:100]) for split in (few_digits.train, few_digits.test))
-    runs = [run_of("model.hidden=[8]", "pruner=magnitude", given) for given in (f"{registry.field}=mine", "seed=1")]
-    trainer = Trainer(runs, Dataset(*splits), CPU)
+    trainer = beside_another(f"{registry.field}=mine", few_digits)
     first, second = trainer.run_epoch()
     assert (first, trainer.failures.keys()) == (None, {0})
     assert second is not None
@@ -316,9 +321,7 @@ def test_an_exception_in_a_runs_own_function_ends_that_run_alone_and_is_named(
     registry: Registry, mine: Any, few_digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(registry.functions, "mine", mine)
-    splits = (Split(split.images[:100], split.labels[:100]) for split in (few_digits.train, few_digits.test))
-    runs = [run_of("model.hidden=[8]", "pruner=magnitude", given) for given in (f"{registry.field}=mine", "seed=1")]
-    trainer = Trainer(runs, Dataset(*splits), CPU)
+    trainer = beside_another(f"{registry.field}=mine", few_digits)
     first, second = trainer.run_epoch()
     assert (first, second is None) == (None, False)
     line = broken.__code__.co_firstlineno + 1
