@@ -226,15 +226,15 @@ def test_workers_end_with_the_command_whatever_ends_it(how: signal.Signals, tmp_
 
 @pytest.mark.slow
 def test_there_is_one_clock(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two workers, four stacks of one, and time for one epoch of the first two."""
+    """Two workers, four stacks of one, and time for one epoch of the first two: 4 s each, and 2 s to begin."""
 
     def slow(_: Trainer) -> None:
-        time.sleep(1)
+        time.sleep(4)
 
     stacks = ("-m", *RUN, "epochs=2", "seed=0,1,2,3", "hydra.launcher.max_members=1", TWO, f"output_dir={tmp_path}")
     with monkeypatch.context() as patch:
         before_epoch(slow, patch)
-        code, printed = command(*stacks, f"max_minutes={1.5 / 60}")
+        code, printed = command(*stacks, f"max_minutes={6 / 60}")
     assert not code
     assert "4 stopped" in printed
     assert sorted(layout.epochs_done(folder) for folder in tmp_path.iterdir()) == [1, 1]
