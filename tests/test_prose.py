@@ -1007,7 +1007,8 @@ def test_what_the_page_says_of_the_cnn_with_pixels_from_0_to_1(cnn: pd.DataFrame
     """Accuracies before pruning of cnn_details.parquet: where they are at chance, and where they come back."""
     page, paper = words((ROOT / "docs" / "reproduction.md").read_text()), paper_values()
     runs = archived("cnn_details")
-    assert set(runs["model"]) == {"cnn_pixels_0_to_1", "cnn_pixels_centred", "cnn_global", "cnn_sgd_momentum", "cnn"}
+    varied = {"cnn_pixels_0_to_1", "cnn_pixels_centred", "cnn_global", "cnn_sgd_momentum", "cnn_64"}
+    assert set(runs["model"]) == varied | {"cnn"}
     everywhere = runs[(runs["model"] == "cnn_global") & (runs["epoch"] == 25)].set_index("dataset")
     kept = everywhere["test_accuracy"]["mnist"]
     assert everywhere["protocol"].str.startswith("stay zero").all()
@@ -1044,6 +1045,9 @@ def test_what_the_page_says_of_the_cnn_with_pixels_from_0_to_1(cnn: pd.DataFrame
     assert f"is at chance in epoch 4 alone, on MNIST, and has {bayes['mnist'][5]:.4f} there in epoch 5" in page
     assert [epoch for epoch, value in bayes["mnist"].items() if value < 0.2] == [4]
     assert bayes["cifar10"].min() > 0.2
+    second = by_run["cifar10", "bayes_random", 0.99, 1]
+    assert [epoch for epoch, value in second.items() if value < 0.2] == [4]
+    assert f"on CIFAR-10 seed 1 has {second[4]:.4f} in epoch 4 alone and {second[5]:.4f} in epoch 5" in page
     opened = runs[(runs["pruner"] == "bayes_random") & (runs["pruned"] == 1)].groupby("hash")["epoch"].agg(list)
     assert all(epochs == list(range(1, 26, 2)) for epochs in opened)
     pixels = by_run["cifar10", "random", 0.9, 0, 25]
