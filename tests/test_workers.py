@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import QUIET, ROOT, composed, run_of
+from conftest import QUIET, composed, run_of
 from faults import attempts
 from faults.contents import contents
 from faults.wandb_troubles import descendants
@@ -290,11 +288,15 @@ def test_callbacks_fire_in_this_process(command: Command, tmp_path: Path) -> Non
     ]
 
 
-def test_a_worker_takes_the_cores_that_its_process_may_use() -> None:
-    program = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-    program += "from bayes_pruning.runs.workers import seats; print(seats(None, 'cpu'), seats(3, 'cpu'))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "[None] [None, None, None]\n"
+def test_a_worker_takes_the_cores_that_its_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "_cores", None)  # as where nobody has said how many cores to use
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        taken = workers.seats(None, "cpu"), workers.seats(3, "cpu")
+    finally:
+        os.sched_setaffinity(0, before)
+    assert taken == ([None], [None, None, None])
 
 
 @pytest.mark.parametrize(
