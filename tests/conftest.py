@@ -64,6 +64,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             needs.need(kind)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _files_composed_once() -> Iterator[None]:
+    from compositions import compose_once
+
+    with pytest.MonkeyPatch.context() as patch:
+        compose_once(patch)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_hydra_left() -> Iterator[None]:
     from hydra.core.global_hydra import GlobalHydra

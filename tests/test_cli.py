@@ -9,8 +9,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from compositions import compose_anew
 from conftest import ONE_THREAD, QUIET, ROOT, composed, config_of
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import CompactHydraException
+from hydra.types import RunMode
 from needs import real_files
 from omegaconf import OmegaConf
 
@@ -65,6 +69,22 @@ def test_an_experiment_overrides_the_defaults_and_the_command_line_the_experimen
     assert (config.epochs, config.dataset.name, config.wandb.group) == (3, "mnist_5k", "smoke")
     assert composed("experiment=smoke", "epochs=7", "dataset=mnist").epochs == 7
     assert composed("experiment=smoke", "epochs=7", "dataset=mnist").dataset.name == "mnist"
+
+
+@pytest.mark.parametrize("mode", [RunMode.RUN, RunMode.MULTIRUN])
+def test_what_the_tests_let_hydra_compose_once_is_what_it_composes_anew(
+    mode: RunMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Choices of groups, a number, a launcher, and values that must not stay for the next composition."""
+    given = ["experiment=smoke", "pruner=random", "sparsity=0.3", "hydra/launcher=basic", "epochs=7"]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        loader.load_configuration("config", [*given, "batch_size=8", "+note=x", "hydra.job.name=y"], mode)
+        kept = loader.load_configuration("config", given, mode)
+        compose_anew(monkeypatch)
+        anew = loader.load_configuration("config", given, mode)
+    assert OmegaConf.to_yaml(kept) == OmegaConf.to_yaml(anew)
+    assert OmegaConf.is_struct(kept)
 
 
 @pytest.mark.parametrize(
