@@ -42,8 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Let no search for garbage look through all that was imported, which takes long."""
+    """Let no search for garbage look through all that was imported, which takes long, and let it be made seldom."""
     gc.freeze()
+    gc.set_threshold(50_000)
     gc.enable()
     if not hasattr(session.config, "workerinput"):  # a process of xdist's leaves without a last search
         atexit.register(gc.unfreeze)
