@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import ChainMap
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,7 +35,7 @@ from bayes_pruning.training.metrics import COLUMNS, Metrics
 from hydra_plugins.bayes_pruning.composer import Composer, without_hydra
 from hydra_plugins.bayes_pruning.grid_sweeper import GridSweeper
 
-SWEEP = ("-m", "dataset=mnist_5k", "epochs=2", *QUIET)
+SWEEP = ("-m", "dataset=mnist_5k", "model.hidden=[8,8]", "epochs=2", *QUIET)
 GRID = ("pruner=none,random", "sparsity=0.5,0.9", "seed=range(0,2)")
 Command = Callable[..., tuple[Any, str]]
 
@@ -77,11 +78,11 @@ def test_finished_runs_are_skipped_and_a_larger_grid_trains_only_the_rest(comman
 
 @pytest.mark.usefixtures("digits_only")
 def test_a_damaged_summary_fails_its_own_run_and_the_others_train(command: Command, tmp_path: Path) -> None:
-    grid = ("dataset=mnist_5k", "epochs=2", *QUIET, "pruner=random", f"output_dir={tmp_path}")
-    command("-m", *grid, "seed=0")
+    grid = (*SWEEP, "pruner=random", f"output_dir={tmp_path}")
+    command(*grid, "seed=0")
     [first] = folders(tmp_path)
     (first / "summary.json").write_text("")
-    code, printed = command("-m", *grid, "seed=range(0,3)")
+    code, printed = command(*grid, "seed=range(0,3)")
     assert code.startswith("1 of 3 jobs failed:\n")
     assert f"{first / 'summary.json'} can not be read" in code
     assert "2 finished, 1 failed" in printed
@@ -399,12 +400,15 @@ def test_several_experiments_are_refused_because_their_grids_would_be_lost(sever
 
 
 def test_the_grid_of_the_paper_has_630_runs() -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        master = loader.load_configuration("config", ["experiment=table1"], RunMode.MULTIRUN)
-        composer = Composer(loader, master)
-        params = [[f"{k}={v}" for v in _choices(str(text))] for k, text in master.hydra.sweeper.params.items()]
-        hashes = {_hash(composer.values(["experiment=table1", *job])) for job in itertools.product(*params)}
+    """Each choice of a group is composed once, not each job: it has its own node of the config."""
+    params = OmegaConf.load(conf_dir() / "experiment" / "table1.yaml").hydra.sweeper.params
+    choices = {field: _choices(str(text)) for field, text in params.items()}
+    nodes: list[list[dict[str, Any]]] = []
+    for field, names in choices.items():
+        configs: list[Any] = [composed("experiment=table1", f"{field}={name}") for name in names]
+        nodes.append([{field: OmegaConf.to_container(config, resolve=True)[field]} for config in configs])
+    base: Any = OmegaConf.to_container(composed("experiment=table1"), resolve=True)
+    hashes = {_hash({**base, **dict(ChainMap(*job))}) for job in itertools.product(*nodes)}
     assert len(hashes) == 3 * 2 * 5 * 4 * 5 + 30 == 630
 
 
