@@ -34,6 +34,7 @@ from bayes_pruning.training import trainer
 from bayes_pruning.training.metrics import COLUMNS, Metrics
 from hydra_plugins.bayes_pruning.composer import Composer, without_hydra
 from hydra_plugins.bayes_pruning.grid_sweeper import GridSweeper
+from hydra_plugins.bayes_pruning.number_groups import as_number
 
 SWEEP = ("-m", "dataset=mnist_5k", "model.hidden=[8,8]", "epochs=2", *QUIET)
 GRID = ("pruner=none,random", "sparsity=0.5,0.9", "seed=range(0,2)")
@@ -143,7 +144,7 @@ def test_callbacks_fire_for_every_job(command: Command, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("digits_only")
 def test_a_member_that_fails_is_named_and_the_others_finish(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, script: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One member's weights become NaN, another's folder vanishes."""
     run_epoch = trainer.Trainer.run_epoch
@@ -164,9 +165,9 @@ def test_a_member_that_fails_is_named_and_the_others_finish(
     assert "the training loss became nan in epoch 2" in code
     assert "can not be written" in code
     assert sum((folder / "summary.json").exists() for folder in folders(tmp_path)) == 2
-    arguments = [*SWEEP[1:], "pruner=random", "seed=range(0,4)", f"output_dir={tmp_path}"]
-    script = [sys.executable, ROOT / "scripts" / "status.py"]
-    status = subprocess.run([*script, *arguments], capture_output=True, text=True, check=True).stdout
+    GlobalHydra.instance().clear()
+    code, status = script("status.py", *SWEEP[1:], "pruner=random", "seed=range(0,4)", f"output_dir={tmp_path}")
+    assert not code
     assert "4 runs: 2 finished, 0 training, 0 cut short, 1 failed, 1 missing" in status
     assert f"{'mnist_5k fcn':24}{'#' * 15}{'.' * 15}  50%\n" in status
     assert "the training loss became nan in epoch 2" in status
@@ -402,11 +403,13 @@ def test_several_experiments_are_refused_because_their_grids_would_be_lost(sever
 def test_the_grid_of_the_paper_has_630_runs() -> None:
     """Each choice of a group is composed once, not each job: it has its own node of the config."""
     params = OmegaConf.load(conf_dir() / "experiment" / "table1.yaml").hydra.sweeper.params
-    choices = {field: _choices(str(text)) for field, text in params.items()}
     nodes: list[list[dict[str, Any]]] = []
-    for field, names in choices.items():
-        configs: list[Any] = [composed("experiment=table1", f"{field}={name}") for name in names]
-        nodes.append([{field: OmegaConf.to_container(config, resolve=True)[field]} for config in configs])
+    for field, text in params.items():
+        if field in ("sparsity", "seed"):
+            nodes.append([{field: as_number(name)} for name in _choices(str(text))])
+        else:
+            configs: list[Any] = [composed("experiment=table1", f"{field}={name}") for name in _choices(text)]
+            nodes.append([{field: OmegaConf.to_container(config, resolve=True)[field]} for config in configs])
     base: Any = OmegaConf.to_container(composed("experiment=table1"), resolve=True)
     hashes = {_hash({**base, **dict(ChainMap(*job))}) for job in itertools.product(*nodes)}
     assert len(hashes) == 3 * 2 * 5 * 4 * 5 + 30 == 630
