@@ -62,6 +62,16 @@ def of_the_paper() -> pd.DataFrame:
     return load_archives(study().sources).frame
 
 
+def accuracies(runs: pd.DataFrame, epoch: int) -> pd.DataFrame:
+    """What runs are ranked by, at an epoch: their accuracies in the cells of Table 1."""
+    return ranking._accuracies(read_out(runs, epoch))
+
+
+def ranked_over(cells: pd.DataFrame, place: str = EVERYWHERE) -> pd.DataFrame:
+    """The readings of one place as `rank` ranks them, which does so for all places and takes long."""
+    return ranking._ranked(ranking._places(cells)[place], place)
+
+
 def words(text: str) -> str:
     """With single blanks and without emphasis."""
     return re.sub(r"\s+", " ", text.replace("**", "").replace("`", ""))
@@ -196,18 +206,22 @@ def test_what_is_over_all_cells_with_one_row_left_out() -> None:
     runs = runs[~runs["pruner"].isin(exact_sparsity.METHODS)]
 
     def ranked(part: pd.DataFrame, epoch: int) -> pd.DataFrame:
-        table = rank(read_out(part, epoch)).rename(columns={"block": "place"})
+        table = ranked_over(part).rename(columns={"block": "place"})
         return table.assign(name=table["protocol"].map(presets.name_of), epoch=epoch)
 
     def behind(table: pd.DataFrame, name: str, what: str) -> float:
         return column(table, name, what, EVERYWHERE, table["epoch"].iloc[0])
 
-    parts = [runs[runs["dataset"] != row] for row in ("mnist", "fashion_mnist", "cifar10")]
-    without_a_row = {epoch: [ranked(part, epoch) for part in parts] for epoch in (25, 24)}
+    cells = {epoch: accuracies(runs, epoch) for epoch in (25, 24)}
+    without_a_row = {
+        epoch: [ranked(every[every["dataset"] != row], epoch) for row in ("mnist", "fashion_mnist", "cifar10")]
+        for epoch, every in cells.items()
+    }
     least = min(behind(table, "paper", "behind") for table in without_a_row[25])
     at_24 = max(behind(table, "paper", "behind") for table in without_a_row[24])
-    first_seed = (runs["dataset"] != "cifar10") | (runs["seed"] == 0) | (runs["pruner"] == "none")
-    all_rows, two_rows, first = ranked(runs, 24), without_a_row[24][-1], ranked(runs[first_seed], 24)
+    every = cells[24]
+    first_seed = (every["dataset"] != "cifar10") | (every["seed"] == 0) | (every["pruner"] == "none")
+    all_rows, two_rows, first = ranked(every, 24), without_a_row[24][-1], ranked(every[first_seed], 24)
     page = words((ROOT / "docs" / "reproduction.md").read_text())
     printed = behind(all_rows, "paper", "behind")
     assert row("all 63, without any one row", f"{at_24:.1f} or less", f"{least:.1f} or more") in page
@@ -226,20 +240,21 @@ def test_what_the_column_of_bayes_random_says_alone() -> None:
     runs = of_the_paper()
     column_alone = runs[(runs["model"] == "fcn") & (runs["pruner"] == "bayes_random")]
 
-    def printed(part: pd.DataFrame, epoch: int = 24, what: str = "behind") -> float:
-        table = rank(read_out(part, epoch))
-        names = table["protocol"].map(presets.name_of)
-        return float(table.loc[(table["block"] == EVERYWHERE) & (names == "paper"), what].iloc[0])  # before pruning
+    cells = {epoch: accuracies(column_alone, epoch) for epoch in (20, 22, 24, 25)}
+
+    def printed(part: pd.DataFrame, what: str = "behind") -> float:
+        table = ranked_over(part)
+        return float(table.loc[table["protocol"].map(presets.name_of) == "paper", what].iloc[0])  # before pruning
 
     def without(field: str) -> float:
-        return min(printed(column_alone[column_alone[field] != value]) for value in column_alone[field].unique())
+        return min(printed(cells[24][cells[24][field] != value]) for value in cells[24][field].unique())
 
     page = words((ROOT / "docs" / "reproduction.md").read_text())
-    at_24 = f"{printed(column_alone):.1f}"
-    early = min(printed(column_alone, epoch) for epoch in (20, 22))
-    level = printed(column_alone, what="behind_with_offsets")
+    at_24 = f"{printed(cells[24]):.1f}"
+    early = min(printed(cells[epoch]) for epoch in (20, 22))
+    level = printed(cells[24], "behind_with_offsets")
     for said in (
-        f"printed formula is {at_24} nats behind at 24 and {printed(column_alone, 25):.1f} at 25. At 24 it stays",
+        f"printed formula is {at_24} nats behind at 24 and {printed(cells[25]):.1f} at 25. At 24 it stays",
         f"so by {without('dataset'):.1f} or more without any one row and by {without('target_sparsity'):.1f} or more",
         f"without any one sparsity, and by {early:.1f} or more at 20 and 22; with an offset for each row it is "
         f"{level:.1f} at 24.",
@@ -567,13 +582,12 @@ def test_kept_masks_in_the_ranking_of_the_fcn(ranked: pd.DataFrame) -> None:
     runs = runs[~runs["pruner"].isin(exact_sparsity.METHODS) & (runs["target_sparsity"] != 0.99)]
     runs = runs[runs["protocol"].map(presets.name_of).isin(["paper", "inverse", "of_logs", "kept"])]
 
-    @lru_cache
-    def ranked_by(method: str, epoch: int) -> pd.DataFrame:
-        return rank(read_out(runs[runs["pruner"].str.endswith(method) | (runs["pruner"] == "none")], epoch))
+    cells = {epoch: accuracies(runs, epoch) for epoch in (25, 24)}
 
     def apart(method: str, epoch: int, place: str = EVERYWHERE) -> dict[str, float]:
-        told = ranked_by(method, epoch)
-        told = told[(told["block"] == place) & (told["accuracy"] == "before")]
+        every = cells[epoch]
+        told = ranked_over(every[every["pruner"].str.endswith(method) | (every["pruner"] == "none")], place)
+        told = told[told["accuracy"] == "before"]
         return dict(zip(told["protocol"].map(presets.name_of), told["behind"], strict=True))
 
     random, magnitude = ([apart(method, epoch) for epoch in (25, 24)] for method in ("random", "magnitude"))

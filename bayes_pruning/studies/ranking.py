@@ -92,7 +92,12 @@ def rank(frame: pd.DataFrame) -> pd.DataFrame:
     Where any reading has runs of Bayes methods, those that have none are left out: classic runs tell no readings apart.
     Raise UserError if no run is of a cell of Table 1.
     """
-    rows = _accuracies(frame)
+    compared = _places(_accuracies(frame))
+    return pd.concat([_ranked(readings, name) for name, readings in compared.items()], ignore_index=True)
+
+
+def _places(rows: pd.DataFrame) -> dict[str, Compared]:
+    """Return what is compared in each place where readings are ranked, by its name, in the order of the ranking."""
     if rows.empty:
         raise UserError("None of these runs is of a cell of Table 1 (results/paper_table1.csv): nothing to rank.")
     bayes = rows[rows["pruner"].isin(twins())]
@@ -105,7 +110,7 @@ def rank(frame: pd.DataFrame) -> pd.DataFrame:
     together = [(blocks | parts)[name] for name in several or blocks]
     if len(together) > 1:
         compared = {EVERYWHERE: _compared(pd.concat(together)), **compared}
-    return pd.concat([_ranked(readings, name) for name, readings in compared.items()], ignore_index=True)
+    return compared
 
 
 def _runs_by_protocol(frame: pd.DataFrame) -> pd.DataFrame:
