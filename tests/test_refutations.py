@@ -35,7 +35,6 @@ from bayes_pruning.studies import details, exact_sparsity
 from bayes_pruning.studies.claims import measures, verdicts
 from bayes_pruning.studies.claims.rules import CLAIMS, FAILS, HOLDS, UNDECIDED, Claim, Verdict
 from bayes_pruning.studies.likelihood import Cells, log_likelihood
-from bayes_pruning.studies.publication import studies_in
 from bayes_pruning.studies.ranking import rank
 from bayes_pruning.studies.ranking_formats import EVERYWHERE
 
@@ -776,8 +775,8 @@ def test_what_seeds_3_and_4_of_the_cnn_decide(page: str, monkeypatch: pytest.Mon
 
 
 def test_what_the_three_rules_that_were_changed_say_now(page: str) -> None:
-    judged = studies_in(PUBLISHED)[0].judged
-    found = {(each.claim, each.where): each.verdict for each in verdicts.check(judged)}
+    judged = study().judged
+    found = {(each.claim, each.where): each.verdict for each in study().findings}
     dips = {
         where: ("random_dips_then_improves", f"Figure {where} CNN") for where in ("13: Fashion-MNIST", "19: CIFAR-10")
     }
@@ -790,7 +789,8 @@ def test_what_the_three_rules_that_were_changed_say_now(page: str) -> None:
         middle = f" with {limit} as the limit" if on == "Fashion-MNIST" else f" with {limit}"
         assert f"{said}{dip.mean:.4f} [{dip.low:.4f}, {dip.high:.4f}]{middle}" in page
     of_these = judged["model"] == "cnn"
-    early = {epoch: verdicts.check(read_out(judged[of_these], epoch)) for epoch in range(20, 25)}
+    dipping = {"random_dips_then_improves": CLAIMS["random_dips_then_improves"]}
+    early = {epoch: verdicts.check(read_out(judged[of_these], epoch), dipping) for epoch in range(20, 25)}
     holds = {
         check: [
             epoch
