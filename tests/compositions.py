@@ -10,23 +10,27 @@ from typing import Any
 import pytest
 from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 
 from bayes_pruning.config.paths import conf_dir
 
 list_files, merge_files = defaults_list._create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list
+load_file = ConfigRepository.load_config
 
 
 def compose_anew(patch: pytest.MonkeyPatch) -> None:
     """Let Hydra do all of a composition again."""
     patch.setattr(defaults_list, "_create_defaults_list", list_files)
     patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_files)
+    patch.setattr(ConfigRepository, "load_config", load_file)
 
 
 def compose_once(patch: pytest.MonkeyPatch) -> None:
-    """Keep the two parts of a composition that take long: the list of its files, and these files merged."""
+    """Keep the parts of a composition that take long: the list of its files, what is in each, and these merged."""
     usual = ["pkg://hydra.conf", f"file://{conf_dir()}", "numbers://", "structured://"]
     lists: dict[str, Any] = {}
     merged: dict[str, Any] = {}
+    loaded: dict[str, Any] = {}
 
     def is_usual(repo: Any) -> bool:
         return [f"{source.scheme()}://{source.path}" for source in repo.get_sources()] == usual
@@ -52,5 +56,13 @@ def compose_once(patch: pytest.MonkeyPatch) -> None:
             merged[key] = merge_files(self, defaults, repo)
         return copy.deepcopy(merged[key])
 
+    def load(self: Any, config_path: str) -> Any:
+        if not is_usual(self):
+            return load_file(self, config_path)
+        if config_path not in loaded:
+            loaded[config_path] = load_file(self, config_path)
+        return copy.deepcopy(loaded[config_path])
+
     patch.setattr(defaults_list, "_create_defaults_list", listed)
     patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge)
+    patch.setattr(ConfigRepository, "load_config", load)
