@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import QUIET
+from faults.contents import contents
 
 from bayes_pruning.runs import train
 from bayes_pruning.runs.train import Clock, Intervals
@@ -17,13 +18,6 @@ Command = Callable[..., tuple[Any, str]]
 pytestmark = pytest.mark.usefixtures("digits_only")
 
 
-def result(output: Path) -> tuple[bytes, list[str]]:
-    """The final weights and the rows without their times."""
-    [folder] = output.iterdir()
-    rows = [line.rpartition(",")[0] for line in (folder / "metrics.csv").read_text().splitlines()]
-    return (folder / "weights.safetensors").read_bytes(), rows
-
-
 def epoch_of_checkpoint(output: Path) -> int | None:
     [path] = output.iterdir()
     file = path / "checkpoint.pt"
@@ -31,14 +25,14 @@ def epoch_of_checkpoint(output: Path) -> int | None:
 
 
 @pytest.fixture
-def whole(command: Command, tmp_path: Path) -> tuple[bytes, list[str]]:
-    """What the run gives without interruption."""
+def whole(command: Command, tmp_path: Path) -> dict[str, Any]:
+    """What the run leaves without interruption, its checkpoint and its ledger too."""
     assert not command(*RUN, f"output_dir={tmp_path / 'whole'}")[0]
-    return result(tmp_path / "whole")
+    return contents(tmp_path / "whole")
 
 
 def test_a_run_that_stops_in_time_goes_on_from_its_last_epoch(
-    command: Command, tmp_path: Path, whole: tuple[bytes, list[str]], monkeypatch: pytest.MonkeyPatch
+    command: Command, tmp_path: Path, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "parts"
     with monkeypatch.context() as patch:
@@ -48,11 +42,11 @@ def test_a_run_that_stops_in_time_goes_on_from_its_last_epoch(
     assert epoch_of_checkpoint(output) == 2
     assert not command(*RUN, "checkpoint_seconds=1000", f"output_dir={output}")[0]
     assert epoch_of_checkpoint(output) == 4
-    assert result(output) == whole
+    assert contents(output) == whole
 
 
 def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(
-    command: Command, tmp_path: Path, whole: tuple[bytes, list[str]], monkeypatch: pytest.MonkeyPatch
+    command: Command, tmp_path: Path, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Epochs 1 and 3 leave none; in epoch 4 the run is cut short, with three rows and a checkpoint of epoch 2."""
     output, run_epoch = tmp_path / "parts", Trainer.run_epoch
@@ -71,7 +65,7 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(
     assert len((folder / "metrics.csv").read_text().splitlines()) == 4
     assert epoch_of_checkpoint(output) == 2
     assert not command(*RUN, f"output_dir={output}")[0]
-    assert result(output) == whole
+    assert contents(output) == whole
 
 
 def test_intervals_begin_when_a_checkpoint_was_due(monkeypatch: pytest.MonkeyPatch) -> None:

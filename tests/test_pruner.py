@@ -242,6 +242,14 @@ def test_images_and_the_masks_of_a_state_come_to_the_device_of_the_model(data: D
     assert {tensor.device.type for tensor in (*there._images(), *there.masks.values())} == {"meta"}
 
 
+def test_a_state_that_is_changed_leaves_its_pruner_as_it_was(data: Dataset) -> None:
+    model, optimizer = linear()
+    pruner = BayesPruner(model, batches(data), 0.8, gate="always", regrow=False)
+    pruner.step(optimizer)
+    pruner.state_dict()["masks"].clear()
+    assert pruner.masks.keys() == {"1.weight"}
+
+
 def test_a_frozen_weight_is_pruned_and_held_once_it_trains(data: Dataset) -> None:
     model, optimizer = linear()
     weight = model.get_parameter("1.weight").requires_grad_(False)

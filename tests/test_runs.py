@@ -584,6 +584,18 @@ def test_status_that_looks_at_a_run_does_not_keep_it_from_starting(tmp_path: Pat
     assert not layout.in_use(folder.path)
 
 
+def test_the_end_of_a_run_is_the_row_of_its_last_epoch_and_all_that_training_changed(tmp_path: Path) -> None:
+    """An earlier epoch had the higher accuracy, and the network has a buffer, as BatchNorm has its running mean."""
+    rows = [Metrics(epoch, *[1 / epoch] * (len(COLUMNS) - 1)) for epoch in (1, 2)]
+    state = {"parameters": {"weight": torch.ones(2)}, "buffers": {"running_mean": torch.full((3,), 4.0)}}
+    config = composed(*TINY)
+    with run_folder.RunFolder(run_config(config), tmp_path, config, None) as folder:
+        folder.finish(rows, state, torch.device("cpu"), 2)
+    assert layout.final_metrics(folder.path) == rows[1]
+    tensors = load_file(folder.path / "weights.safetensors")
+    assert {name: tensor.tolist() for name, tensor in tensors.items()} == {"weight": [1, 1], "running_mean": [4, 4, 4]}
+
+
 def test_numbers_read_back_exactly(tmp_path: Path) -> None:
     """By another reader than the one of this package, from the file of a run."""
     awkward = [0.1 + 0.2, 1e-300, -123456.78901234567, 5e-324, 2**53 + 1.0, 1 / 3]
