@@ -164,6 +164,11 @@ def test_a_users_gate_tests_its_own_estimate(options: tuple[str, ...], nats: flo
         (("pruner.gate=alternate", "+pruner.gate_options.every=0"), "every=0", "a whole number of at least 1"),
         (("pruner.gate=matched_rate",), "pruner.gate_options.openings", "matched_rate needs"),
         (("pruner=matched_random",), "pruner.gate_options.openings", "matched_rate needs"),
+        (
+            ("pruner=matched_random", "pruner.gate_options.openings=26"),
+            "pruner.gate_options.openings=26",
+            "a whole number from 0 to epochs=25",
+        ),
         (("pruner.schedule=gradual", "+pruner.schedule_options.start=1"), "schedule_options.end", "gradual needs"),
         (("pruner=gradual", "pruner.schedule_options.power=steep"), "power=steep", "a number above 0"),
         (("pruner=gradual", "pruner.scope=net"), "pruner.scope=net", "layer or global"),

@@ -20,6 +20,7 @@ from bayes_pruning.pruning.gates import GateInput
 from bayes_pruning.pruning.masks import masks
 from bayes_pruning.pruning.posterior import Terms, log_likelihood, log_prior
 from bayes_pruning.pruning.schedules import Plan
+from bayes_pruning.training.evaluation import Evaluator
 from bayes_pruning.training.metrics import Metrics
 from bayes_pruning.training.trainer import Trainer
 
@@ -98,6 +99,7 @@ def test_the_count_is_exact_in_every_layer_and_both_networks_are_scored(few_digi
     for split, found in ((few_digits.train, row.log_likelihood), (few_digits.test, -row.pruned_test_loss * 200)):
         logits = trainer.stack.forward(split.images.unsqueeze(0), parameters)
         assert found == pytest.approx(log_likelihood(logits, split.labels).item(), rel=1e-9)
+    assert row.pruned_test_accuracy == (logits.argmax(dim=-1) == few_digits.test.labels).sum().item() / 200
     weights = [parameters[name][0] for name in trainer.prunable]
     assert row.log_prior == pytest.approx(log_prior(weights, trainer.runs[0].protocol.prior).item())
     before, after = row.log_likelihood_before + row.log_prior_before, row.log_likelihood + row.log_prior
@@ -376,6 +378,7 @@ def test_a_gate_with_its_own_estimate_tests_that(examples: int | None, draws: in
     decision, network = trainer.decisions[1], trainer.network(1)
     keep = masks(run, network, 0.001)
     weights = {name: network.parameters[name] for name in network.prunable}
+    assert row.log_prior == pytest.approx(log_prior(weights.values(), run.protocol.prior).item())  # not the neighbour's
     after = dict(network.parameters) | {name: weights[name] * keep[name] for name in weights}
     logits = torch.func.functional_call(network.model, after, (few_digits.train.images,))
     likelihood = log_likelihood(logits.unsqueeze(0), few_digits.train.labels).item()
@@ -415,7 +418,8 @@ def test_an_epochs_time_is_shared_among_the_members_of_its_stack(
 def test_a_schedule_sees_the_sparsity_and_may_take_another_one_than_it_asked_for_last(
     few_digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    """Each epoch computes three log-likelihoods: before pruning and at both sparsities, one of which is taken."""
+    seen, passes, whole = [], list[int](), Evaluator.train_log_likelihoods
 
     def first_of_two(plan: Plan) -> float:
         seen.append(plan.current)
@@ -423,11 +427,17 @@ def test_a_schedule_sees_the_sparsity_and_may_take_another_one_than_it_asked_for
             plan.log_bayes_factor(sparsity)
         return 0.5
 
+    def counted(evaluator: Evaluator, parameters: dict[str, torch.Tensor]) -> list[float]:
+        passes.append(1)
+        return whole(evaluator, parameters)
+
     monkeypatch.setitem(SCHEDULES.functions, "first_of_two", first_of_two)
+    monkeypatch.setattr(Evaluator, "train_log_likelihoods", counted)
     own = ("pruner=magnitude", "pruner.schedule=first_of_two", "protocol.regrow=false", "model.hidden=[4]")
     [rows] = train([run_of(*own)], few_digits, 2)
     assert [row.sparsity for row in rows] == [0.5, 0.5]
     assert seen == [0, 0.5]
+    assert len(passes) == 2 * 3
 
 
 def test_a_new_gate_is_a_function(few_digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
