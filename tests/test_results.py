@@ -714,6 +714,8 @@ def test_a_run_that_several_archives_of_a_folder_hold_is_that_of_the_first(runs,
         folder = folder_of(copy, "bayes_random", 0.9, 0)
         (folder / "decisions.csv").write_text(f"{','.join(archive.LEDGER.values())}\n1,1,{threshold},,,,,,\n")
     rewrite_summary(folder, wall_seconds=1.5)
+    config = folder / ".hydra" / "config.yaml"
+    config.write_text(config.read_text().replace("\npruner:\n", "\npruner:\n  twin: magnitude\n"))
     (folder_of(again, "bayes_random", 0.9, 1) / "summary.json").unlink()
     publish(first, tmp_path / "all" / "a.parquet")
     publish(again, tmp_path / "all" / "b.parquet")
@@ -725,6 +727,7 @@ def test_a_run_that_several_archives_of_a_folder_hold_is_that_of_the_first(runs,
     assert load_summaries(tmp_path / "all") == load_summaries(first)
     assert load_ledgers(tmp_path / "all") == load_ledgers(first)
     assert load_ledgers(first)[folder.name][0].log_threshold == -0.5
+    assert load_ledgers(tmp_path / "all", again)[folder.name][0].log_threshold == -0.25  # a folder is before an archive
 
 
 def test_a_ledger_that_is_missing_is_named(own_runs):

@@ -138,8 +138,9 @@ def publish(source: str | Path, path: str | Path) -> tuple[Results, int]:
 def load_ledgers(*sources: str | Path) -> dict[str, list[Decision]]:
     """Return the ledgers of runs, by run name, of those whose gate asks for evidence.
 
-    The sources are folders of run folders, run folders, published archives, or folders of archives. Of archives the
-    first that holds a run counts. Raise UserError if there is no such source or a ledger is damaged.
+    The sources are folders of run folders, run folders, published archives, or folders of archives. A run's own
+    folder counts before an archive, and of archives the first that holds the run. Raise UserError if there is no such
+    source or a ledger is damaged.
     """
     folders, archives = _contents(*sources)
     published = {run: rows for path in reversed(archives) for run, rows in archive.read_ledgers(path).items()}
