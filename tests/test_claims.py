@@ -468,6 +468,8 @@ def test_what_is_similar_is_measured_in_deviations_of_unpruned_seeds():
     assert "from ten seeds they are in 92, from five in 88, from three in 81." in verdicts.HOW
     close = found.assign(test_accuracy=found["test_accuracy"] - 0.0018 * (found["seed"] - 1))
     assert outcome("magnitude_25_like_baseline", close, "Figure 6") == FAILS
+    with pytest.raises(rules.Undecidable, match="fewer than 3 unpruned seeds"):
+        verdict("magnitude_25_like_baseline", found[(found["pruner"] != "none") | (found["seed"] < 2)], "Figure 6")
 
 
 def test_magnitude_overfits_until_99():

@@ -412,6 +412,12 @@ def test_a_negative_zero_is_read_as_zero(runs, tmp_path):
     assert str(load(run).frame["train_loss"][0]) == "0.0"
 
 
+def test_an_empty_cell_is_read_as_missing(runs, tmp_path):
+    run = shutil.copytree(folder_of(runs, "random", 0.9, 0), tmp_path / "run")
+    spoil(run, 2, lambda text: ",".join([*text.split(",")[:-2], "", "1.0"]))
+    assert list(load(run).frame["log_bayes_factor"].isna()) == [True, False, False]
+
+
 @pytest.mark.parametrize(
     ("line", "change", "complaint"),
     [
