@@ -208,6 +208,8 @@ def network(kind: str) -> nn.Module:
     if kind == "relu in place":
         first, second = nn.ReLU(inplace=True), nn.ReLU(inplace=True)
         return nn.Sequential(nn.Flatten(), nn.Linear(36, 9), first, nn.Linear(9, 8), second, nn.Linear(8, 4))
+    if kind == "no linear layer":
+        return nn.Sequential(nn.Conv2d(1, 4, 6), nn.Flatten())
     inner = networks.cnn(SHAPE, 4, [3, 5], 3, 7) if "cnn" in kind else networks.fcn(SHAPE, 4, [9, 8])
     return Wrapped(inner) if "wrapped" in kind else inner
 
@@ -216,7 +218,9 @@ def pixels(count: int) -> Tensor:
     return 3 * torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("kind", ["fcn", "relu twice", "relu in place", "cnn", "wrapped fcn", "wrapped cnn"])
+@pytest.mark.parametrize(
+    "kind", ["fcn", "relu twice", "relu in place", "cnn", "wrapped fcn", "wrapped cnn", "no linear layer"]
+)
 def test_fisher_diagonal_is_the_expected_squared_gradient(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By definition: sum over images and classes of p_c (d log p_c / d w)^2, one gradient after the other."""
     monkeypatch.setattr(capacity, "MOST_EVALUATION_ROWS", 3)  # several passes, by layers and by gradients
