@@ -180,6 +180,7 @@ def test_a_users_gate_tests_its_own_estimate(options: tuple[str, ...], nats: flo
             "my_pruning.misspelt",
             "'my_pruning' has no attribute 'misspelt')",
         ),
+        (("model.builder=deep",), "model.builder=deep", "is not accepted"),
         (("pruner.gate=my_broken.mine",), "my_broken.mine", "(No module named 'nothing_of_this_name')"),
         (
             ("pruner.gate=my_pruning.undeclared", "+pruner.gate_options.names=[1]"),

@@ -448,7 +448,7 @@ def test_resnet18_is_pruned_and_its_zeros_hold(name: str, data: Dataset) -> None
         ({"beta": -1.0}, "protocol.beta=-1.0 is not accepted"),
         (
             {"betta": 0.5},
-            "betta=0.5 is not accepted: there is no such field, BayesPruner has only beta, decision",
+            "betta=0.5 is not accepted: there is no such field, BayesPruner has only beta, decision, epochs",
         ),
         ({"sparsity": "0.5"}, "sparsity='0.5' is not accepted: sparsity takes a number from 0 to 1."),
         (
