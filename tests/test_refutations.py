@@ -492,11 +492,21 @@ def chosen_first(rows: pd.DataFrame) -> pd.Series:
     return chosen | (rows["pruner"] == "none") | (rows["pruner"].eq("bayes_magnitude") & (at_90 | elsewhere))
 
 
-def cells_named(page: str, seeds: str) -> set[tuple[str, str, str, float]]:
-    """The cells of the FCN in the page's commands for these seeds."""
-    found = re.findall(rf"-m 'seed=range\({seeds}\)' dataset=(\S+) pruner=(\S+) sparsity=(\S+)", page)
-    jobs = [job for command in found for job in product(*(values.split(",") for values in command))]
-    return {(dataset, "fcn", pruner, float(s) if pruner != "none" else 0.0) for dataset, pruner, s in jobs}
+def five_more(page: str, first: int) -> tuple[pd.DataFrame, pd.Series, dict[str, int]]:
+    """The FCN's runs up to five further seeds, which of them are new, and how many cells of a data set have these.
+
+    The page's commands for these seeds name the same cells.
+    """
+    rows = study().judged.query("model == 'fcn' and seed < @first + 5")
+    new = rows["seed"] >= first
+    seeds = rows[new].groupby(CELL)["seed"].unique()
+    assert all(sorted(each) == list(range(first, first + 5)) for each in seeds)
+    named = re.findall(rf"-m 'seed=range\({first},{first + 5}\)' dataset=(\S+) pruner=(\S+) sparsity=(\S+)", page)
+    jobs = [job for command in named for job in product(*(values.split(",") for values in command))]
+    assert {(name, "fcn", pruner, float(s) if pruner != "none" else 0.0) for name, pruner, s in jobs} == set(
+        seeds.index
+    )
+    return rows, new, seeds.groupby("dataset").size().to_dict()
 
 
 @pytest.mark.slow
@@ -506,13 +516,8 @@ def test_what_seeds_5_to_9_of_the_fcn_decide(page: str) -> None:
     falls = ("bayes_factor_falls", "Figure 16: CIFAR-10 FCN, bayes_magnitude")
     rises = ("magnitude_improves_with_sparsity", "Figure 6: MNIST FCN, test_accuracy")
     factor = ("bayes_factor_rises", "Figure 4: MNIST FCN, bayes_random")
-    of_fcn = study().judged.query("model == 'fcn' and seed < 10")
-    new = of_fcn["seed"] >= 5
-    cells = of_fcn[new].groupby(CELL)["seed"].unique()
-    assert all(sorted(seeds) == [5, 6, 7, 8, 9] for seeds in cells)
-    assert cells.groupby("dataset").size().to_dict() == {"cifar10": 21, "fashion_mnist": 21, "mnist": 21}
-    assert cells_named(page, "5,10") == set(cells.index)
-
+    of_fcn, new, cells = five_more(page, 5)
+    assert cells == {"cifar10": 21, "fashion_mnist": 21, "mnist": 21}
     old, ten, alone = (verdicts_on_the_fcn(rows) for rows in (of_fcn[~new], of_fcn, of_fcn[new]))
     assert {check for check in old if old[check].outcome != ten[check].outcome} == {sparse, falls, rises, factor}
     for check in (sparse, falls, rises):
@@ -623,12 +628,8 @@ def test_what_seeds_10_to_14_of_the_fcn_decide(page: str, monkeypatch: pytest.Mo
     reduces = ("pruning_reduces_overfitting", "Figure 12: Fashion-MNIST FCN, bayes_magnitude")
     later = ("cifar_overfits_later", "Figure 16: CIFAR-10 FCN")
     rises = ("bayes_factor_rises", "Figure 4: MNIST FCN, bayes_random")
-    of_fcn = study().judged.query("model == 'fcn'")
-    new = of_fcn["seed"] >= 10
-    cells = of_fcn[new].groupby(CELL)["seed"].unique()
-    assert all(sorted(seeds) == [10, 11, 12, 13, 14] for seeds in cells)
-    assert cells_named(page, "10,15") == set(cells.index)
-    assert cells.groupby("dataset").size().to_dict() == {"cifar10": 1, "fashion_mnist": 21, "mnist": 21}
+    of_fcn, new, cells = five_more(page, 10)
+    assert cells == {"cifar10": 1, "fashion_mnist": 21, "mnist": 21}
     assert (
         "each cell of the FCN has fifteen seeds on MNIST and Fashion-MNIST and ten on CIFAR-10 (fifteen unpruned) for "
         "the claims, and five for everything else." in page
