@@ -509,6 +509,14 @@ def five_more(page: str, first: int) -> tuple[pd.DataFrame, pd.Series, dict[str,
     return rows, new, seeds.groupby("dataset").size().to_dict()
 
 
+def within_of_the_others(rows: pd.DataFrame, new: pd.Series) -> str:
+    """How far the mean accuracy of new seeds is from that of the others at most, in the cells that have both."""
+    last = rows[rows["epoch"] == 25].assign(new=new)
+    means = last.groupby([*CELL, "new"])["test_accuracy"].mean().unstack().dropna()
+    apart = (means[True] - means[False]).abs().groupby("dataset").max()
+    return f"within {apart['mnist']:.4f}, {apart['fashion_mnist']:.4f} and {apart['cifar10']:.4f}"
+
+
 @pytest.mark.slow
 def test_what_seeds_5_to_9_of_the_fcn_decide(page: str) -> None:
     """Predictions 33 and 36: the verdicts with five seeds, with ten, and with the five new ones alone."""
@@ -556,10 +564,7 @@ def test_what_seeds_5_to_9_of_the_fcn_decide(page: str) -> None:
     assert (
         "nor by ten seeds of the FCN or its five new ones. The FCN's ten do so at no epoch from 20 to 24 either" in page
     )
-    last = of_fcn[of_fcn["epoch"] == 25].assign(new=new)
-    means = last.groupby([*CELL, "new"])["test_accuracy"].mean().unstack()
-    apart = (means[True] - means[False]).abs().groupby("dataset").max()
-    within = f"within {apart['mnist']:.4f}, {apart['fashion_mnist']:.4f} and {apart['cifar10']:.4f} |"
+    within = f"{within_of_the_others(of_fcn, new)} |"
     assert f"one check becomes undecided and none of the six is decided, {within}" in page
     six = (
         ("random_best_at_25", "Figure 5: MNIST FCN, test_accuracy"),
@@ -692,10 +697,7 @@ def test_what_seeds_10_to_14_of_the_fcn_decide(page: str, monkeypatch: pytest.Mo
     assert fifteen[rises].outcome == UNDECIDED
     assert fifteen["random_loss_oscillates", "Figure 10: Fashion-MNIST FCN, test_loss"].outcome == UNDECIDED
     assert "Fifteen seeds decide all of these but the oscillations." in page
-    last = of_fcn[of_fcn["epoch"] == 25].assign(new=new)
-    means = last.groupby([*CELL, "new"])["test_accuracy"].mean().unstack().dropna()
-    apart = (means[True] - means[False]).abs().groupby("dataset").max()
-    within = f"within {apart['mnist']:.4f}, {apart['fashion_mnist']:.4f} and {apart['cifar10']:.4f}"
+    within = within_of_the_others(of_fcn, new)
     said = f"four are decided, three of them named; that the Bayes factor rises is not, {told(rises, 0, 1)}. The rest"
     assert f"{said} is so, {within}; of CIFAR-10 only the unpruned network ran |" in page
 
