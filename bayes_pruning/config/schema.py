@@ -307,8 +307,7 @@ def run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:
 
 def pruning_config(values: Mapping[str, Any]) -> PruningConfig:
     """Check what pruning reads of a run, for a network that is trained elsewhere. Raise ConfigError, UserError."""
-    run: PruningConfig = checked(PruningConfig, _completed(values))
-    return run
+    return checked(PruningConfig, _completed(values))
 
 
 def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -322,13 +321,13 @@ def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_settings(values: Mapping[str, Any]) -> None:
     """Raise ConfigError or UserError unless all that a composed config has beside the run is known and accepted."""
-    settings = get_type_hints(Settings)
+    known = {*NAMES, *get_type_hints(Settings)}
     for name, value in values.items():
         if name == "experiment":
             first = 'its file begins with the line "# @package _global_", so that its fields are those of the config'
             raise UserError(f"experiment={value} is not accepted: {first}.")
-        if name not in {*NAMES, *settings}:
-            raise unknown(name, value, "the config", dict.fromkeys([*NAMES, *settings]))
+        if name not in known:
+            raise unknown(name, value, "the config", known)
     checked(Settings, {name: value for name, value in values.items() if name not in NAMES})
 
 

@@ -1,7 +1,7 @@
 """Values against their types, by pydantic; what is not accepted ends in one sentence."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from numbers import Integral
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -106,7 +106,7 @@ def checked(kind: Any, value: Any, field: str = "", strict: bool | None = None) 
     raise ConfigError(name, shown, _accepted(kind) or message)
 
 
-def unknown(name: str, value: Any, owner: str, fields: Mapping[str, Any]) -> UserError:
+def unknown(name: str, value: Any, owner: str, fields: Collection[str]) -> UserError:
     """Return the error that says that `owner` has no field of this name."""
     accepted = f"has only {one_of(sorted(fields))}" if fields else "has none"
     return UserError(f"{name}={value} is not accepted: there is no such field, {owner} {accepted}.")

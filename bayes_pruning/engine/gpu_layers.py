@@ -88,7 +88,7 @@ def way(layer: nn.Conv2d) -> Way:
 def pooled(layer: nn.MaxPool2d, x: Tensor) -> Tensor:
     """Return `layer` of x [n, c, h, w]; an evaluation does without the indices, more bytes than the results."""
     if torch.is_grad_enabled() or not is_two_by_two(layer):
-        return layer(x)  # type: ignore[no-any-return]
+        return layer(x)
     height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
     return x[:, :, :height, :width].unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).amax((3, 5))
 

@@ -57,7 +57,7 @@ USES_ONEDNN = _HAS_ONEDNN and prefers_onednn(processor_vendor(), torch.backends.
 
 def onednn_product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return a @ b.T + bias for float32 a [n, k] and b [m, k], contiguous or transposed, by oneDNN's inner product."""
-    return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")  # type: ignore[no-any-return]
+    return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
 
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -91,7 +91,7 @@ def _channels_last(images: Tensor) -> Tensor:
 def max_pool2d(layer: nn.MaxPool2d, x: Tensor) -> Tensor:
     """Return `layer` of x [batch, channels, h, w]; in an evaluation 2 x 2 pooling does without the maxima's indices."""
     if torch.is_grad_enabled() or not is_two_by_two(layer):
-        return layer(x)  # type: ignore[no-any-return]
+        return layer(x)
     height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
     rows = torch.maximum(x[:, :, 0:height:2, :width], x[:, :, 1:height:2, :width])
     return torch.maximum(rows[..., 0::2], rows[..., 1::2])
@@ -180,7 +180,7 @@ class WholeModel:
         if not hasattr(self._threads, "model"):
             self._threads.model = copy.deepcopy(self._model)
         model = self._threads.model.train(self.training)
-        return functional_call(model, dict(zip(self.names, tensors, strict=True)), (x,))  # type: ignore[no-any-return]
+        return functional_call(model, dict(zip(self.names, tensors, strict=True)), (x,))
 
 
 def stages(model: nn.Module, operations: Operations = ONE_NETWORK) -> list[Stage]:

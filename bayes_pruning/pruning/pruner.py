@@ -23,7 +23,7 @@ from torch.utils.hooks import RemovableHandle
 
 from bayes_pruning.config import presets
 from bayes_pruning.config.errors import ConfigError, UserError, one_of
-from bayes_pruning.config.schema import ALWAYS, ASKED, Protocol, PruningConfig, pruning_config
+from bayes_pruning.config.schema import ALWAYS, ASKED, Protocol, pruning_config
 from bayes_pruning.config.validation import unknown
 from bayes_pruning.models import networks
 from bayes_pruning.pruning import decision, masks, posterior
@@ -69,6 +69,18 @@ def _parts(loader: Iterable[Any]) -> list[Any]:
     """Return a loader and what it draws its batches from, where it is a DataLoader."""
     batches = getattr(loader, "batch_sampler", None)
     return [loader, getattr(loader, "sampler", None), batches, getattr(batches, "sampler", None)]
+
+
+def _check_loader(loader: Iterable[Any]) -> None:
+    """Raise UserError for a loader that can not give all training images in each pass."""
+    if any(getattr(each, "drop_last", False) for each in _parts(loader)):
+        raise UserError("train_loader.drop_last=True is not accepted: the log-likelihood is that of all images.")
+    if any(getattr(each, "num_replicas", 1) > 1 for each in _parts(loader)):
+        wrong = "A train_loader with a DistributedSampler is not accepted"
+        raise UserError(f"{wrong}: each process decides by all images, so give it a loader of all.")
+    if isinstance(loader, Iterator) or length_hint(loader, 1) == 0:
+        what = "that ends after one pass" if isinstance(loader, Iterator) else "without batches"
+        raise UserError(f"A train_loader {what} is not accepted: it takes {LOADER}.")
 
 
 @contextmanager
@@ -153,25 +165,25 @@ class BayesPruner:
         **reading: Any,
     ) -> None:
         self.model, self.loader, self.always_computes = model, train_loader, log_evidence == ALWAYS
-        pruner = {
-            "name": "own loop",
-            "selector": selector,
-            "gate": gate,
-            "schedule": schedule,
-            "scope": scope,
-            "selector_options": selector_options,
-            "gate_options": gate_options,
-            "schedule_options": schedule_options,
-        }
         fields, prior = presets.values(protocol), reading.get("prior")
-        own = {name: None for name in inspect.signature(BayesPruner).parameters if name != "reading"}
-        if other := [name for name in reading if name not in get_type_hints(Protocol)]:
-            raise unknown(other[0], reading[other[0]], "BayesPruner", own | get_type_hints(Protocol))
+        accepted = get_type_hints(Protocol).keys()
+        if other := [name for name in reading if name not in accepted]:
+            own = inspect.signature(BayesPruner).parameters.keys() - {"reading"}
+            raise unknown(other[0], reading[other[0]], "BayesPruner", own | accepted)
         if isinstance(prior, Mapping):  # it may say one of its two fields
             reading["prior"] = fields["prior"] | dict(prior)
-        self.run: PruningConfig = pruning_config(
+        self.run = pruning_config(
             {
-                "pruner": pruner,
+                "pruner": {
+                    "name": "own loop",
+                    "selector": selector,
+                    "gate": gate,
+                    "schedule": schedule,
+                    "scope": scope,
+                    "selector_options": selector_options,
+                    "gate_options": gate_options,
+                    "schedule_options": schedule_options,
+                },
                 "protocol": fields | reading,
                 "sparsity": sparsity,
                 "epochs": epochs,
@@ -181,35 +193,24 @@ class BayesPruner:
         decision.check(self.run)
         if log_evidence not in (ASKED, ALWAYS):
             raise ConfigError("log_evidence", log_evidence, one_of((ASKED, ALWAYS)))
-        if any(getattr(each, "drop_last", False) for each in _parts(train_loader)):
-            raise UserError("train_loader.drop_last=True is not accepted: the log-likelihood is that of all images.")
-        if any(getattr(each, "num_replicas", 1) > 1 for each in _parts(train_loader)):
-            wrong = "A train_loader with a DistributedSampler is not accepted"
-            raise UserError(f"{wrong}: each process decides by all images, so give it a loader of all.")
+        _check_loader(train_loader)
         if isinstance(model, nn.DataParallel):
             raise UserError("A model in nn.DataParallel is not accepted: give BayesPruner the one inside, its .module.")
-        if isinstance(train_loader, Iterator) or length_hint(train_loader, 1) == 0:
-            what = "that ends after one pass" if isinstance(train_loader, Iterator) else "without batches"
-            raise UserError(f"A train_loader {what} is not accepted: it takes {LOADER}.")
         named = dict(model.named_parameters())
         if lazy := [name for name, parameter in named.items() if is_lazy(parameter)]:
             raise UserError(f"{lazy[0]} has no shape yet: give the model a batch before BayesPruner is made of it.")
         self.prunable = tuple(networks.prunable(model, self.run.protocol.prunes) if prunable is None else prunable)
-        if isinstance(prunable, str) or not all(isinstance(name, str) for name in self.prunable):
-            given = "text" if isinstance(prunable, str) else "something else than names"
-            raise UserError(
-                f"prunable takes a list of names, as model.named_parameters() has them, and was given {given}."
-            )
-        if missing := [name for name in self.prunable if name not in named]:
-            raise UserError(f"prunable={', '.join(missing)} is not accepted: the model has no such parameters.")
-        if not self.prunable or len(set(self.prunable)) < len(self.prunable):
-            raise UserError(
-                f"prunable={', '.join(self.prunable)} is not accepted: it takes one name or more, each once."
-            )
+        wrong = [name for name in self.prunable if name not in named or self.prunable.count(name) > 1]
+        if wrong or not self.prunable or isinstance(prunable, str):
+            names = [prunable] if isinstance(prunable, str) else wrong
+            given = ", ".join(name if isinstance(name, str) else type(name).__name__ for name in names)
+            takes = "a list of one name or more of model.named_parameters(), each once"
+            raise UserError(f"prunable={given} is not accepted: it takes {takes}.")
         self.weights = sum(named[name].numel() for name in self.prunable)
         self.epoch = 0
         self.known: decision.Comparison | None = None
         self.masks: dict[str, Tensor] = {}
+        self._examples = 0  # images of a pass, which scale a mean log-likelihood; 0 before the first
         self._hooks: dict[object, RemovableHandle] = {}
 
     @torch.no_grad()
@@ -288,8 +289,6 @@ class BayesPruner:
             asked = "what asks for a gradient or the Fisher information takes images of one shape"
             raise UserError(f"The train_loader gave images of shapes {given}: {asked}.")
         return torch.cat(images), torch.cat(labels)
-
-    _examples = 0  # images of a pass, which scale a mean log-likelihood; 0 before the first
 
     def _batches(self) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield a pass of the loader, which leaves the random numbers of the training as they are.

@@ -32,7 +32,7 @@ def paper_values() -> Mapping[Key, float]:
     """Return the accuracies of the paper's Table 1, that of the unpruned network at sparsity 0."""
     table = pd.read_csv(PAPER_CSV).replace({"method": {"unpruned": UNPRUNED}})
     values: Any = table.set_index(["dataset", "model", "method", "sparsity"])["accuracy"].to_dict()
-    return values  # type: ignore[no-any-return]
+    return values
 
 
 def rank(name: str, order: Sequence[str]) -> tuple[int, str]:

@@ -106,7 +106,7 @@ def _train_stacks(
 def _listen(workers: Sequence["_Worker"], display: Display, seconds: float | None = None) -> list[Outcome]:
     """Wait for messages of busy workers, for some seconds at most; return what became of the stacks that ended."""
     busy = {worker.pipe: worker for worker in workers if worker.stack}
-    return [outcome for pipe in wait(list(busy), seconds) for outcome in busy[pipe].take_message(display)]  # type: ignore[index]
+    return [outcome for pipe in wait(list(busy), seconds) for outcome in busy[pipe].take_message(display)]
 
 
 def _stop(workers: Sequence["_Worker"], display: Display) -> None:

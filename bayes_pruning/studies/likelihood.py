@@ -37,7 +37,7 @@ class Cells:
 
 def chi_square(cells: Cells, repeats: int) -> Array:
     """Sum over the cells of (residual / its standard deviation)^2 without any excess: [...]."""
-    return (cells.residual**2 / (cells.paper_variance / repeats + cells.our_variance)).sum(-1)  # type: ignore[no-any-return]
+    return (cells.residual**2 / (cells.paper_variance / repeats + cells.our_variance)).sum(-1)
 
 
 def log_likelihood(cells: Cells, families: Sequence[str] | None = None) -> Array:
@@ -63,10 +63,10 @@ def _on_grid(cells: Cells, families: Sequence[str] | None) -> Array:
     variance = paper / repeats + ours + EXCESS[:, None] ** 2
     total = -0.5 * (np.log(2 * np.pi * variance) + residual**2 / variance).sum(-1)
     if families is None:
-        return total  # type: ignore[no-any-return]
+        return total
     member = np.array([[family == of_cell for of_cell in families] for family in sorted(set(families))], dtype=float)
     precision, weighted = (part @ member.T for part in (1 / variance, residual / variance))
-    return total + 0.5 * (weighted**2 / precision - np.log(precision / (2 * np.pi))).sum(-1)  # type: ignore[no-any-return]
+    return total + 0.5 * (weighted**2 / precision - np.log(precision / (2 * np.pi))).sum(-1)
 
 
 def not_told_apart(log_likelihoods: Array) -> Array:

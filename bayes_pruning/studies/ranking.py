@@ -60,7 +60,7 @@ class Compared:
     @cached_property
     def means(self) -> Array:
         """Return the mean accuracies: [readings, cells]."""
-        return np.nanmean(self.accuracy, -1)  # type: ignore[no-any-return]
+        return np.nanmean(self.accuracy, -1)
 
     @cached_property
     def variances(self) -> Array:
@@ -202,7 +202,7 @@ def _ranked(compared: Compared, block: str) -> pd.DataFrame:
 
 
 def _behind(log_likelihoods: Array) -> Array:
-    return log_likelihoods.max() - log_likelihoods  # type: ignore[no-any-return]
+    return log_likelihoods.max() - log_likelihoods
 
 
 def _left_out(cells: pd.DataFrame) -> list[tuple[str, Array]]:
@@ -239,7 +239,7 @@ def _contrasts(compared: Compared) -> Cells | None:
 
 
 def _count(values: Array) -> Array:
-    return (~np.isnan(values)).sum(-1)  # type: ignore[no-any-return]
+    return (~np.isnan(values)).sum(-1)
 
 
 def _variances(values: Array, cells: pd.DataFrame, otherwise: Array) -> Array:
@@ -261,7 +261,7 @@ def _variances(values: Array, cells: pd.DataFrame, otherwise: Array) -> Array:
     of_pruned = methods.reindex(cells["method"].where(cells["pruner"] != UNPRUNED)).set_axis(known.index)
     pooled = of_pruned.fillna(known.quantile(0.5, interpolation=MIDDLE))
     borrowed = np.where(pooled.isna(), otherwise.T, pooled).T
-    return np.maximum(RESOLUTION**2, (squares + BORROWED * borrowed) / (freedom + BORROWED))  # type: ignore[no-any-return]
+    return np.maximum(RESOLUTION**2, (squares + BORROWED * borrowed) / (freedom + BORROWED))
 
 
 def _patterns(compared: Compared, behind: Array) -> list[int]:

@@ -55,7 +55,7 @@ class Evaluator:
     def train_log_likelihoods(self, parameters: Parameters) -> list[float]:
         """Return log p(D | w) of each network in `parameters` over the training images, in nats."""
         total, _ = self.sums(parameters, self.data.train)
-        return total.tolist()  # type: ignore[no-any-return]
+        return total.tolist()
 
     def sums(self, parameters: Parameters, split: Split) -> tuple[Tensor, Tensor]:
         """Return each network's log-likelihood (float64, nats) and correct answers (int64) over a split: [networks].

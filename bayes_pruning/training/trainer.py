@@ -96,7 +96,7 @@ class Trainer:
         train, batch_size = self.data.train, self.runs[0].batch_size
         orders = torch.stack([random_streams.data_order(seed, self.epoch, len(train)) for seed in self.seeds])
         if self.resident is not None:
-            return self.resident.run(orders).tolist()  # type: ignore[no-any-return]
+            return self.resident.run(orders).tolist()
         total = torch.zeros(len(self.runs), dtype=torch.float64)
         for stream, order in enumerate(orders):
             # Members of one seed take turns of some steps, on the same images.
@@ -107,7 +107,7 @@ class Trainer:
                     with self._draws(member, number):
                         losses = list(map(self.stack.step_of, itertools.repeat(member), images, labels))
                     total[member] += torch.stack(losses).double().sum().cpu()
-        return (total / math.ceil(len(train) / batch_size)).tolist()  # type: ignore[no-any-return]
+        return (total / math.ceil(len(train) / batch_size)).tolist()
 
     def _draws(self, member: int, turn: int) -> AbstractContextManager[None]:
         """Let what a network draws while it trains, as dropout does, come from the run's own stream."""

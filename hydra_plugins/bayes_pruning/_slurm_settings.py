@@ -55,5 +55,4 @@ class SlurmSettings:
 def slurm_settings(values: Any) -> SlurmSettings:
     """Return the settings in the config's node. Raise ConfigError for a value that is not accepted."""
     plain = OmegaConf.to_container(values, resolve=True) if isinstance(values, DictConfig) else values
-    settings: SlurmSettings = checked(SlurmSettings, plain, "hydra.launcher.slurm")
-    return settings
+    return checked(SlurmSettings, plain, "hydra.launcher.slurm")

@@ -126,7 +126,7 @@ def weights(model: str) -> int:
         return sum(a * b for a, b in pairwise([28 * 28, *about.hidden, 10]))
     filters, side = [1, *about.filters], 28 // 2 ** len(about.filters)
     convolutions = sum(a * b * about.kernel_size**2 for a, b in pairwise(filters))
-    return convolutions + filters[-1] * side**2 * about.hidden + about.hidden * 10  # type: ignore[no-any-return]
+    return convolutions + filters[-1] * side**2 * about.hidden + about.hidden * 10
 
 
 def paired(first: pd.Series, second: pd.Series) -> pd.Series:
