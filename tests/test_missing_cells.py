@@ -86,6 +86,6 @@ def test_every_figure_is_drawn_of_runs_without_factors(without_factors: pd.DataF
 
 def test_a_decision_without_terms_is_not_replayed() -> None:
     own = Reading("sum", "sum", 0.5, 1.0)
-    row = Decision(3, 0, math.log(0.5), None, None, None, None, None, None)
+    row = Decision(3, 0, math.log(0.5))
     assert replay.tested(row, own, own, 60_000, 1000) is None
     assert replay.first_difference([row], own, Reading("mean", "mean", 2.0, 1.0), 60_000, 1000) is None

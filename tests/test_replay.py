@@ -16,7 +16,7 @@ from synthetic import call_script
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import RATIOS
 from bayes_pruning.data.datasets import Dataset
-from bayes_pruning.pruning.decision import Comparison, Decision, ledger_row
+from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.pruning.gates import GateInput, alternate, matched_rate
 from bayes_pruning.pruning.posterior import log_ratio
 from bayes_pruning.results import frame
@@ -33,9 +33,7 @@ script = pytest.fixture(call_script)
 
 def row(epoch: int, likelihood: float, prior: float, opened: int, beta: float = 0.5) -> Decision:
     """A decision about a change of the two terms, from -100 and -50 nats."""
-    return ledger_row(
-        epoch, bool(opened), math.log(beta), Comparison(epoch - 1, -100, -50, -100 + likelihood, -50 + prior, 0)
-    )
+    return Decision(epoch, opened, math.log(beta), epoch - 1, -100, -50, -100 + likelihood, -50 + prior, 0)
 
 
 def trained(run: Any, data: Dataset, epochs: int, evidence: str = "always") -> tuple[list[Decision], list[int]]:
@@ -100,7 +98,7 @@ def test_a_damaged_summary_is_named(summary: Any) -> None:
 
 
 def test_another_threshold_differs_at_the_first_verdict_between_the_two() -> None:
-    ledger = [ledger_row(1, True, math.log(0.5), None), row(2, -1.0, 0.0, 0), row(3, 0.0, 0.0, 1), row(4, -3.0, 0.0, 0)]
+    ledger = [Decision(1, 1, math.log(0.5)), row(2, -1.0, 0.0, 0), row(3, 0.0, 0.0, 1), row(4, -3.0, 0.0, 0)]
 
     def differs(beta: float) -> int | None:
         return replay.first_difference(ledger, PAPER, Reading("sum", "sum", beta, 1.0), 10, 10)
@@ -126,7 +124,7 @@ def test_scales_and_width_enter_as_the_posterior_says() -> None:
     assert factor("sum", "mean", 0.5, 1.0) == -600 + 3
     assert factor("sum", "sum", 0.5, 0.1) == pytest.approx(-600 + 3000)  # the gain in prior goes as 1 / std^2
     assert factor("sum", "sum", 0.5, 1.0, own=Reading("mean", "mean", 0.5, 1.0)) == -60000 + 300
-    assert replay.tested(ledger_row(1, True, 0.0, None), PAPER, PAPER, 100, 10) is None
+    assert replay.tested(Decision(1, 1, 0.0), PAPER, PAPER, 100, 10) is None
     assert replay.tested(row(2, 0.0, 30.0, 1), PAPER, PAPER, 100, 10) == 30  # weights that no output depends on
     assert factor("sum", "sum", 0.5, 1.0, "unpruned_over_pruned") == 570
     assert factor("mean", "sum", 0.5, 1.0, "of_logs") == pytest.approx(math.log((-7.0 - 20) / (-1.0 - 50)))
@@ -143,7 +141,7 @@ def test_a_ratio_of_logs_replayed_with_another_prior_takes_its_normaliser_along(
     counts = {"sum": 1, "mean": 3}
     for std, (own, divisor), (scale, count) in itertools.product((0.5, 1.0, 3.0), counts.items(), counts.items()):
         terms = -9.0, log_prior(before, 1.0) / divisor, -12.0, log_prior(after, 1.0) / divisor
-        entry = ledger_row(2, True, 0.0, Comparison(1, *terms, 0.0))
+        entry = Decision(2, 1, 0.0, 1, *terms, 0.0)
         wanted = math.log((-12.0 + log_prior(after, std) / count) / (-9.0 + log_prior(before, std) / count))
         run, other = Reading("sum", own, 0.5, 1.0), Reading("sum", scale, 0.5, std, "of_logs")
         assert replay.tested(entry, run, other, images=10, weights=3) == pytest.approx(wanted)

@@ -14,7 +14,7 @@ The functions here are pure and need neither a stack, Hydra nor a folder: `train
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -45,12 +45,12 @@ class Decision:
     epoch: int  # from 1
     opened: int  # 1 if the gate let this epoch prune, else 0
     log_threshold: float  # log beta, in nats
-    compared_epoch: int | None
-    log_likelihood_before: float | None
-    log_prior_before: float | None
-    log_likelihood: float | None
-    log_prior: float | None
-    tested: float | None
+    compared_epoch: int | None = None
+    log_likelihood_before: float | None = None
+    log_prior_before: float | None = None
+    log_likelihood: float | None = None
+    log_prior: float | None = None
+    tested: float | None = None
 
 
 @dataclass(frozen=True)
@@ -155,14 +155,9 @@ def decide(
     if run.tries_candidate and candidate is None:
         return Verdict(False, unchanged(epoch, network), None)
     opened = opens(run, epoch, compared)
-    row = ledger_row(epoch, opened, run.log_beta, compared) if run.gate_reads_bayes_factor else None
-    return Verdict(opened, candidate if opened and candidate else unchanged(epoch, network), row)
-
-
-def ledger_row(epoch: int, opened: bool, log_threshold: float, compared: Comparison | None) -> Decision:
-    """Return a row of the ledger."""
-    terms = vars(compared) if compared else dict.fromkeys(field.name for field in fields(Comparison))
-    return Decision(epoch, int(opened), log_threshold, **terms)
+    row = Decision(epoch, int(opened), run.log_beta, **(vars(compared) if compared else {}))
+    known = candidate if opened and candidate else unchanged(epoch, network)
+    return Verdict(opened, known, row if run.gate_reads_bayes_factor else None)
 
 
 def check(run: PruningConfig) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayes_pruning.config import presets
 from bayes_pruning.config.errors import UserError
-from bayes_pruning.results.cells import CELL, refuse_mixed_settings
+from bayes_pruning.results.cells import CELL, refuse_mixed_settings, refuse_shared_seeds
 from bayes_pruning.results.declared import ALL, MASKS, NOTHING
 from bayes_pruning.results.paper import UNPRUNED
 
@@ -33,7 +33,7 @@ def choose(frame: pd.DataFrame, protocol: str | None = None, epochs: int | None 
         frame = of_length(frame, epochs)
     frame = of_length(of_protocol(frame, _one(protocols(frame), protocol)), None)
     refuse_mixed_settings(frame)
-    _refuse_doubles(frame)
+    refuse_shared_seeds(frame)
     return frame.reset_index(drop=True)
 
 
@@ -112,17 +112,6 @@ def _one(texts: list[str], asked: str | None) -> str:
         fits = f"{len(fitting)} protocols" if fitting else "no protocol"
         raise UserError(f'Protocol "{asked}" fits {fits} of these runs: they follow {listed}.')
     return fitting[0]
-
-
-def _refuse_doubles(frame: pd.DataFrame) -> None:
-    runs = frame.drop_duplicates("hash")
-    doubles = runs[runs.duplicated([*CELL, "seed"], keep=False)]
-    if not doubles.empty:
-        _, same = next(iter(doubles.groupby([*CELL, "seed"])))
-        raise UserError(
-            f"{' and '.join(same['run'])} have the same dataset, model, pruner, sparsity, seed and protocol "
-            f"but differ in another setting (see their .hydra/config.yaml): keep them in separate folders."
-        )
 
 
 def lengths(frame: pd.DataFrame, column: str = "epochs") -> str:

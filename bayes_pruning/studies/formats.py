@@ -5,8 +5,10 @@ Markdown and LaTeX render the same `Sheet`s, so they can not differ in a number;
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -46,13 +48,13 @@ Lines = tuple[str, ...]  # what one cell shows, line below line
 
 @dataclass(frozen=True)
 class Sheet:
-    """Hold one table as text: a title, what its cells mean, and the rows by block (dataset and model)."""
+    """Hold one table as text: a title, what its cells mean, and the rows."""
 
     key: str
     title: str
     legend: str
     header: Sequence[str]
-    blocks: Sequence[Sequence[Sequence[Lines]]]
+    rows: Sequence[Sequence[Lines]]
 
 
 def sheets(frame: pd.DataFrame, compared: bool) -> list[Sheet]:
@@ -74,7 +76,7 @@ def markdown(frame: pd.DataFrame, compared: bool = False) -> str:
 
 
 def _markdown_table(sheet: Sheet) -> str:
-    rows = [["<br>".join(cell) for cell in row] for block in sheet.blocks for row in block]
+    rows = [list(map("<br>".join, row)) for row in sheet.rows]
     return f"### {sheet.title}\n\n{tables.markdown(sheet.header, rows)}\n{sheet.legend}\n"
 
 
@@ -136,19 +138,19 @@ def seed_counts(frame: pd.DataFrame, default: str) -> str:
     """
     last = frame[(frame["epoch"] == frame["epochs"]) & frame["pruner"].isin((UNPRUNED, *METHODS))]
     last = last.assign(reading=last["protocol"].map(presets.name_of).mask(last["pruner"] == UNPRUNED, default))
-    seeds = last.groupby(["model", "reading", "dataset", "pruner", "target_sparsity"])["seed"].nunique().rename("n")
-    cells = seeds.reset_index().groupby(["model", "reading", "dataset"])["n"].value_counts().sort_index(ascending=False)
-    texts: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for model, reading, dataset, n, count in cells.rename("count").reset_index().itertuples(index=False, name=None):
-        texts.setdefault((model, reading), {}).setdefault(dataset, []).append(f"{n} ({count})")
-    datasets = sorted(set(seeds.index.get_level_values("dataset")), key=lambda name: rank(name, DATASETS))
-    runs = seeds.groupby(["model", "reading"]).sum()
-    order = sorted(texts, key=lambda key: (rank(key[0], MODELS), key[1] != default, -len(texts[key]), -runs[key]))
-    rows = [
-        [display_name(key[0]), key[1], *(", ".join(texts[key].get(dataset, [])) for dataset in datasets)]
-        for key in order
-    ]
+    seeds = last.groupby(["model", "reading", "dataset", "pruner", "target_sparsity"])["seed"].nunique()
+    texts = seeds.groupby(["model", "reading", "dataset"]).agg(_cells_by_seeds).unstack(fill_value="")
+    order = pd.DataFrame({"rows": (texts != "").sum(axis=1), "runs": seeds.groupby(["model", "reading"]).sum()})
+    order = order.iloc[::-1].sort_values(["rows", "runs"], ascending=False, kind="stable")
+    lines = sorted(order.index, key=lambda line: (rank(line[0], MODELS), line[1] != default))
+    datasets = sorted(map(str, texts), key=lambda name: rank(name, DATASETS))
+    rows = [[display_name(line[0]), line[1], *texts.loc[line, datasets]] for line in lines]
     return tables.markdown(["Network", "Reading", *map(display_name, datasets)], rows)
+
+
+def _cells_by_seeds(seeds: pd.Series) -> str:
+    """Return how many cells have how many seeds, the most seeds first: '5 (2), 3 (19)'."""
+    return ", ".join(f"{n} ({cells})" for n, cells in sorted(Counter(seeds).items(), reverse=True))
 
 
 def seeds_markdown(frame: pd.DataFrame, model: str) -> str:
@@ -169,21 +171,24 @@ def seeds_markdown(frame: pd.DataFrame, model: str) -> str:
 
 
 def _accuracy_sheet(frame: pd.DataFrame, accuracy: Accuracy, setting: str) -> Sheet:
-    """Return a sheet; as in the paper, only the first row of a block names it and has its unpruned network."""
     cells, methods = table1.cells(frame, accuracy), table1.method_names(frame)
-    blocks: dict[tuple[str, str], list[list[Lines]]] = {}
+    rows: list[list[Lines]] = []
     for dataset, model, sparsity in table1.grid(cells):
-        block = blocks.setdefault((dataset, model), [])
         unpruned = _cell_lines(cells[dataset, model, UNPRUNED, 0.0])
-        first: list[Lines] = [()] * 3 if block else [(display_name(dataset),), (display_name(model),), unpruned]
         pruned: list[Lines] = [(MISSING,)] * (1 + len(methods))
         if sparsity is not None:
             own = (_cell_lines(cells[dataset, model, method, sparsity]) for method in methods)
             pruned = [(percent(sparsity),), *own]
-        block.append([*first, *pruned])
+        rows.append([(display_name(dataset),), (display_name(model),), unpruned, *pruned])
     title = f"Accuracy {accuracy.when} pruning ({accuracy.network}; {setting})"
     header = ["Dataset", "Model", "Unpruned", "Sparsity asked", *map(display_name, methods)]
-    return Sheet(f"accuracy-{accuracy.when}", title, LEGEND, header, [*blocks.values()])
+    return Sheet(f"accuracy-{accuracy.when}", title, LEGEND, header, _once(rows, 3))
+
+
+def _once(rows: Sequence[list[Lines]], first: int) -> list[list[Lines]]:
+    """Return the rows, their `first` cells empty where they are those of the row before, as the paper has it."""
+    again = [False, *(one[:first] == other[:first] for one, other in pairwise(rows))]
+    return [[()] * first + row[first:] if same else row for row, same in zip(rows, again, strict=False)]
 
 
 def _cell_lines(cell: Cell) -> Lines:
@@ -200,15 +205,14 @@ def _cell_lines(cell: Cell) -> Lines:
 def _comparison_sheet(key: str, title: str, compared: Mapping[tuple[Key, str], Differences], setting: str) -> Sheet:
     pairs = dict.fromkeys((method, twin) for (_, _, method, _), twin in compared)
     columns = [(method, twin, accuracy.when) for accuracy in ACCURACIES for method, twin in pairs]
-    blocks: dict[tuple[str, str], list[list[Lines]]] = {}
+    rows: list[list[Lines]] = []
     for dataset, model, sparsity in dict.fromkeys((d, m, s) for (d, m, _, s), _ in compared):
-        block = blocks.setdefault((dataset, model), [])
-        names: list[Lines] = [(), ()] if block else [(display_name(dataset),), (display_name(model),)]
         by_column = (compared[(dataset, model, method, sparsity), twin][when] for method, twin, when in columns)
-        block.append([*names, (percent(sparsity),), *map(_difference_lines, by_column)])
+        names = display_name(dataset), display_name(model), percent(sparsity)
+        rows.append([*((name,) for name in names), *map(_difference_lines, by_column)])
     header = [f"{display_name(method)} - {display_name(twin)}, {when} pruning" for method, twin, when in columns]
     titles = ["Dataset", "Model", "Sparsity asked", *header]
-    return Sheet(key, f"{title} ({setting})", PAIRED, titles, [*blocks.values()])
+    return Sheet(key, f"{title} ({setting})", PAIRED, titles, _once(rows, 2))
 
 
 def _difference_lines(difference: Difference | None) -> Lines:
@@ -218,7 +222,7 @@ def _difference_lines(difference: Difference | None) -> Lines:
 
 
 def _latex_table(sheet: Sheet) -> str:
-    rows = [["\n".join(cell) for cell in row] for block in sheet.blocks for row in block]
+    rows = [list(map("\n".join, row)) for row in sheet.rows]
     return (
         f"\\begin{{sidewaystable}}\n\\caption{{{_escape(sheet.title)}. {_escape(sheet.legend)}}}\n"
         f"\\label{{tab:{sheet.key}}}\n\\centering\\scriptsize\n"
