@@ -28,7 +28,7 @@ def command(function: Command) -> Command:
 
 def main() -> None:
     """Run the installed `bayes-pruning`: the first argument names the command."""
-    name, *arguments = [*sys.argv[1:], "--help"][: max(1, len(sys.argv) - 1)]
+    name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         lines = [f"  {known:10}{(function.__doc__ or '').splitlines()[0]}" for known, function in COMMANDS.items()]
         print("usage: bayes-pruning COMMAND ...", "", *lines, "", "bayes-pruning COMMAND --help says more.", sep="\n")
@@ -352,18 +352,11 @@ def rebuild(parser: argparse.ArgumentParser) -> None:
         print(*write([(study, None)], args.out), sep="\n")
         return
     root = Path(__file__).resolve().parents[1]
-    published = root / "outputs" / "published"
-    pages = ("reproduction.md", "bayesian_schedule.md")
-    quoted: list[tuple[Publication | ScheduleStudy, Path | None]] = []
-    studies: tuple[Publication | ScheduleStudy, ...] = studies_in(published)
-    if not any(each.archives for each in studies):
+    published, docs = root / "outputs" / "published", root / "docs"
+    paper, schedules = studies_in(published)
+    if not (paper.archives or schedules.archives):
         raise UserError(f"{published} has no archive of a study: rebuild in a checkout, or give --archive and --out.")
-    for each, page in zip(studies, [root / "docs" / name for name in pages], strict=True):
-        if each.archives:
-            quoted.append((each, page))
-        else:
-            print(f"{published} has no archive for {page}, which is left as it is")
-    print(*write(quoted, published), sep="\n")
+    print(*write([(paper, docs / "reproduction.md"), (schedules, docs / "bayesian_schedule.md")], published), sep="\n")
 
 
 @command

@@ -256,11 +256,14 @@ def studies_in(folder: Path) -> tuple[Publication, ScheduleStudy]:
 def write(studies: Sequence[tuple[Publication | ScheduleStudy, Path | None]], out: Path) -> list[str]:
     """Write the texts and figures of studies to the folder `out`, and fill the page that quotes each, if any.
 
-    Nothing is written before everything is made. Return a line on each study and page. Raise UserError if something can
-    not be made or written.
+    A study without archives, and its page, are left as they are. Nothing is written before everything is made. Return a
+    line on each study and page. Raise UserError if something can not be made or written.
     """
     made, lines = dict[Path, str | bytes](), list[str]()
     for study, page in studies:
+        if not study.archives:
+            lines.append(f"{out} has no archive for {page}, which is left as it is")
+            continue
         texts, pictures = study.texts(), study.pictures()
         made |= {out / name: text for name, text in texts.items()}
         made |= {out / "figures" / name: data for name, data in pictures.items()}
