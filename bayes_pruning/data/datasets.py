@@ -105,11 +105,10 @@ def _load(loader: str, mean: tuple[float, ...], std: tuple[float, ...], root: st
             raise UserError(f"dataset.loader={loader} is not accepted: its {part}_{wrong}.")
     channels = images.train_images.shape[1]
     mean, std = (values * channels if len(values) == 1 else values for values in (mean, std))
-    within = {"dataset.mean": all(0 <= value <= 1 for value in mean), "dataset.std": min(std) > 0}
-    for field, values in (("dataset.mean", mean), ("dataset.std", std)):
-        if len(values) != channels or not within[field]:
-            accepted = f"one number for all channels or {channels}, one a channel, pixels being from 0 to 1"
-            raise ConfigError(field, list(values), f"{accepted}: a mean from 0 to 1, and std only above 0")
+    accepted = f"one number for all channels or {channels}, one a channel, pixels being from 0 to 1"
+    for field, values, fit in (("mean", mean, all(0 <= value <= 1 for value in mean)), ("std", std, min(std) > 0)):
+        if len(values) != channels or not fit:
+            raise ConfigError(f"dataset.{field}", list(values), f"{accepted}: a mean from 0 to 1, and std only above 0")
 
     def split(pixels: Tensor, labels: Tensor) -> Split:
         return Split(normalise(pixels.to(device), mean, std), labels.to(device))

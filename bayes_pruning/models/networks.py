@@ -37,16 +37,10 @@ def fcn(
     initial_scale: float = 1.0,
     softmax: bool = False,
 ) -> nn.Module:
-    """Return a fully connected network: hidden layers with an activation, then a linear layer to the logits.
+    """Return a fully connected network: layers of `hidden` units with an activation, then a linear one to the logits.
 
-    Args:
-        shape: of an image.
-        classes: logits.
-        hidden: units of each hidden layer.
-        activation: one of ACTIVATIONS.
-        initial_scale: factor of the initial weights and biases.
-        softmax: whether a softmax follows, whose probabilities the cross-entropy then takes for logits, as it does in
-            code that has a softmax layer (experimental setup of the paper) and PyTorch's cross-entropy too.
+    `initial_scale` is a factor of the initial weights and biases. With `softmax` the cross-entropy takes probabilities
+    for logits, as in code that has a softmax layer (experimental setup of the paper) and PyTorch's cross-entropy too.
     """
     _widths("model.hidden", hidden)
     if activation not in ACTIVATIONS:
@@ -134,19 +128,23 @@ def _check_images(config: Mapping[str, Any], network: nn.Module, shape: tuple[in
         reason = str(error).splitlines()[0]
         raise ConfigError("model", dict(config), f"a network for images of shape {shape} ({reason})") from error
     given = tuple(out.shape)[1:] if isinstance(out, Tensor) else f"a {type(out).__name__}"
+    empty = [name for name, parameter in network.named_parameters() if parameter.numel() == 0]
+    hooked = [name for name, parameter in network.named_parameters() if _has_hook(parameter)]
     if given != (classes,):
-        raise ConfigError("model", dict(config), f"a network with {classes} logits an image (this gives {given})")
-    if not out.requires_grad:
-        reason = "a network with parameters to train (its logits depend on none that has requires_grad)"
-        raise ConfigError("model", dict(config), reason)
-    if empty := [name for name, parameter in network.named_parameters() if parameter.numel() == 0]:
-        raise ConfigError("model", dict(config), f"a network without empty layers (its {empty[0]} has no elements)")
-    if hooked := [name for name, each in network.named_parameters() if _has_hook(each)]:
-        reason = f"a network whose parameters have no hooks (its {hooked[0]} has one, which its copy in a stack lacks)"
-        raise ConfigError("model", dict(config), reason)
-    if not prunable(network):
-        reason = "a network with weights to prune (none of its parameters has two dimensions or more)"
-        raise ConfigError("model", dict(config), reason)
+        accepted = f"a network with {classes} logits an image (this gives {given})"
+    elif not out.requires_grad:
+        accepted = "a network with parameters to train (its logits depend on none that has requires_grad)"
+    elif empty:
+        accepted = f"a network without empty layers (its {empty[0]} has no elements)"
+    elif hooked:
+        accepted = (
+            f"a network whose parameters have no hooks (its {hooked[0]} has one, which its copy in a stack lacks)"
+        )
+    elif not prunable(network):
+        accepted = "a network with weights to prune (none of its parameters has two dimensions or more)"
+    else:
+        return
+    raise ConfigError("model", dict(config), accepted)
 
 
 def _has_hook(parameter: Any) -> bool:
