@@ -17,10 +17,7 @@ BASE = "paper"  # the preset that all others start from
 @lru_cache(maxsize=1)
 def names() -> dict[str, str]:
     """Return the name of each preset by the text of its protocol."""
-    by_text: dict[str, str] = {}
-    for name in _presets():
-        by_text.setdefault(protocol_text(values(name)), name)
-    return by_text
+    return {protocol_text(values(name)): name for name in reversed(_presets())}  # of equal ones the first name counts
 
 
 def _presets() -> list[str]:

@@ -2,10 +2,7 @@
 
 A short name finds a function of this package. A dotted name ("my_pruners.smallest") is imported, so that a researcher's
 own function needs no change here; the dotted name of a function of this package is its short name. What a gate or a
-schedule is (whether it reads a Bayes factor, how it estimates one) is declared where the function is defined:
-
-    @gate(reads_bayes_factor=False)
-    def every_other(seen: GateInput, start: int = 1) -> bool: ...
+schedule is (whether it reads a Bayes factor, how it estimates one) is declared where the function is defined.
 """
 
 import importlib

@@ -251,10 +251,8 @@ IN_TABLES = ("sparsity", "seed", "protocol", "epochs")  # beside the names of th
 def other_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return, by dotted name, the settings of a run that no table names: all but IN_TABLES and the names of its files.
 
-    Args:
-        values: of a composed or a saved config, as plain values, of any version.
-
-    What can not change the run's numbers is left out, as in its identity.
+    `values` are the plain ones of a composed or a saved config, of any version. What can not change the run's numbers
+    is left out, as in its identity.
     """
     run = _completed({**LATER_OF_TRAINING} | {name: values[name] for name in NAMES if name in values})
     if run["pruner"]["gate"] == UNPRUNED_GATE:

@@ -74,13 +74,10 @@ Options = Annotated[
 
 
 def checked(kind: Any, value: Any, field: str = "", strict: bool | None = None) -> Any:
-    """Return `value` as `kind`, a type that pydantic knows.
+    """Return plain values as `kind`, a type that pydantic knows: a dataclass with `__pydantic_config__`, for instance.
 
-    Args:
-        kind: for instance a dataclass with `__pydantic_config__`, or an annotated number.
-        value: plain values.
-        field: the name of the value in the config, "" for the whole of it.
-        strict: whether no value is converted; None for what `kind` says.
+    `field` is the value's name in the config, "" for the whole of it. With `strict` no value is converted; None leaves
+    that to `kind`.
 
     Raise ConfigError for the first value that is not accepted, UserError for an unknown field or a missing one.
     """
