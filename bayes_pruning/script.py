@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bayes_pruning.config.errors import UserError, end_with_closed_output
+from bayes_pruning.config.errors import UserError, end_with_closed_output, user_error
 from bayes_pruning.results import frame
 from bayes_pruning.results.selection import choose, read_out
 
@@ -70,10 +70,8 @@ def _filters(args: argparse.Namespace) -> dict[str, Any] | None:
         return None
     if args.wandb is None:
         raise UserError("--filters is for runs on the W&B server: give --wandb ENTITY/PROJECT too.")
-    try:
+    with user_error(f"--filters {args.filters} is not JSON", json.JSONDecodeError):
         filters = json.loads(args.filters)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--filters {args.filters} is not JSON ({error}).") from error
     if not isinstance(filters, dict):
         raise UserError(f'--filters {args.filters} is not a JSON object such as {{"group": "table1"}}.')
     return filters

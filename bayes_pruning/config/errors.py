@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from hydra.errors import CompactHydraException
@@ -25,6 +26,16 @@ class ConfigError(UserError):
 
 class RunFailed(UserError):
     """A run that can not go on, for instance because its loss is no longer finite."""
+
+
+@contextmanager
+def user_error(sentence: str, kinds: type[Exception] | tuple[type[Exception], ...] = Exception) -> Iterator[None]:
+    """Turn an exception of some kinds into a UserError: `sentence`, with the exception's type and words in brackets."""
+    try:
+        yield
+    except kinds as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".: ")
+        raise UserError(f"{sentence} ({reason}).") from error
 
 
 def end_with_closed_output() -> NoReturn:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayes_pruning.config.errors import ConfigError, UserError
+from bayes_pruning.config.errors import ConfigError, UserError, user_error
 from bayes_pruning.config.registry import Registry
 from bayes_pruning.data.download import fetch
 
@@ -95,11 +95,9 @@ def forget() -> None:
 
 @lru_cache(maxsize=3)
 def _load(loader: str, mean: tuple[float, ...], std: tuple[float, ...], root: str, device: torch.device) -> Dataset:
-    try:
+    # A loader of the user's: ours say themselves what is wrong.
+    with user_error(f"dataset.loader={loader} gave nothing for data_root={root}", (OSError, TypeError)):
         images: Images = LOADERS.find(loader)(Path(root))
-    except (OSError, TypeError) as error:  # a loader of the user's: ours say themselves what is wrong
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"dataset.loader={loader} gave nothing for data_root={root} ({reason}).") from error
     for part in ("train", "test"):
         if wrong := _problem(images, part):
             raise UserError(f"dataset.loader={loader} is not accepted: its {part}_{wrong}.")

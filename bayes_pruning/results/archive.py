@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.errors import UserError, user_error
 from bayes_pruning.pruning.decision import Decision
 from bayes_pruning.results.run_records import Incomplete, read_json
 from bayes_pruning.runs import ledger
@@ -39,12 +39,9 @@ def provenance(folder: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     file = folder / ".hydra" / "overrides.yaml"
-    try:
-        config: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml"), resolve=True)
+    with user_error(f"{file.parent} can not be read"):  # OmegaConf, yaml and the file system each raise their own
+        config: Any = OmegaConf.to_container(OmegaConf.load(file.with_name("config.yaml")), resolve=True)
         overrides: Any = OmegaConf.to_container(OmegaConf.load(file)) if file.exists() else []
-    except Exception as error:  # OmegaConf, yaml and the file system each raise their own
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"{folder / '.hydra'} can not be read ({reason}).") from error
     moved = {name: Path(config[name]).name for name in MACHINE if Path(config.get(name, "")).is_absolute()}
     names = [override.partition("=")[0].lstrip("+") for override in overrides]
     return {
@@ -105,15 +102,12 @@ def read_ledgers(path: Path) -> dict[str, list[Decision]]:
 
 def _read(path: Path, columns: list[str]) -> tuple[pa.Table, dict[str, Any]]:
     """Return columns of an archive and what its metadata say. Raise UserError if the file is not an archive."""
-    try:
-        with pq.ParquetFile(path) as file:
-            about = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
-            if not about:
-                raise UserError(f"{path} is not an archive of scripts/publish.py.")
-            if about["format"] != FORMAT:
-                raise UserError(
-                    f"{path} has format {about['format']}, this version reads {FORMAT}: publish the runs again."
-                )
-            return file.read(columns), about
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} can not be read as Parquet ({error}).") from error
+    with user_error(f"{path} can not be read as Parquet", (OSError, pa.ArrowException)), pq.ParquetFile(path) as file:
+        about = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
+        if not about:
+            raise UserError(f"{path} is not an archive of scripts/publish.py.")
+        if about["format"] != FORMAT:
+            raise UserError(
+                f"{path} has format {about['format']}, this version reads {FORMAT}: publish the runs again."
+            )
+        return file.read(columns), about

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.errors import UserError, user_error
 from bayes_pruning.config.presets import protocol_text
 from bayes_pruning.config.schema import other_settings
 from bayes_pruning.results.declared import Declared, of_config, of_summary
@@ -74,10 +74,8 @@ def read_folder(folder: Path) -> LoggedRun:
     """Return the run of a finished run's folder. Raise UserError, naming the file, if it can not be read."""
     about, path = folder / "summary.json", folder / "metrics.csv"
     summary, rows, (declared, settings) = read_json(about), read_metrics(path), _read_config(folder)
-    try:
+    with user_error(f"{about} is not a run's summary", (KeyError, TypeError, ValueError)):
         run = LoggedRun(identity(folder.name, summary, of_summary(summary) or declared, settings), rows)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{about} is not a run's summary ({type(error).__name__}: {error}).") from error
     if len(rows) != run.identity["epochs"]:
         raise UserError(
             f"{path} has {len(rows)} epochs but summary.json says {run.identity['epochs']}: one of them was changed."
@@ -88,22 +86,18 @@ def read_folder(folder: Path) -> LoggedRun:
 def _read_config(folder: Path) -> tuple[Declared, dict[str, Any]]:
     """Return what a run's config declares of its pruner, and its settings. Raise UserError if it can not be read."""
     path = folder / ".hydra" / "config.yaml"
-    try:
+    with user_error(f"{path} can not be read"):  # OmegaConf, yaml and the file system each raise their own
         text = path.read_text()
         config: Any = yaml.load(text, YAML)  # OmegaConf takes twenty times as long, and is needed for ${...} alone
         if "${" in text:
             config = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
         return of_config(config["pruner"]), other_settings(config)
-    except Exception as error:  # OmegaConf, yaml and the file system each raise their own
-        raise UserError(f"{path} can not be read ({type(error).__name__}: {' '.join(str(error).split())}).") from error
 
 
 def read_json(path: Path) -> Any:
     """Return what a JSON file holds. Raise UserError if it can not be read."""
-    try:
+    with user_error(f"{path} can not be read as JSON", (OSError, ValueError)):
         return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} can not be read as JSON ({error}).") from error
 
 
 def read_metrics(path: Path) -> list[list[float]]:

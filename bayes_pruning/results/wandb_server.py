@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.errors import UserError, user_error
 from bayes_pruning.config.schema import other_settings, run_config
 from bayes_pruning.results.declared import of_config
 from bayes_pruning.results.run_records import Incomplete, LoggedRun, counted, identity
@@ -63,12 +63,8 @@ def read_server(project: str, filters: Mapping[str, Any] | None = None) -> tuple
 
     if project.count("/") != 1 or not all(project.split("/")):
         raise UserError(f"--wandb {project} is not ENTITY/PROJECT.")
-    try:
-        runs = list(wandb.Api().runs(project, filters=dict(filters or {}), lazy=False))
-        with ThreadPoolExecutor(REQUESTS) as pool:
-            return _join(pool.map(_fetch, runs))
-    except Exception as error:  # no key, no network, no such project: wandb raises many kinds
-        raise UserError(f"{project} can not be read from W&B ({type(error).__name__}: {error}).") from error
+    with user_error(f"{project} can not be read from W&B"), ThreadPoolExecutor(REQUESTS) as pool:
+        return _join(pool.map(_fetch, wandb.Api().runs(project, filters=dict(filters or {}), lazy=False)))
 
 
 def _inspect(folder: Path) -> Piece:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.errors import UserError, user_error
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.results.run_records import is_run_folder, read_json, read_metrics
 from bayes_pruning.runs import layout, tracking, wandb_process
@@ -81,11 +81,9 @@ def _log_in() -> None:
     os.environ.setdefault("WANDB_HTTP_TIMEOUT", f"{wandb_process.SERVER_PATIENCE:g}")
     import wandb
 
-    try:
+    with user_error("W&B's server can not be used"):  # no key, a wrong one, no network, no answer
         wandb.setup(wandb.Settings(silent=True, mode="online"))
         wandb_process.log_in()
-    except Exception as error:  # no key, a wrong one, no network, no answer
-        raise UserError(f"W&B's server can not be used ({error}).") from error
 
 
 def _sync(folders: Sequence[Path]) -> str:

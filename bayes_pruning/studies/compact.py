@@ -23,14 +23,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.numpy import save as numpy_bytes
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.errors import UserError, user_error
 from bayes_pruning.engine.layers import is_stackable
 from bayes_pruning.runs.files import write_file
 
@@ -218,11 +217,8 @@ def load(folder: Path) -> nn.Sequential:
     Raise UserError if the files are missing, damaged or do not belong together.
     """
     kinds = {kind.__name__: kind for kind in ARGUMENTS}
-    try:
+    with user_error(f"{folder} holds no compacted network"):  # files, JSON, torch and safetensors each raise their own
         layers = json.loads((folder / "compact.json").read_text())["layers"]
         model = nn.Sequential(*(_make(kinds[layer.pop("kind")], layer) for layer in layers))
         model.load_state_dict(load_file(folder / "compact.safetensors"), assign=True)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise UserError(f"{folder} holds no compacted network ({type(error).__name__}: {reason}).") from error
     return model

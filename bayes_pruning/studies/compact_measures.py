@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
-from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.errors import UserError, user_error
 from bayes_pruning.config.schema import run_config
 from bayes_pruning.data import datasets
 from bayes_pruning.engine import device
@@ -44,13 +44,10 @@ def read_run(folder: Path, data_root: str | None) -> tuple[nn.Module, nn.Module,
         raise UserError(f"{folder} is not a run's folder: name one that train.py made, under its output_dir.")
     if not layout.is_finished(folder):
         raise UserError(f"{folder} is not finished: train it to its end with the command that began it.")
-    try:
+    with user_error(f"{folder} is not a run as train.py leaves it"):
         config: Any = OmegaConf.load(folder / ".hydra" / "config.yaml")
         run, root = run_config(config), data_root or str(config.data_root)
         weights = load_file(folder / "weights.safetensors")
-    except Exception as error:  # YAML, omegaconf, safetensors and the file system each raise their own
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise UserError(f"{folder} is not a run as train.py leaves it ({type(error).__name__}: {reason}).") from error
     data = datasets.load(run.dataset, root, device.pick("cpu"))
     dense = networks.build(run.model, data.shape, datasets.CLASSES, run.seed)
     pruned = deepcopy(dense)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import pandas as pd
 from omegaconf import OmegaConf
 
-from bayes_pruning.config.errors import UserError
+from bayes_pruning.config.errors import UserError, user_error
 from bayes_pruning.config.paths import conf_dir
 from bayes_pruning.figures import catalogue
 from bayes_pruning.figures.style import STYLES
@@ -82,7 +82,7 @@ def log_publication(
         for plate in plates
         if plate.can_be_drawn(frame)
     }
-    try:
+    with user_error("W&B did not take the run"):  # no key, no network, no such project: wandb raises many kinds
         run = wandb.init(
             entity=entity, project=name, mode=mode, id=f"{JOB}-{digest}", name=f"{JOB}: {archive.stem}", job_type=JOB,
             config={JOB: archive.name, "runs": int(frame["hash"].nunique())}, dir=str(folder),
@@ -95,8 +95,6 @@ def log_publication(
         run.log(logged | images)
         run.log_artifact(files)
         run.finish()
-    except Exception as error:  # no key, no network, no such project: wandb raises many kinds
-        raise UserError(f"W&B did not take the run ({type(error).__name__}: {str(error).strip()}).") from error
     return f"{JOB}-{digest}"
 
 
@@ -121,10 +119,8 @@ def make(project: str) -> dict[str, str]:
         views = {"report": report(entity, name), "workspace": workspace(entity, name)}
     except ImportError as error:
         raise UserError('The dashboard needs a package: pip install "bayes-pruning[dashboard]".') from error
-    try:
+    with user_error("W&B did not take the dashboard"):
         return {kind: view.save().url for kind, view in views.items()}
-    except Exception as error:  # no key, no network, no such project: wandb raises many kinds
-        raise UserError(f"W&B did not take the dashboard ({type(error).__name__}: {str(error).strip()}).") from error
 
 
 def workspace(entity: str, project: str) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from bayes_pruning.config.errors import ConfigError, UserError
+from bayes_pruning.config.errors import ConfigError, UserError, user_error
 from bayes_pruning.config.presets import decision_text, masks_text
 from bayes_pruning.config.schema import PRINTED
 from bayes_pruning.pruning.decision import Decision
@@ -131,11 +131,9 @@ def replay(
     replayed: dict[Replayed, list[int | None]] = {}
     for run in sorted(set(ledgers) & set(summaries)):
         about = summaries[run]
-        try:
+        with user_error(f"The summary.json of {run} is not a run's", (KeyError, TypeError, ValueError)):
             protocol, reading, weights = about["protocol"], reading_of(about["protocol"]), about["prunable_weights"]
             cell = about["dataset"], about["model"], about["pruner"], float(about["sparsity"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"The summary.json of {run} is not a run's ({type(error).__name__}: {error}).") from error
         if not (_holds_the_ratio(ledgers[run], reading) and _decides_by_beta(ledgers[run])):
             continue
         for other in alternatives(reading, choices):
