@@ -16,26 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import AfterValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from bayes_pruning.config import validation as valid
 from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.registry import GATES, SCHEDULES, short_name
-from bayes_pruning.config.validation import (
-    AboveZero,
-    AboveZeroOrNull,
-    AtLeastZero,
-    BelowOne,
-    Count,
-    Flag,
-    Fraction,
-    Name,
-    Number,
-    Numbers,
-    Options,
-    Text,
-    TextOrNull,
-    Whole,
-    checked,
-    unknown,
-)
 
 Scale = Literal["sum", "mean"]
 Ratio = Literal["pruned_over_unpruned", "unpruned_over_pruned", "of_logs"]  # what "the Bayes factor" may be a ratio of
@@ -74,18 +57,18 @@ class DatasetConfig(TypedDict):
     """A file of conf/dataset."""
 
     __pydantic_config__ = FORBID  # type: ignore[misc]
-    name: Name
-    loader: Text
-    mean: Numbers
-    std: Numbers
+    name: valid.Name
+    loader: valid.Text
+    mean: valid.Numbers
+    std: valid.Numbers
 
 
 class ModelConfig(TypedDict):
     """A file of conf/model. All other fields are settings of the builder."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
-    name: Name
-    builder: Text
+    name: valid.Name
+    builder: valid.Text
 
 
 class WandbSettings(TypedDict, total=False):
@@ -93,9 +76,9 @@ class WandbSettings(TypedDict, total=False):
 
     __pydantic_config__ = FORBID  # type: ignore[misc]
     mode: Literal["offline", "online", "disabled"]
-    project: Text
-    entity: TextOrNull
-    group: TextOrNull
+    project: valid.Text
+    entity: valid.TextOrNull
+    group: valid.TextOrNull
 
 
 class Settings(TypedDict, total=False):
@@ -105,15 +88,15 @@ class Settings(TypedDict, total=False):
     """
 
     __pydantic_config__ = FORBID  # type: ignore[misc]
-    device: Text
-    data_root: Text
-    deterministic: Flag
-    compile: Flag
-    output_dir: Text
+    device: valid.Text
+    data_root: valid.Text
+    deterministic: valid.Flag
+    compile: valid.Flag
+    output_dir: valid.Text
     log_evidence: Literal["asked", "always"]
-    checkpoint_seconds: AtLeastZero
+    checkpoint_seconds: valid.AtLeastZero
     progress: Literal["auto", "bar", "lines", "none"]
-    max_minutes: AboveZeroOrNull
+    max_minutes: valid.AboveZeroOrNull
     wandb: WandbSettings
 
 
@@ -122,8 +105,8 @@ class Prior:
     """Gaussian prior N(mean, std^2) of every prunable weight."""
 
     __pydantic_config__ = FORBID
-    mean: Number
-    std: AboveZero
+    mean: valid.Number
+    std: valid.AboveZero
 
 
 @dataclass(frozen=True)
@@ -131,12 +114,12 @@ class Protocol:
     """How the paper's open points are read; conf/protocol/paper.yaml says what each field means."""
 
     __pydantic_config__ = FORBID
-    name: Text
-    regrow: Flag
+    name: valid.Text
+    regrow: valid.Flag
     decision: Literal["previous", "candidate"]
     log_likelihood: Scale
     log_prior: Scale
-    beta: AboveZero
+    beta: valid.AboveZero
     prior: Prior
     ratio: Ratio
     first_gate: Literal["open", "closed"]
@@ -148,17 +131,17 @@ class Pruner:
     """A selector (which weights), a gate (when) and a schedule (how many), each a name and its own options."""
 
     __pydantic_config__ = FORBID
-    name: Name
+    name: valid.Name
     selector: Function
     gate: Function
     schedule: Function
-    selector_options: Options
-    gate_options: Options
-    schedule_options: Options
+    selector_options: valid.Options
+    gate_options: valid.Options
+    schedule_options: valid.Options
     scope: Literal["layer", "global"]  # the sparsity is that of each layer, or of all prunable weights together
     masks: Literal["protocol", "kept"]  # what is pruned may grow back as protocol.regrow says, or "kept": never
-    twin: TextOrNull  # the name of the classic pruner that this one is compared with, if it has one
-    control_of: TextOrNull  # the name of the Bayes pruner that this one is a control for
+    twin: valid.TextOrNull  # the name of the classic pruner that this one is compared with, if it has one
+    control_of: valid.TextOrNull  # the name of the Bayes pruner that this one is a control for
 
 
 @dataclass(frozen=True)
@@ -168,9 +151,9 @@ class PruningConfig:
     __pydantic_config__ = FORBID
     pruner: Pruner
     protocol: Protocol
-    sparsity: Fraction
-    epochs: Count
-    seed: Whole
+    sparsity: valid.Fraction
+    epochs: valid.Count
+    seed: valid.Whole
 
     @property
     def log_beta(self) -> float:
@@ -200,11 +183,11 @@ class RunConfig(PruningConfig):
     __pydantic_config__ = FORBID
     dataset: DatasetConfig
     model: ModelConfig
-    batch_size: Count
-    learning_rate: AboveZero
+    batch_size: valid.Count
+    learning_rate: valid.AboveZero
     precision: Precision
     optimizer: Optimizer
-    momentum: BelowOne  # of SGD
+    momentum: valid.BelowOne  # of SGD
 
     def identity(self) -> dict[str, Any]:
         """Return what the run is, as plain values, without what can not change its numbers.
@@ -289,7 +272,7 @@ def run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:
     """
     values: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
     fields = {**LATER_OF_TRAINING} | {name: values[name] for name in NAMES if name in values}
-    run: RunConfig = checked(RunConfig, _completed(fields))
+    run: RunConfig = valid.checked(RunConfig, _completed(fields))
     protocol = dataclasses.replace(
         run.protocol,
         regrow=run.protocol.regrow and run.pruner.masks != "kept",
@@ -305,7 +288,7 @@ def run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:
 
 def pruning_config(values: Mapping[str, Any]) -> PruningConfig:
     """Check what pruning reads of a run, for a network that is trained elsewhere. Raise ConfigError, UserError."""
-    return checked(PruningConfig, _completed(values))
+    return valid.checked(PruningConfig, _completed(values))
 
 
 def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -325,8 +308,8 @@ def check_settings(values: Mapping[str, Any]) -> None:
             first = 'its file begins with the line "# @package _global_", so that its fields are those of the config'
             raise UserError(f"experiment={value} is not accepted: {first}.")
         if name not in known:
-            raise unknown(name, value, "the config", known)
-    checked(Settings, {name: value for name, value in values.items() if name not in NAMES})
+            raise valid.unknown(name, value, "the config", known)
+    valid.checked(Settings, {name: value for name, value in values.items() if name not in NAMES})
 
 
 def as_trained(config: DictConfig, run: RunConfig) -> DictConfig:

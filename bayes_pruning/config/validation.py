@@ -14,6 +14,7 @@ from bayes_pruning.config.errors import ConfigError, UserError, one_of
 LARGEST = 1e37  # of a learning rate, beta or deviation: Adam divides the first by 0.1, and float32 ends at 3.4e38
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")  # the types of pydantic's error for a field there is not
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+_adapter = lru_cache(maxsize=256)(TypeAdapter)
 NAME_BYTES = 60  # three names, sparsity, seed and hash stay below the 255 bytes that a folder's name may have
 
 
@@ -107,11 +108,6 @@ def unknown(name: str, value: Any, owner: str, fields: Collection[str]) -> UserE
     """Return the error that says that `owner` has no field of this name."""
     accepted = f"has only {one_of(sorted(fields))}" if fields else "has none"
     return UserError(f"{name}={value} is not accepted: there is no such field, {owner} {accepted}.")
-
-
-@lru_cache(maxsize=256)
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
 
 
 def _fields(kind: Any) -> dict[str, Any]:

@@ -11,21 +11,9 @@ import pandas as pd
 from bayes_pruning.results.cells import Cells
 from bayes_pruning.results.declared import twins
 from bayes_pruning.results.paper import PAPER_CSV, SPARSITIES, UNPRUNED, percent
-from bayes_pruning.studies.claims import measures
+from bayes_pruning.studies.claims import measures, rules
 from bayes_pruning.studies.claims.learning_curves import MAGNITUDE, RANDOM
-from bayes_pruning.studies.claims.rules import (
-    FAILS,
-    HOLDS,
-    Number,
-    Verdict,
-    Where,
-    above,
-    all_of,
-    below,
-    claim,
-    table_1,
-    within,
-)
+from bayes_pruning.studies.claims.rules import Verdict, Where, above, all_of, below, claim, table_1, within
 
 OVERFITS = 0.05  # a rise of the test loss by this fraction: two seed deviations of it where it is small (99%, 0.023)
 REACHED = 0.01  # a sparsity is reached within this: the paper gives them in whole percent
@@ -186,8 +174,8 @@ def cnn_is_larger(runs: Cells, where: Where) -> Verdict:
     """Section 1.2, Figure 7. By the widths of conf/model, which the paper's text does not give: with others it may be
     the other way round. Nothing random is in it."""
     more = measures.weights("cnn") - measures.weights("fcn")
-    outcome = HOLDS if more > 0 else FAILS
-    number = Number("weights of the CNN minus those of the FCN", more, None, None, 1, "above 0", outcome)
+    outcome = rules.HOLDS if more > 0 else rules.FAILS
+    number = rules.Number("weights of the CNN minus those of the FCN", more, None, None, 1, "above 0", outcome)
     return Verdict(outcome, (number,))
 
 
@@ -195,7 +183,7 @@ def cnn_is_larger(runs: Cells, where: Where) -> Verdict:
 def deviations_are_reported(runs: Cells, where: Where) -> Verdict:
     """Section 1.2 speaks of five runs (Experimental setup). Table 1, as it was copied, has a column of deviations."""
     columns = PAPER_CSV.read_text().splitlines()[0].split(",")
-    outcome = HOLDS if "deviation" in columns else FAILS
+    outcome = rules.HOLDS if "deviation" in columns else rules.FAILS
     return Verdict(outcome, reason=f"the columns of Table 1 are {', '.join(columns)}")
 
 
