@@ -395,7 +395,7 @@ def test_half_finished_and_failed_runs_are_reported_not_mixed_in(own_runs):
     for damaged in ("3", "{}"):
         (failed / "failure.json").write_text(damaged)
         found = load(own_runs).incomplete
-        assert found == [(failed.name, "failed: no reason given"), (half.name, "not finished")]
+        assert found == [(failed.name, "failed: its failure.json can not be read"), (half.name, "not finished")]
     assert results.frame["run"].nunique() == 16
     assert not {half.name, failed.name} & set(results.frame["run"])
 

@@ -106,7 +106,7 @@ def test_what_was_uploaded_and_what_is_being_trained_is_left(
     assert left == {"half": "it is being trained: try again when it has ended"}
 
 
-def test_runs_without_a_folder_are_synced_a_batch_at_a_time_and_their_marks_count(
+def test_runs_without_a_folder_are_synced_together_and_their_marks_count(
     output: Path, uploaded: list[Uploaded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[str]] = []
@@ -119,10 +119,9 @@ def test_runs_without_a_folder_are_synced_a_batch_at_a_time_and_their_marks_coun
         return "permission denied" if "-c" in asked[-1][-1] else ""
 
     monkeypatch.setattr(wandb_upload, "_sync", sync)
-    monkeypatch.setattr(wandb_upload, "BATCH", 2)
     old, *logs = [log_of(output, "a"), log_of(output, "a", 2), log_of(output, "b", 3), log_of(output, "c", 4)]
     assert upload(output / "wandb", output) == (["a", "b"], {"c": "permission denied"})
-    assert asked == [[logs[0].name, logs[1].name], [logs[2].name]]
+    assert asked == [[log.name for log in logs]]
     assert old.name not in asked[0]
     assert uploaded == []
 

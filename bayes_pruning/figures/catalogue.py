@@ -16,14 +16,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bayes_pruning.config.errors import ConfigError, UserError, listed
+from bayes_pruning.figures import learning_curves as curves
 from bayes_pruning.figures.accuracy import accuracy_by_sparsity, accuracy_lines
-from bayes_pruning.figures.learning_curves import (
-    LOSSES,
-    learning_curves,
-    learning_lines,
-    loss_by_sparsity,
-    sparsity_lines,
-)
 from bayes_pruning.figures.plotting import Line, rows_of, without_runs
 from bayes_pruning.figures.style import METHOD_LABELS, Style
 from bayes_pruning.results.paper import FIRST_FIGURE, LEARNING_SPARSITY, MODELS, UNPRUNED, display_name, percent
@@ -66,7 +60,7 @@ class Plate:
         if self.name == ACCURACY:
             return f"{self.title}. The numbers are those of the table."
         rows, missing = self.rows(frame), self.missing(frame)
-        last = rows[rows["epoch"] == rows["epochs"]].groupby("label", sort=False)[LOSSES["before"]].mean()
+        last = rows[rows["epoch"] == rows["epochs"]].groupby("label", sort=False)[curves.LOSSES["before"]].mean()
         listed = ", ".join(f"{label} {value:.3f}" for label, value in last.items())
         absent = f" No runs for {', '.join(missing)}." if missing else ""
         return f"{self.title}. Test loss before pruning at the last epoch read: {listed}.{absent}"
@@ -85,14 +79,14 @@ def catalogue(mnist: str = "mnist") -> list[Plate]:
     for paper_dataset, sparsity in LEARNING_SPARSITY.items():
         dataset, asked = mnist if paper_dataset == "mnist" else paper_dataset, percent(sparsity)
         for model in MODELS:
-            lines: Lines = partial(learning_lines, dataset=dataset, model=model, sparsity=sparsity)
+            lines: Lines = partial(curves.learning_lines, dataset=dataset, model=model, sparsity=sparsity)
             title = f"learning curves at {asked} sparsity"
-            add(dataset, model, asked.removesuffix("%"), title, lines, learning_curves)
+            add(dataset, model, asked.removesuffix("%"), title, lines, curves.learning_curves)
             for selector in ("random", "magnitude"):
                 pruner = f"bayes_{selector}"
-                lines = partial(sparsity_lines, dataset=dataset, model=model, pruner=pruner)
+                lines = partial(curves.sparsity_lines, dataset=dataset, model=model, pruner=pruner)
                 title = f"test loss of {METHOD_LABELS[pruner]} pruning"
-                add(dataset, model, selector, title, lines, loss_by_sparsity)
+                add(dataset, model, selector, title, lines, curves.loss_by_sparsity)
     title = "Test accuracy before and after pruning at the last epoch read, against the sparsity asked"
     return [*plates, Plate(ACCURACY, title, accuracy_lines, accuracy_by_sparsity)]
 

@@ -19,6 +19,7 @@ from bayes_pruning.config.presets import protocol_text
 from bayes_pruning.config.schema import other_settings
 from bayes_pruning.results.declared import Declared, of_config, of_summary
 from bayes_pruning.results.paper import UNPRUNED
+from bayes_pruning.runs import layout
 from bayes_pruning.runs.files import read_table
 from bayes_pruning.training.metrics import COLUMNS, OPTIONAL
 
@@ -122,10 +123,8 @@ def _row(cells: Sequence[str], epoch: int, where: str) -> list[float]:
 
 
 def _why_incomplete(folder: Path) -> str:
-    failure = folder / "failure.json"
-    if failure.exists():
-        about = read_json(failure)
-        return f"failed: {about['reason'] if isinstance(about, dict) and 'reason' in about else 'no reason given'}"
+    if reason := layout.failure(folder):
+        return f"failed: {reason}"
     try:
         return f"not finished: {counted(len(read_metrics(folder / 'metrics.csv')), 'epoch')} so far"
     except UserError:  # its last line may be torn: it is being written

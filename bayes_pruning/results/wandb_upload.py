@@ -24,8 +24,7 @@ from bayes_pruning.results.run_records import is_run_folder, read_json, read_met
 from bayes_pruning.runs import layout, tracking, wandb_process
 from bayes_pruning.training.metrics import COLUMNS, WHOLE
 
-BATCH = 100  # runs to one `wandb sync`
-PATIENCE_PER_RUN = 5.0  # seconds, on top of wandb_process.UPLOAD_PATIENCE, for one `wandb sync`
+PATIENCE_PER_RUN = 5.0  # seconds of `wandb sync`, on top of wandb_process.UPLOAD_PATIENCE
 
 
 def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]:
@@ -48,11 +47,11 @@ def upload(wandb_dir: Path, train_dir: Path) -> tuple[list[str], dict[str, str]]
         return [], failed
     _log_in()
     others = [run for run in pending if run not in own]
-    said = [_sync([pending[run][-1] for run in others[i : i + BATCH]]) for i in range(0, len(others), BATCH)]
+    said = _sync([pending[run][-1] for run in others]) if others else ""
     for run, dirs in pending.items():
         if run in others:
             if not _mark(dirs[-1]).exists():
-                failed[run] = "; ".join(filter(None, said)) or "`wandb sync` did not say why"
+                failed[run] = said or "`wandb sync` did not say why"
             continue
         try:
             _upload_folder(train_dir / run)

@@ -42,6 +42,17 @@ def is_finished(folder: Path) -> bool:
     return (folder / "summary.json").exists()
 
 
+def failure(folder: Path) -> str | None:
+    """Return why the run in `folder` failed, None if it did not."""
+    path = folder / "failure.json"
+    try:
+        return str(json.loads(path.read_bytes())["reason"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, LookupError, TypeError):
+        return f"its {path.name} can not be read"
+
+
 def in_use(folder: Path) -> bool:
     """Return whether a process that trains holds the lock of a run's folder (run_folder.RunFolder)."""
     try:

@@ -52,6 +52,7 @@ class RunFolder:
         self.run = run
         self.output_dir = output_dir
         self.path = layout.folder_of(run, output_dir)
+        self.checkpoint = self.path / "checkpoint.pt"
         git_commit()  # now, and not when the run ends: the checkout may have moved on by then
         with self._writable():
             self.path.mkdir(parents=True, exist_ok=True)
@@ -117,11 +118,6 @@ class RunFolder:
                 f"{stored} does not match its folder (its hash is {stored_hash}, the folder's {self.run.hash()}): "
                 f"restore the file, or remove the folder to start the run anew."
             )
-
-    @property
-    def checkpoint(self) -> Path:
-        """Return the checkpoint's file."""
-        return self.path / "checkpoint.pt"
 
     def resume(self) -> Checkpoint:
         """Return the checkpoint to go on from, an empty one for a new run; the other files are brought in line with it.

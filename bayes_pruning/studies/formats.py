@@ -15,17 +15,7 @@ import pandas as pd
 
 from bayes_pruning.config import presets
 from bayes_pruning.results import tables
-from bayes_pruning.results.paper import (
-    DATASETS,
-    METHODS,
-    MODELS,
-    UNPRUNED,
-    Key,
-    display_name,
-    paper_values,
-    percent,
-    rank,
-)
+from bayes_pruning.results.paper import DATASETS, METHODS, MODELS, UNPRUNED, Key, display_name, percent, rank
 from bayes_pruning.results.selection import protocols
 from bayes_pruning.results.statistics import Difference
 from bayes_pruning.studies import table1
@@ -155,18 +145,16 @@ def _cells_by_seeds(seeds: pd.Series) -> str:
 
 def seeds_markdown(frame: pd.DataFrame, model: str) -> str:
     """Return the cells of a network of which several seeds were run, each seed on its own, as GitHub's Markdown."""
-    paper, order = paper_values(), (UNPRUNED, *METHODS)
-    several = [(key, runs.sort_index()) for key, runs in table1.final_by_seed(frame).items() if len(runs) > 1]
-    rows = []
-    for (dataset, of, method, sparsity), runs in sorted(
-        several, key=lambda found: (rank(found[0][0], DATASETS), found[0][3], rank(found[0][2], order))
-    ):
-        if of == model:
+    runs, rows = table1.final_by_seed(frame), []
+    for key, cell in table1.cells(frame, table1.BEFORE).items():
+        dataset, of, method, sparsity = key
+        if of == model and cell.ours is not None and cell.ours.n > 1:
+            each = runs[key].sort_index()
             name = f"{display_name(method)} {percent(sparsity)}" if sparsity else "Unpruned"
-            theirs = paper.get((dataset, of, method, sparsity))
-            seeds = ", ".join(map(str, runs.index))
-            numbers = (", ".join(f"{value:.4f}" for value in runs[accuracy.column]) for accuracy in ACCURACIES)
-            rows.append([display_name(dataset), name, "" if theirs is None else f"{theirs:.4f}", seeds, *numbers])
+            paper = "" if cell.paper is None else f"{cell.paper:.4f}"
+            seeds = ", ".join(map(str, each.index))
+            numbers = (", ".join(f"{value:.4f}" for value in each[accuracy.column]) for accuracy in ACCURACIES)
+            rows.append([display_name(dataset), name, paper, seeds, *numbers])
     return tables.markdown(["Dataset", "Cell", "Paper", "Seeds", "Before pruning", "After pruning"], rows)
 
 

@@ -25,7 +25,6 @@ class StatusLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from bayes_pruning.config.errors import UserError
         from bayes_pruning.config.schema import run_config
-        from bayes_pruning.results.run_records import read_json
         from bayes_pruning.runs import layout
         from bayes_pruning.runs.progress import bar
 
@@ -40,7 +39,7 @@ class StatusLauncher(Launcher):
         rows: dict[str, list[int]] = {}  # of Table 1: epochs that are done, epochs in all
         for folder, run in folders.items():
             row = rows.setdefault(f"{run.dataset['name']} {run.model['name']}", [0, 0])
-            state, done, failure = "missing", 0, folder / "failure.json"
+            state, done = "missing", 0
             if layout.is_finished(folder):
                 try:
                     layout.final_metrics(folder)
@@ -48,12 +47,9 @@ class StatusLauncher(Launcher):
                 except UserError as error:
                     state = "failed"
                     print(f"{folder} failed: {error}")
-            elif failure.exists():
+            elif reason := layout.failure(folder):
                 state = "failed"
-                try:
-                    print(f"{folder} failed: {read_json(failure)['reason']}")
-                except (UserError, LookupError, TypeError):
-                    print(f"{folder} failed, and its failure.json can not be read")
+                print(f"{folder} failed: {reason}")
             elif folder.exists():
                 at_work, done = layout.in_use(folder), layout.epochs_done(folder)
                 state = "training" if at_work else "cut short"
