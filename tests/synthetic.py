@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bayes_pruning.results.declared import Declared, of_summary
+from bayes_pruning.results.declared import Declared, by_name
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -50,7 +50,7 @@ def runs(cell: str, seeds: int = 2, epochs: int = 8, protocol: str = PROTOCOL, *
         metrics: a number, or a function (epoch, seed) -> number, for each metric that is not as in PLAIN.
     """
     dataset, model, pruner, *sparsity = cell.split()
-    declares = of_summary({"pruner": pruner}) or Declared()
+    declares = by_name().get(pruner, Declared())
     rows = []
     for seed in range(seeds):
         name = f"{cell.replace(' ', '-')}-seed{seed}-{protocol}-{epochs}"

@@ -532,7 +532,7 @@ def made_frame(*runs):
             "seed": seed,
             "protocol": protocol_text(PROTOCOL | changes),
             "epochs": 1,
-            "reads": declared.of_summary({"pruner": pruner}).reads,
+            "reads": declared.by_name()[pruner].reads,
             "settings": "{}",
             "epoch": 1,
         }
@@ -675,11 +675,19 @@ def test_630_runs_are_read_in_a_few_seconds_of_processor_time(own_runs, tmp_path
 # ---- what pruners declare
 
 
+def rewrite_pruner(folder, **changes):
+    path = folder / ".hydra" / "config.yaml"
+    config = OmegaConf.load(path)
+    config.pruner.update(changes)
+    path.write_text(OmegaConf.to_yaml(config))
+    rewrite_summary(folder, pruner=changes["name"])
+
+
 def test_a_pruner_without_a_twin_is_compared_with_none_and_a_declared_one_is_whatever_its_name(own_runs):
     for folder in own_runs.glob("*-bayes_magnitude-*"):
-        rewrite_summary(folder, pruner="bayes_schedule", twin=None, unpruned=False, protocol_read=["beta", "regrow"])
+        rewrite_pruner(folder, name="bayes_schedule", twin=None)
     for folder in own_runs.glob("*-bayes_random-*"):
-        rewrite_summary(folder, pruner="mine", twin="random", unpruned=False, protocol_read=["beta", "regrow"])
+        rewrite_pruner(folder, name="mine", twin="random")
     loaded = load(own_runs).frame
     assert set(loaded.loc[loaded["pruner"] == "mine", "twin"]) == {"random"}
     assert set(loaded.loc[loaded["pruner"] == "bayes_schedule", "twin"]) == {""}
@@ -692,7 +700,8 @@ def test_a_pruner_without_a_twin_is_compared_with_none_and_a_declared_one_is_wha
 
 def test_an_unpruned_run_is_the_baseline_whatever_its_pruner_is_called(own_runs):
     for folder in own_runs.glob("*-none-*"):
-        rewrite_summary(folder, pruner="baseline", sparsity=0.3, unpruned=True, twin=None, protocol_read=["prior"])
+        rewrite_pruner(folder, name="baseline", twin=None)
+        rewrite_summary(folder, sparsity=0.3)
     loaded = load(own_runs).frame
     baseline = loaded[loaded["run"].str.contains("-none-")]
     assert set(baseline["pruner"]) == {"none"}

@@ -1,7 +1,7 @@
 """Say what a run's pruner declares: whether it is unpruned, its classic twin, what of the protocol it reads.
 
-Runs say it in summary.json, in the saved config and in the frame. For runs that were made before pruners declared it,
-it is derived here, and nowhere else: from the run's config where that is at hand, else from the file of conf/pruner.
+It follows from the group `pruner` of a run's config, which folders, archives and W&B have alike. A config of an earlier
+version names no twin: then it is that of the file of conf/pruner with the pruner's name.
 """
 
 from collections.abc import Mapping
@@ -30,18 +30,9 @@ class Declared:
     reads: str = ALL  # what of the protocol its networks depend on: NOTHING, MASKS or ALL
 
 
-def of_summary(summary: Mapping[str, Any]) -> Declared | None:
-    """Return what the fields of summary.json say, or the pruner's name in them; None if they do not."""
-    if "protocol_read" in summary:
-        read = summary["protocol_read"]
-        reads = ALL if "beta" in read else MASKS if "regrow" in read else NOTHING
-        return Declared(bool(summary["unpruned"]), summary["twin"] or "", reads)
-    return _by_name().get(str(summary["pruner"]))
-
-
 def of_config(pruner: Mapping[str, Any]) -> Declared:
     """Return what the group `pruner` of a run's config says."""
-    twin = pruner["twin"] if "twin" in pruner else _by_name().get(str(pruner["name"]), Declared()).twin
+    twin = pruner["twin"] if "twin" in pruner else by_name().get(str(pruner["name"]), Declared()).twin
     if pruner["gate"] == UNPRUNED_GATE:
         return Declared(True, twin or "", NOTHING)
     try:
@@ -53,7 +44,7 @@ def of_config(pruner: Mapping[str, Any]) -> Declared:
 
 
 @lru_cache(maxsize=1)
-def _by_name() -> dict[str, Declared]:
+def by_name() -> dict[str, Declared]:
     """Return what the files of conf/pruner declare, by the pruner's name."""
     return {name: of_config({"twin": None} | values) for name, values in _files().items()}
 
@@ -77,7 +68,7 @@ def unfinished() -> set[str]:
 
 def twins(frame: pd.DataFrame | None = None) -> dict[str, str]:
     """Return the classic twin of each pruner that has one: of conf/pruner, and of the runs of a frame."""
-    pairs = {name: declared.twin for name, declared in _by_name().items()}
+    pairs = {name: declared.twin for name, declared in by_name().items()}
     if frame is not None:
         of_runs = frame.loc[frame["twin"] != "", ["pruner", "twin"]].drop_duplicates()
         pairs |= dict(zip(of_runs["pruner"], of_runs["twin"], strict=True))

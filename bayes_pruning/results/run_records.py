@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from bayes_pruning.config.errors import UserError, user_error
 from bayes_pruning.config.presets import protocol_text
 from bayes_pruning.config.schema import other_settings
-from bayes_pruning.results.declared import Declared, of_config, of_summary
+from bayes_pruning.results.declared import Declared, of_config
 from bayes_pruning.results.paper import UNPRUNED
 from bayes_pruning.runs import layout
 from bayes_pruning.runs.files import read_table
@@ -76,7 +76,7 @@ def read_folder(folder: Path) -> LoggedRun:
     about, path = folder / "summary.json", folder / "metrics.csv"
     summary, rows, (declared, settings) = read_json(about), read_metrics(path), _read_config(folder)
     with user_error(f"{about} is not a run's summary", (KeyError, TypeError, ValueError)):
-        run = LoggedRun(identity(folder.name, summary, of_summary(summary) or declared, settings), rows)
+        run = LoggedRun(identity(folder.name, summary, declared, settings), rows)
     if len(rows) != run.identity["epochs"]:
         raise UserError(
             f"{path} has {len(rows)} epochs but summary.json says {run.identity['epochs']}: one of them was changed."

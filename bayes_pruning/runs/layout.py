@@ -27,7 +27,6 @@ def summary_of(run: RunConfig) -> dict[str, Any]:
         "pruner": run.pruner.name,
         "twin": run.pruner.twin,
         "unpruned": run.unpruned,
-        "protocol_read": sorted(run.identity()["protocol"]),
         "reads_bayes_factor": run.gate_reads_bayes_factor,
         "sparsity": run.sparsity,
         "seed": run.seed,
