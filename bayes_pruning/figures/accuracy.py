@@ -11,17 +11,9 @@ from matplotlib.lines import Line2D
 from bayes_pruning.figures import plotting
 from bayes_pruning.figures.plotting import GREY, HOLLOW, Line, rows_of
 from bayes_pruning.figures.style import METHOD_LABELS, METHOD_LOOKS, Style
+from bayes_pruning.results import paper
 from bayes_pruning.results.cells import CELL, Cell
-from bayes_pruning.results.paper import (
-    DATASETS,
-    MODELS,
-    SPARSITIES,
-    UNPRUNED,
-    display_name,
-    paper_values,
-    percent,
-    rank,
-)
+from bayes_pruning.results.paper import UNPRUNED, display_name, paper_values, percent
 from bayes_pruning.results.selection import setting
 
 PANEL_HEIGHT = 0.9  # of a figure's
@@ -38,7 +30,7 @@ BEFORE, AFTER, PAPER = KINDS
 def accuracy_lines(frame: pd.DataFrame) -> list[Line]:
     """Return a line for each point: data sets and networks with pruned runs, the paper's sparsities and any other."""
     pruned = frame[frame["pruner"] != UNPRUNED]
-    sparsities = sorted({*SPARSITIES, *pruned["target_sparsity"]})
+    sparsities = sorted({*paper.SPARSITIES, *pruned["target_sparsity"]})
     return [
         Line(dataset, model, pruner, sparsity, str(Cell(dataset, model, pruner, sparsity)), look)
         for dataset, model in pruned[["dataset", "model"]].drop_duplicates().itertuples(index=False)
@@ -53,8 +45,8 @@ def accuracy_by_sparsity(frame: pd.DataFrame, lines: list[Line], title: str, sty
     points = _points(rows, lines)
     sparsities = sorted({line.target_sparsity for line in lines if line.pruner != UNPRUNED})
     cells = set(zip(rows["dataset"], rows["model"], strict=True))
-    datasets = sorted({dataset for dataset, _ in cells}, key=lambda name: rank(name, DATASETS))
-    models = sorted({model for _, model in cells}, key=lambda name: rank(name, MODELS))
+    datasets = sorted({dataset for dataset, _ in cells}, key=lambda name: paper.rank(name, paper.DATASETS))
+    models = sorted({model for _, model in cells}, key=lambda name: paper.rank(name, paper.MODELS))
     panels: list[Any] = [[_title(d, m) if (d, m) in cells else "." for m in models] for d in datasets]
     if style.stacked:
         panels = [[panel] for panel in itertools.chain(*panels) if panel != "."]
@@ -81,8 +73,8 @@ def _points(rows: pd.DataFrame, lines: list[Line]) -> pd.DataFrame:
     last = rows[rows["epoch"] == rows["epochs"]]
     before = last.assign(accuracy=last["test_accuracy"], kind=BEFORE)
     after = last.assign(accuracy=last["pruned_test_accuracy"], kind=AFTER)[last["pruner"] != UNPRUNED]
-    paper = pd.Series(paper_values()).rename_axis(CELL).reset_index(name="accuracy").assign(kind=PAPER)
-    points = pd.concat([before, after, pd.DataFrame(lines, columns=CELL).merge(paper, on=CELL)])
+    theirs = pd.Series(paper_values()).rename_axis(CELL).reset_index(name="accuracy").assign(kind=PAPER)
+    points = pd.concat([before, after, pd.DataFrame(lines, columns=CELL).merge(theirs, on=CELL)])
     return points.assign(
         panel=[_title(*names) for names in zip(points["dataset"], points["model"], strict=True)],
         asked=points["target_sparsity"].map(percent).where(points["pruner"] != UNPRUNED, "unpruned"),
