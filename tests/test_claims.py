@@ -17,12 +17,12 @@ from bayes_pruning.studies.claims.rules import (
     CLAIMS,
     FAILS,
     HOLDS,
+    TABLE_1,
     UNDECIDED,
     above,
     all_of,
     below,
     figure,
-    table_1,
     within,
 )
 
@@ -110,7 +110,7 @@ def test_intervals_of_one_claim_are_wider_so_that_they_hold_together():
 
 def test_the_intervals_of_every_claim_hold_together(monkeypatch):
     """Each knows how many the claim has; the best of ten cells is judged by an interval that holds for all ten."""
-    asked, networks = [], [f"{where.dataset} {where.model}" for where in table_1()]
+    asked, networks = [], [f"{where.dataset} {where.model}" for where in TABLE_1]
     monkeypatch.setattr(rules, "half_width", lambda _, among: asked.append(among) or 1.0)
     pruners = [
         "none",
@@ -141,7 +141,7 @@ def test_figures_stand_for_the_papers_data_sets_and_networks():
         16: ("cifar10", "fcn", 0.9),
         21: ("cifar10", "cnn", 0.9),
     }
-    assert len({(where.dataset, where.model) for where in table_1()}) == 6
+    assert len({(where.dataset, where.model) for where in TABLE_1}) == 6
 
 
 def test_every_claim_says_where_the_paper_makes_it():
@@ -500,7 +500,7 @@ def test_magnitude_loss_improves_to_99():
 
 
 def table_1_place(dataset="mnist", model="fcn"):
-    return next(where for where in table_1() if (where.dataset, where.model) == (dataset, model))
+    return next(where for where in TABLE_1 if (where.dataset, where.model) == (dataset, model))
 
 
 @pytest.mark.parametrize(("bayes", "expected"), [(0.9, HOLDS), (0.897, HOLDS), (0.93, HOLDS), (0.88, FAILS)])

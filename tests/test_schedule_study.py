@@ -15,8 +15,7 @@ from bayes_pruning.figures.style import STYLES
 from bayes_pruning.results.frame import publish
 from bayes_pruning.results.paper import display_name
 from bayes_pruning.studies import exact_sparsity
-from bayes_pruning.studies.exact_sparsity import METHODS, targets
-from bayes_pruning.studies.exact_sparsity_figure import LOOKS, schedules
+from bayes_pruning.studies.exact_sparsity import LOOKS, METHODS, schedules, targets
 from bayes_pruning.studies.publication import ScheduleStudy
 
 BASELINE = (0.970, 0.972, 0.971)

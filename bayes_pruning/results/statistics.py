@@ -29,6 +29,9 @@ class Difference:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} {self.interval}"
+
     @property
     def interval(self) -> str:
         """Return the interval as text, e.g. '[-0.0012, +0.0030]', or 'no interval'."""

@@ -27,7 +27,6 @@ from bayes_pruning.results.tables import markdown
 from bayes_pruning.runs.files import write_file
 from bayes_pruning.studies import details, exact_sparsity, formats, ranking_formats, replay
 from bayes_pruning.studies.claims import verdicts
-from bayes_pruning.studies.exact_sparsity_figure import schedules
 from bayes_pruning.studies.ranking_formats import Ranking
 
 PROTOCOL = "paper"  # the preset that table, figures and claims are of
@@ -221,7 +220,7 @@ class ScheduleStudy:
     def pictures(self) -> dict[str, bytes]:
         """Return the figure, by file name."""
         style = STYLES["paper"]
-        drawn = schedules(self.runs, style)
+        drawn = exact_sparsity.schedules(self.runs, style)
         return {f"schedules.{suffix}": catalogue.render(drawn, style, suffix) for suffix in ("pdf", "png")}
 
     def blocks(self) -> dict[str, Callable[[], str]]:

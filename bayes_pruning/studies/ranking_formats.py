@@ -280,4 +280,4 @@ def _signed(difference: Difference | None) -> str:
     if difference is None:
         return "missing"
     alone = f", n = {difference.n}" if math.isnan(difference.low) else ""
-    return f"{difference.mean:+.4f} {difference.interval}{alone}"
+    return f"{difference}{alone}"

@@ -134,7 +134,7 @@ def _mean(accuracy: Summary | None) -> Entry:
 def _difference(difference: Difference | None) -> Entry:
     if difference is None:
         return Entry("")
-    return Entry(f"{difference.mean:+.4f} {difference.interval} (n = {difference.n})", repr(difference.mean))
+    return Entry(f"{difference} (n = {difference.n})", repr(difference.mean))
 
 
 def picture(frame: pd.DataFrame, plate: Plate) -> dict[str, str]:

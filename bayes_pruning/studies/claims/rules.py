@@ -71,6 +71,9 @@ class Where:
         return Cell(self.dataset, model or self.model, pruner, 0.0 if pruner == UNPRUNED else asked)
 
 
+TABLE_1 = [Where("Table 1", *block) for block in BLOCKS]  # its six blocks
+
+
 @dataclass(frozen=True)
 class Claim:
     """Hold one statement of the paper: its words, its figures (with further arguments for the test), and its test."""
@@ -109,11 +112,6 @@ def claim(statement: str, *cases: Any) -> Callable[[Callable[..., Verdict]], Cal
 def figure(number: int) -> Where:
     """Return what one of Figures 4 to 21 shows."""
     return Where(f"Figure {number}", *BLOCKS[(number - FIRST_FIGURE) // FIGURES_A_BLOCK])
-
-
-def table_1() -> list[Where]:
-    """Return the six blocks of Table 1."""
-    return [Where("Table 1", *block) for block in BLOCKS]
 
 
 def above(name: str, values: pd.Series, threshold: float, among: int = 1) -> Verdict:

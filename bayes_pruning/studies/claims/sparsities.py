@@ -13,12 +13,12 @@ from bayes_pruning.results.declared import twins
 from bayes_pruning.results.paper import PAPER_CSV, SPARSITIES, UNPRUNED, percent
 from bayes_pruning.studies.claims import measures, rules
 from bayes_pruning.studies.claims.learning_curves import MAGNITUDE, RANDOM
-from bayes_pruning.studies.claims.rules import Verdict, Where, above, all_of, below, claim, table_1, within
+from bayes_pruning.studies.claims.rules import TABLE_1, Verdict, Where, above, all_of, below, claim, within
 
 OVERFITS = 0.05  # a rise of the test loss by this fraction: two seed deviations of it where it is small (99%, 0.023)
 REACHED = 0.01  # a sparsity is reached within this: the paper gives them in whole percent
 UP_TO_90 = SPARSITIES[:-1]
-BLOCKS_BY_METHOD = [(where, pruner) for where in table_1() for pruner in (RANDOM, MAGNITUDE)]
+BLOCKS_BY_METHOD = [(where, pruner) for where in TABLE_1 for pruner in (RANDOM, MAGNITUDE)]
 
 
 @claim("25% sparsity is best for random pruning.", *((n, "test_accuracy") for n in (5, 14, 17)), (11, "test_loss"))
@@ -146,7 +146,7 @@ def bayes_as_good_as_classic(runs: Cells, where: Where, pruner: str) -> Verdict:
     return above(f"accuracy of {pruner} minus {twin}", mean, -measures.tolerance(runs, where))
 
 
-@claim("Bayes pruning outperforms unpruned networks.", *table_1())
+@claim("Bayes pruning outperforms unpruned networks.", *TABLE_1)
 def bayes_beats_unpruned(runs: Cells, where: Where) -> Verdict:
     """Section 1.2, Table 1. The last accuracy of the best of the ten Bayes cells is above the baseline's of the same
     seed; since it is chosen afterwards, by an interval that holds for all ten together."""
@@ -179,7 +179,7 @@ def cnn_is_larger(runs: Cells, where: Where) -> Verdict:
     return Verdict(outcome, (number,))
 
 
-@claim("The mean and standard deviation of the accuracy is reported.", table_1()[0])
+@claim("The mean and standard deviation of the accuracy is reported.", TABLE_1[0])
 def deviations_are_reported(runs: Cells, where: Where) -> Verdict:
     """Section 1.2 speaks of five runs (Experimental setup). Table 1, as it was copied, has a column of deviations."""
     columns = PAPER_CSV.read_text().splitlines()[0].split(",")
