@@ -13,6 +13,8 @@ from bayes_pruning.config.errors import UserError
 from bayes_pruning.config.schema import RunConfig
 from bayes_pruning.training.metrics import Metrics
 
+STATES = ("finished", "training", "cut short", "failed", "missing")
+
 
 def folder_of(run: RunConfig, output_dir: str | Path) -> Path:
     """Return where a run lives: a readable name, then the hash of its identity."""
@@ -71,6 +73,24 @@ def final_metrics(folder: Path) -> Metrics:
         raise UserError(
             f"{path} can not be read ({type(error).__name__}): remove it, and the same command writes it anew."
         ) from error
+
+
+def state_of(folder: Path, epochs: int) -> tuple[str, int, str]:
+    """Return which of STATES a run of so many epochs is in, how many it has done, and what there is to say of it."""
+    if is_finished(folder):
+        try:
+            final_metrics(folder)
+        except UserError as error:
+            return "failed", 0, f"failed: {error}"
+        return "finished", epochs, ""
+    if reason := failure(folder):
+        return "failed", 0, f"failed: {reason}"
+    if not folder.exists():
+        return "missing", 0, ""
+    done = epochs_done(folder)
+    if in_use(folder):
+        return "training", done, f"is being trained, now after epoch {done} of {epochs}"
+    return "cut short", done, f"was cut short after epoch {done} of {epochs}"
 
 
 def epochs_done(folder: Path) -> int:

@@ -1,5 +1,6 @@
 """Say how far the runs of a sweep are, without training any (hydra/launcher=status, scripts/status.py)."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,6 @@ class StatusLauncher(Launcher):
         self.context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from bayes_pruning.config.errors import UserError
         from bayes_pruning.config.schema import run_config
         from bayes_pruning.runs import layout
         from bayes_pruning.runs.progress import bar
@@ -35,30 +35,16 @@ class StatusLauncher(Launcher):
             folders[layout.folder_of(run, values["output_dir"])] = run
             if values["checkpoint_seconds"]:
                 older = " (its checkpoint may be older)"
-        states: dict[str, int] = dict.fromkeys(("finished", "training", "cut short", "failed", "missing"), 0)
-        rows: dict[str, list[int]] = {}  # of Table 1: epochs that are done, epochs in all
+        states, done, total = Counter[str](), Counter[str](), Counter[str]()
         for folder, run in folders.items():
-            row = rows.setdefault(f"{run.dataset['name']} {run.model['name']}", [0, 0])
-            state, done = "missing", 0
-            if layout.is_finished(folder):
-                try:
-                    layout.final_metrics(folder)
-                    state, done = "finished", run.epochs
-                except UserError as error:
-                    state = "failed"
-                    print(f"{folder} failed: {error}")
-            elif reason := layout.failure(folder):
-                state = "failed"
-                print(f"{folder} failed: {reason}")
-            elif folder.exists():
-                at_work, done = layout.in_use(folder), layout.epochs_done(folder)
-                state = "training" if at_work else "cut short"
-                how = "is being trained, now" if at_work else "was cut short"
-                print(f"{folder} {how} after epoch {done} of {run.epochs}{'' if at_work else older}")
+            state, epochs, said = layout.state_of(folder, run.epochs)
+            if said:
+                print(f"{folder} {said}{older if state == 'cut short' else ''}")
+            row = f"{run.dataset['name']} {run.model['name']}"  # of Table 1
             states[state] += 1
-            row[0] += done
-            row[1] += run.epochs
-        for name, (done, total) in rows.items():
-            print(bar(name, done, total))
-        print(f"{len(folders)} runs: " + ", ".join(f"{count} {state}" for state, count in states.items()))
+            done[row] += epochs
+            total[row] += run.epochs
+        for row in total:
+            print(bar(row, done[row], total[row]))
+        print(f"{len(folders)} runs: " + ", ".join(f"{states[state]} {state}" for state in layout.STATES))
         return []
