@@ -125,7 +125,7 @@ def test_a_data_order_is_read_once_for_the_members_that_share_it(model: str, mon
             return result
 
     with Products(), torch.no_grad():
-        trainer.stack.forward(images)
+        trainer.stack.forward(images, trainer.stack.parameters)
     assert len(products) == len(trainer.prunable)
     assert [shape[0] for shape in products] == [SEEDS, *[SEEDS * EACH] * (len(products) - 1)]
 

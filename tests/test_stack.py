@@ -114,7 +114,7 @@ def test_a_convolution_is_the_one_that_its_module_says(options: dict[str, object
     stack = Stack(modules, 0.001, CPU)
     images, _ = batch(2, 3)
     assert layers.is_stackable(modules[0])
-    for found, module, own in zip(stack.forward(images), modules, images, strict=True):
+    for found, module, own in zip(stack.forward(images, stack.parameters), modules, images, strict=True):
         torch.testing.assert_close(found, module(own))
     parameters = {name: parameter.detach() for name, parameter in modules[0].named_parameters()}
     torch.testing.assert_close(layers.logits(layers.stages(modules[0]), parameters, images[0]), modules[0](images[0]))

@@ -99,15 +99,14 @@ class Stack:
             else SGD(trained, learning_rate, momentum, self.one_by_one)
         )
 
-    def forward(self, x: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Return the logits [members, batch, classes], by default with the stack's parameters.
+    def forward(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return the logits [members, batch, classes] of networks of the stack's kind.
 
         Args:
             x: [groups, batch, ...], where each group of members, all of one size and following each other, sees the
                 same images. One group is all members, as many groups as members are images for each.
             parameters: each [members, ...], with the networks' buffers if they have any.
         """
-        parameters = self.parameters | self.buffers if parameters is None else parameters
         members = len(next(iter(parameters.values())))
         if self.one_by_one:
             each = [{name: p[i] for name, p in parameters.items()} for i in range(members)]
