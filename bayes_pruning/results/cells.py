@@ -70,4 +70,5 @@ def refuse_shared_seeds(frame: pd.DataFrame) -> None:
         seed, cell = twice["seed"].iloc[0], twice[CELL].iloc[0]
         same = (frame[CELL] == cell).all(axis=1) & (frame["seed"] == seed)
         names = " and ".join(sorted(frame.loc[same, "run"].unique()))
-        raise UserError(f"{names} are both {Cell(*cell)}, seed {seed}: keep them apart, or choose a protocol.")
+        both = f"{names} are both {Cell(*cell)}, seed {seed}"
+        raise UserError(f"{both}: keep them in separate folders, or take the runs of one protocol and one length.")
