@@ -38,13 +38,6 @@ class Reading:
         return f"{scales}, beta {self.beta:g}, prior std {self.prior_std:g}"
 
 
-def reading_of(protocol: Mapping[str, Any]) -> Reading:
-    """Return the reading of a summary's protocol."""
-    scales = protocol["log_likelihood"], protocol["log_prior"]
-    ratio = protocol.get("ratio", PRINTED)
-    return Reading(*scales, float(protocol["beta"]), float(protocol["prior"]["std"]), ratio)
-
-
 def alternatives(reading: Reading, choices: Mapping[str, Sequence[Any]]) -> list[Reading]:
     """Return the product of `choices` (values by field of Reading); a field without choices stays as in `reading`.
 
@@ -132,7 +125,9 @@ def replay(
     for run in sorted(set(ledgers) & set(summaries)):
         about = summaries[run]
         with user_error(f"The summary.json of {run} is not a run's", (KeyError, TypeError, ValueError)):
-            protocol, reading, weights = about["protocol"], reading_of(about["protocol"]), about["prunable_weights"]
+            protocol, weights = about["protocol"], about["prunable_weights"]
+            scales, ratio = (protocol["log_likelihood"], protocol["log_prior"]), protocol.get("ratio", PRINTED)
+            reading = Reading(*scales, float(protocol["beta"]), float(protocol["prior"]["std"]), ratio)
             cell = about["dataset"], about["model"], about["pruner"], float(about["sparsity"])
         if not (_holds_the_ratio(ledgers[run], reading) and _decides_by_beta(ledgers[run])):
             continue

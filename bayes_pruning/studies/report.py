@@ -119,7 +119,7 @@ def _row(key: Key, before: table1.Cell, after: table1.Cell, difference: Differen
         Entry(MISSING) if after.sparsity is None else Entry(percent(after.sparsity, 1), repr(after.sparsity)),
         Entry("") if before.paper is None else Entry(f"{before.paper:.4f}", repr(before.paper)),
         Entry("") if before.difference is None else Entry(f"{before.difference:+.4f}", repr(before.difference)),
-        _difference(difference),
+        Entry("") if difference is None else Entry(f"{difference} (n = {difference.n})", repr(difference.mean)),
     )
     return TableRow(entries, missing=before.ours is None)
 
@@ -129,12 +129,6 @@ def _mean(accuracy: Summary | None) -> Entry:
         return Entry(MISSING)
     spread = "" if math.isnan(accuracy.sd) else f" ± {accuracy.sd:.4f}"
     return Entry(f"{accuracy.mean:.4f}{spread} (n = {accuracy.n})", repr(accuracy.mean))
-
-
-def _difference(difference: Difference | None) -> Entry:
-    if difference is None:
-        return Entry("")
-    return Entry(f"{difference} (n = {difference.n})", repr(difference.mean))
 
 
 def picture(frame: pd.DataFrame, plate: Plate) -> dict[str, str]:

@@ -9,13 +9,10 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from omegaconf import DictConfig
 from submitit.helpers import Checkpointable
-
-if TYPE_CHECKING:
-    from bayes_pruning.runs.train import Outcome
 
 
 class SlurmStackTask(Checkpointable):
@@ -29,8 +26,8 @@ class SlurmStackTask(Checkpointable):
     def __init__(self, configs: Sequence[tuple[DictConfig, DictConfig | None]], cwd: Path) -> None:
         self.configs, self.cwd = configs, cwd
 
-    def __call__(self) -> "list[Outcome]":
-        """Return the outcomes in the order of the jobs."""
+    def __call__(self) -> list[Any]:
+        """Return the outcomes (runs.train.Outcome) in the order of the jobs."""
         # A signal before submitit has loaded this object would kill the task: torch, slow to import, has to wait.
         from bayes_pruning.runs import layout, sweep
         from bayes_pruning.runs.progress import Display
