@@ -29,7 +29,8 @@ def train(config: DictConfig) -> str:
     if hydra_node is not None:
         with read_write(hydra_node.hydra.runtime):
             hydra_node.hydra.runtime.output_dir = str(job.folder.absolute())
-    with closing(Display(config.progress, job.run.epochs, layout.epochs_done(job.folder))) as display:
+    done = layout.epochs_done(job.folder)
+    with closing(Display(config.progress, total=job.run.epochs, done=done)) as display:
         [outcome] = train_stack([job], display, Clock(config.max_minutes))
     if outcome.status == "failed":
         raise RunFailed(f"{outcome.folder} failed: {outcome.reason}.")
