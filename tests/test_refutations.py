@@ -577,7 +577,7 @@ def test_what_seeds_5_to_9_of_the_fcn_decide(page: str) -> None:
     rises = ("magnitude_improves_with_sparsity", "Figure 6: MNIST FCN, test_accuracy")
     factor = ("bayes_factor_rises", "Figure 4: MNIST FCN, bayes_random")
     of_fcn, new, cells = five_more(page, 5)
-    assert cells == dict.fromkeys(("cifar10", "fashion_mnist", "mnist"), {(5, 6, 7, 8, 9)})
+    assert cells == {name: {(5, 6, 7, 8, 9)} for name in DATASETS}
     old, ten, alone = (verdicts_on_the_fcn(rows) for rows in (of_fcn[~new], of_fcn, of_fcn[new]))
     assert {check for check in old if old[check].outcome != ten[check].outcome} == {sparse, falls, rises, factor}
     for check in (sparse, falls, rises):
