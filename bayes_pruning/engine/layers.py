@@ -11,7 +11,6 @@ What a GPU does with a whole stack at a time is in gpu_layers.py.
 """
 
 import copy
-import platform
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,11 +37,11 @@ def prefers_onednn(vendor: str, instructions: str) -> bool:
 
 
 def processor_vendor() -> str:
-    """Return the maker of this machine's processor, as far as the system says."""
+    """Return the maker of this machine's processor, as Linux names it; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor()
+        return ""
     return next((line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
