@@ -20,7 +20,6 @@ from bayes_pruning.pruning.posterior import (
     log_priors,
     log_priors_at_once,
     log_ratio,
-    scaled,
     terms,
 )
 
@@ -86,11 +85,6 @@ def test_log_posterior_difference_of_a_linear_gaussian_model_equals_the_analytic
     assert ours(pruned) - ours(full) == pytest.approx(analytic(pruned) - analytic(full), abs=1e-9)
 
 
-def test_scales() -> None:
-    assert scaled(-60.0, "sum", 30) == -60.0
-    assert scaled(-60.0, "mean", 30) == -2.0
-
-
 @pytest.mark.parametrize(("likelihood", "prior"), [("sum", "sum"), ("sum", "mean"), ("mean", "sum"), ("mean", "mean")])
 def test_each_term_has_its_own_scale_and_a_missing_likelihood_stays_missing(likelihood: Any, prior: Any) -> None:
     left_open = ("pruned_over_unpruned", "open", "weights")
@@ -132,4 +126,4 @@ def test_the_priors_of_a_stack_are_those_of_its_members() -> None:
         single = [float(log_prior([layer[i] for layer in weights], priors[i])) for i in range(members)]
         for way in (log_priors, log_priors_at_once):
             assert way(weights, priors[:members]).tolist() == pytest.approx(single)
-        assert log_priors_at_once(weights[:1], priors[:members]).shape == (members,)
+            assert way(weights[:1], priors[:members]).shape == (members,)

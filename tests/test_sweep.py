@@ -277,6 +277,7 @@ def test_max_members_bounds_a_stack(command: Command, tmp_path: Path) -> None:
     code, printed = command(*SWEEP, *arguments, "hydra.launcher.max_members=2", "hydra.launcher.workers=1")
     assert not code
     assert "5 to train in 3 stacks" in printed
+    assert "\nstack 1/3  epoch 1/2 of " in printed
     code, _ = command(*SWEEP, *arguments, "hydra.launcher.max_members=0")
     assert "hydra.launcher.max_members=0 is not accepted" in code
 

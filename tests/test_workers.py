@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 import torch
@@ -106,6 +107,15 @@ def test_without_wandb_nothing_is_told_of_a_worker_that_died(
     assert len(sent) == told
 
 
+@pytest.mark.parametrize(("stack", "end"), [([], [call.join()]), (["a job"], [call.kill(), call.join()])])
+def test_a_worker_that_is_idle_may_end_by_itself_and_a_busy_one_is_killed(stack: list[Any], end: list[Any]) -> None:
+    worker = workers._Worker(None, Clock(None))
+    worker.process, worker.pipe, worker.stack = Mock(), Mock(), stack
+    worker.close()
+    assert worker.process.mock_calls == end
+    assert worker.pipe.mock_calls == [call.send(None), call.close()]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, None])
 def test_a_worker_that_dies_fails_its_own_members_and_the_same_command_goes_on(
@@ -139,7 +149,11 @@ def test_a_worker_that_dies_fails_its_own_members_and_the_same_command_goes_on(
 
 @pytest.mark.parametrize("number", [ONE, TWO])
 def test_an_error_fails_its_own_stack_and_the_others_finish(
-    number: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: str,
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A defect, and a file that a user can mend; the first stack and the one in the middle of three."""
 
@@ -158,6 +172,7 @@ def test_an_error_fails_its_own_stack_and_the_others_finish(
     assert "1 finished, 2 failed" in printed
     reasons = [next(line for line in code.splitlines() if f"seed={seed} " in line) for seed in (0, 1)]
     assert reasons[0].endswith(": ZeroDivisionError: division of a test")
+    assert caplog.text.count("A stack of 1 runs failed.") == caplog.text.count("in err\n") == 1  # with its stack trace
     assert "checkpoint.pt is not a readable checkpoint" in reasons[1]
 
 
