@@ -59,7 +59,7 @@ class ResidentEpoch:
             self.step()
         if self.rest:
             self.last_step()
-        return self.total / (self.whole + (self.rest > 0))
+        return self.total / (self.whole + bool(self.rest))
 
     def batch(self, rows: int) -> tuple[Tensor, Tensor]:
         """Return the next `rows` images [groups, rows, ...] and labels [groups, rows], as the stack takes them."""
