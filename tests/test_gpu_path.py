@@ -156,20 +156,24 @@ def test_neighbours_with_one_data_order_are_a_group() -> None:
     assert {streams: group_size(streams) for streams in wanted} == wanted
 
 
-def mixed_runs() -> list[RunConfig]:
+def mixed_runs(batch_size: int = 64) -> list[RunConfig]:
     """Seeds, pruners, both readings of regrow."""
     return [
-        run_of(f"pruner={pruner}", f"seed={seed}", "sparsity=0.9", f"protocol.regrow={regrow}", "batch_size=64")
+        run_of(
+            f"pruner={pruner}", f"seed={seed}", "sparsity=0.9", f"protocol.regrow={regrow}", f"batch_size={batch_size}"
+        )
         for seed, pruner, regrow in ((3, "none", "true"), (1, "bayes_magnitude", "false"), (3, "random", "false"))
     ]
 
 
-@pytest.mark.parametrize("members", [3, 1])
-def test_resident_steps_give_the_bits_of_batches_cut_out_one_by_one(members: int, few_digits: Dataset) -> None:
-    """500 images in batches of 64: the last one is smaller. Masks appear after the first epoch."""
-    runs = mixed_runs()[:members]
+@pytest.mark.parametrize(("members", "batch_size"), [(3, 64), (1, 100)])
+def test_resident_steps_give_the_bits_of_batches_cut_out_one_by_one(
+    members: int, batch_size: int, few_digits: Dataset
+) -> None:
+    """500 images in batches of 64, of which the last one is smaller, or of 100. Masks appear after the first epoch."""
+    runs = mixed_runs(batch_size)[:members]
     usual, resident = Trainer(runs, few_digits, CPU), Trainer(runs, few_digits, CPU)
-    resident.resident = ResidentEpoch(resident.stack, few_digits.train, 64, resident.streams)
+    resident.resident = ResidentEpoch(resident.stack, few_digits.train, batch_size, resident.streams)
     for _ in range(3):
         rows = [[vars(row) | {"seconds": 0} for row in t.run_epoch() if row] for t in (usual, resident)]
         assert rows[0] == rows[1]

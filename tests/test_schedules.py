@@ -166,7 +166,7 @@ def test_the_evidence_schedule_halves_the_logarithm_of_the_density(limit: float,
         tried.append(1 - sparsity)
         return 0.0 if sparsity <= limit else -1.0
 
-    found = evidence(plan(1, current=0.1, factor=factor, epochs=30), start=1, end=28, steps=4)
+    found = evidence(plan(1, current=0.1, factor=factor, epochs=30), start=1, end=28)
     assert tried == pytest.approx([0.9 * (1 / 9) ** x for x in places], rel=1e-12)
     assert found == 1 - min(density for density in tried if 1 - density <= limit)
 
@@ -203,7 +203,9 @@ def test_the_evidence_schedule_rests_once_the_target_is_reached() -> None:
         (gradual, {"start": 5, "end": 4}, "end=4"),
         (gradual, {"start": 1, "end": 26}, "end=26"),
         (one_shot, {"epoch": 26}, "epoch=26"),
+        (iterative, {"start": 0, "every": 1, "steps": 1}, "start=0"),
         (iterative, {"start": 20, "every": 5, "steps": 3}, "30"),
+        (iterative, {"start": 1, "every": 1, "steps": 26}, "steps=26"),
         (iterative, {"start": 1, "every": 1.5, "steps": 3}, "every=1.5"),
     ],
 )

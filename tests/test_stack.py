@@ -120,6 +120,14 @@ def test_a_convolution_is_the_one_that_its_module_says(options: dict[str, object
     torch.testing.assert_close(layers.logits(layers.stages(modules[0]), parameters, images[0]), modules[0](images[0]))
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_images_are_put_into_the_memory_order_of_convolutions(channels: int) -> None:
+    images = torch.randn(3, channels, 5, 4)
+    found = layers._channels_last(images)
+    assert torch.equal(found, images)
+    assert found.stride() == (5 * 4 * channels, 1, 4 * channels, channels)
+
+
 @pytest.mark.parametrize("options", [{}, {"ceil_mode": True}, {"padding": 1}, {"stride": 1}, {"dilation": 2}], ids=str)
 def test_pooling_is_that_of_its_module_in_an_evaluation_too(options: dict[str, Any]) -> None:
     """Of images with an odd height and width."""
@@ -127,6 +135,8 @@ def test_pooling_is_that_of_its_module_in_an_evaluation_too(options: dict[str, A
     with torch.no_grad():
         for pooled in (layers.max_pool2d, gpu_layers.pooled):
             assert torch.equal(pooled(layer, images), layer(images))
+    for kernel in (2, (2, 2)):  # the usual one is the quick one
+        assert layers.is_two_by_two(nn.MaxPool2d(kernel, **options)) == (not options)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +264,7 @@ def test_a_network_has_the_activation_and_the_softmax_that_its_settings_name() -
         network = networks.fcn(SHAPE, 10, [32, 17], activation=name, softmax=True)
         assert all(torch.equal(network[place](x), getattr(torch, name)(x)) for place in (2, 4))
         assert network(torch.randn(3, *SHAPE)).sum(1).tolist() == pytest.approx([1.0] * 3)
+        assert layers.is_stackable(network)
 
 
 def test_the_papers_networks_take_the_fast_path_and_have_the_papers_layers() -> None:
