@@ -9,6 +9,7 @@ import sys
 import time
 from collections import ChainMap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -245,13 +246,20 @@ def test_a_sweep_counts_what_is_left_to_train_and_who_shares_the_memory(
     for job, name, text in ((jobs[0], "summary.json", "{}"), (jobs[1], "metrics.csv", "the columns\n1\n2\n3\n")):
         job.folder.mkdir()
         (job.folder / name).write_text(text)
-    asked, displays = set[int](), list[Display]()
+    asked, displays, preferred = set[int](), list[Display](), set[bool]()
+
+    def plan(*given: Any, prefer_one_seed: bool) -> Any:
+        preferred.add(prefer_one_seed)
+        return planning.plan(*given, prefer_one_seed)
+
+    monkeypatch.setattr(sweep, "plan", plan)
     monkeypatch.setattr(sweep, "members_that_fit", lambda _, sharing: asked.add(sharing) or 16)
     sweep.run_sweep(jobs, None, lambda _, display, __: displays.append(display) or {}, workers=9, on_cores=on_cores)
     assert [(display.total, display.done, display.workers) for display in displays] == [(30, 3, 3)]
     said = "4 runs, 1 finished already; 3 to train in 3 stacks by 3 workers\n"
     assert capsys.readouterr().out == said
     assert asked == {sharing}
+    assert preferred == {on_cores}
 
 
 def test_members_follow_the_memory_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,6 +277,10 @@ def test_members_follow_the_memory_at_hand(monkeypatch: pytest.MonkeyPatch) -> N
     wide = capacity.footprint(networks.cnn((1, 28, 28), 10, [32, 64], 3, 128), (1, 28, 28))
     assert capacity.most_members(wide, 64, cpu, free=2**40) == 5  # 64 images by 32 filters are 6.4 MB of the 32 MiB
     assert capacity.evaluation_rows(wide) == 334  # of 100 KB each
+    assert wide.operations == 2 * (32 * 9 * 28**2 + 64 * 32 * 9 * 14**2 + 64 * 7**2 * 128 + 128 * 10)
+    assert (wide.patches, wide.largest_patches) == (9 * 28**2 + 32 * 9 * 14**2, 32 * 9 * 14**2)
+    huge = replace(wide, largest_activation=2**40)
+    assert capacity.evaluation_rows(huge) == capacity.evaluation_rows(huge, torch.device("meta")) == 1
 
 
 @pytest.mark.usefixtures("digits_only")
@@ -513,6 +525,8 @@ def test_the_summary_pools_seeds_and_nothing_else() -> None:
     assert [line.split()[4] for line in named[1:4]] == ["paper", "mean", "inverse"]
     changed = _summary_of(["protocol.beta=1"], ["protocol.beta=2"])
     assert [line.split()[4] for line in changed[:3]] == ["protocol.beta", "1.0", "2.0"]
+    two = _summary_of(["epochs=3", "batch_size=9"], ["epochs=4", "batch_size=8"])
+    assert [line.split()[4:6] for line in two[:2]] == [["epochs", "batch_size"], ["3", "9"]]  # in RunConfig's order
 
 
 @pytest.mark.parametrize("status", ["stopped", "failed"])

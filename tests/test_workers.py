@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -100,20 +101,47 @@ def test_without_wandb_nothing_is_told_of_a_worker_that_died(
     monkeypatch.setattr(tracking, "_send_through", sent.append)
     worker: Any = workers._Worker(None, Clock(None))
     worker.process = SimpleNamespace(join=lambda: None, exitcode=-signal.SIGKILL)
-    worker.pipe = SimpleNamespace(close=lambda: None)
+    worker.pipe = pipe = Mock()
     worker.stack = [SimpleNamespace(folder=tmp_path, values={"wandb": {"mode": mode}})]
     [outcome] = worker._died()
     assert (outcome.status, outcome.folder, worker.stack) == ("failed", tmp_path, [])
+    assert worker.process is None  # its next stack has a new one
+    assert pipe.mock_calls == [call.close()]
     assert len(sent) == told
 
 
-@pytest.mark.parametrize(("stack", "end"), [([], [call.join()]), (["a job"], [call.kill(), call.join()])])
-def test_a_worker_that_is_idle_may_end_by_itself_and_a_busy_one_is_killed(stack: list[Any], end: list[Any]) -> None:
+@pytest.mark.parametrize(
+    ("stack", "messages", "killed"),
+    [([], [], []), (["a job"], [("ended", [])], []), (["a job"], [], [call.kill()])],
+    ids=["idle", "ends in time", "does not end"],
+)
+def test_a_sweep_that_is_broken_off_asks_its_workers_to_end_before_it_kills_them(
+    stack: list[Any], messages: list[Any], killed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "STOP_PATIENCE", 0.01)
     worker = workers._Worker(None, Clock(None))
-    worker.process, worker.pipe, worker.stack = Mock(), Mock(), stack
+    worker.pipe, theirs = Pipe()
+    worker.process, worker.stack = Mock(), stack
+    for message in messages:
+        theirs.send(message)
+    workers._stop([worker], progress.Display("none", 0))
     worker.close()
-    assert worker.process.mock_calls == end
-    assert worker.pipe.mock_calls == [call.send(None), call.close()]
+    assert worker.process.mock_calls == [call.terminate(), *killed, call.join()]
+    assert theirs.recv() is None
+    assert worker.pipe.closed
+
+
+def test_what_a_worker_says_and_what_its_epochs_were_is_shown_here() -> None:
+    worker, display = workers._Worker(None, Clock(None)), Mock()
+    worker.pipe, theirs = Pipe()
+    remote = workers._RemoteDisplay(theirs)
+    remote.title = "stack 1/2"
+    remote.say("a line")
+    remote.epoch([run_of("seed=3")], [None])
+    theirs.close()
+    assert worker.take_message(display) == worker.take_message(display) == []
+    assert display.mock_calls == [call.say("a line"), call.epoch([run_of("seed=3")], [None])]
+    assert display.title == "stack 1/2"
 
 
 @pytest.mark.slow
@@ -317,7 +345,7 @@ def test_a_worker_takes_the_cores_that_its_process_may_use(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("visible", "asked", "device", "seen"),
     [
-        (None, None, "auto", ["0", "1"]),
+        (None, 2, "auto", ["0", "1"]),
         ("5,7", None, "cuda", ["5", "7"]),
         ("GPU-a1,GPU-b2", 1, "auto", ["GPU-a1"]),
         ("5,7", None, "cuda:1", ["cuda:1"]),
@@ -446,9 +474,11 @@ def test_runs_that_were_cut_short_share_a_stack_with_their_like_and_come_first(t
 
 
 def test_a_run_costs_the_epochs_that_it_has_left(tmp_path: Path) -> None:
-    """Two workers: the two new runs are dealt to both, because the two others have one epoch left."""
-    jobs = [job for epochs in (9, 0) for job in cut_short(run_of("epochs=10"), epochs, tmp_path)]
-    assert [len(stack) for stack in planning.plan(jobs, lambda _: 16, 2)] == [1, 1, 1, 1]
+    """Two workers: the two new runs are dealt to both, because the other run has one epoch left."""
+    jobs = [
+        job for epochs, seeds in ((9, 1), (0, 2)) for job in cut_short(run_of("epochs=10"), epochs, tmp_path, seeds)
+    ]
+    assert [len(stack) for stack in planning.plan(jobs, lambda _: 16, 2)] == [1, 1, 1]
 
 
 def test_the_longest_stacks_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
