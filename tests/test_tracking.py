@@ -228,12 +228,16 @@ def test_the_helper_is_silent_and_is_as_patient_as_the_user_says(monkeypatch: py
         monkeypatch.setenv(name, value)
     helper._started()
     assert helper._process is not None
-    environment = Path(f"/proc/{helper._process.pid}/environ").read_bytes().split(b"\0")
+    path, environment = Path(f"/proc/{helper._process.pid}/environ"), b""
+    while helper._process.poll() is None and not environment:  # it is empty while the program is being loaded
+        environment = path.read_bytes()
     assert os.getsid(helper._process.pid) == helper._process.pid  # so that the terminal's Ctrl-C does not reach it
     helper._process.kill()
     helper._process.wait()
     helper.close()
-    assert {b"WANDB_HTTP_TIMEOUT=7", b"WANDB_SILENT=true", b"WANDB_ERROR_REPORTING=false"} <= {*environment}
+    assert {b"WANDB_HTTP_TIMEOUT=7", b"WANDB_SILENT=true", b"WANDB_ERROR_REPORTING=false"} <= {
+        *environment.split(b"\0")
+    }
 
 
 def test_what_wandb_is_told_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
