@@ -1021,7 +1021,9 @@ def test_what_the_page_says_of_the_cnn_with_pixels_from_0_to_1(cnn: pd.DataFrame
     """Accuracies before pruning of cnn_details.parquet: where they are at chance, and where they come back."""
     page, paper = words((ROOT / "docs" / "reproduction.md").read_text()), paper_values()
     runs = archived("cnn_details")
-    varied = {"cnn_pixels_0_to_1", "cnn_pixels_centred", "cnn_global", "cnn_sgd_momentum", "cnn_64"}
+    varied = {
+        f"cnn_{name}" for name in ("pixels_0_to_1", "pixels_centred", "global", "sgd_momentum", "64", "fewer_images")
+    }
     assert set(runs["model"]) == varied | {"cnn"}
     everywhere = runs[(runs["model"] == "cnn_global") & (runs["epoch"] == 25)].set_index("dataset")
     kept = everywhere["test_accuracy"]["mnist"]
