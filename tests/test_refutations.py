@@ -274,7 +274,9 @@ def test_what_fewer_training_images_give(page: str) -> None:
     ):
         assert said in page
     readme = words((ROOT / "README.md").read_text())
-    assert f"Four fifths of the training images are at 25, by {total[25]:.1f} nats over the three;" in readme
+    assert (
+        f"Four fifths of the training images are at 25, by {total[25]:.1f} nats over the three (two seeds);" in readme
+    )
     last = trained[trained["epoch"] == 25].groupby(["model", "pruner", "target_sparsity", "dataset"])
     means = last["test_accuracy"].mean()
     below = (means["fcn", "none"] - means["fcn_fewer_images", "none"]).droplevel(0)
@@ -964,6 +966,7 @@ def test_what_five_more_unpruned_seeds_of_the_cnn_on_fashion_decide(page: str, m
     assert judged[new].groupby(CELL)["seed"].unique().map(sorted).to_dict() == {
         ("fashion_mnist", "cnn", "none", 0.0): [5, 6, 7, 8, 9]
     }
+    assert "The CNN's unpruned cell on Fashion-MNIST has ten for the claims." in page
     without, with_them = verdicts_of(judged[~new]), verdicts_of(judged)
     changed = {check: found.outcome for check, found in with_them.items() if found.outcome != without[check].outcome}
     assert changed == {dips: HOLDS}
