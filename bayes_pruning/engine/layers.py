@@ -27,11 +27,15 @@ KNOWN = (nn.Linear, nn.Conv2d, nn.MaxPool2d, nn.Flatten, nn.ReLU, nn.Tanh, nn.Si
 
 
 def prefers_onednn(vendor: str, instructions: str) -> bool:
-    """Return whether oneDNN's matrix product is the faster one on a processor whose widest `instructions` are these.
+    """Return whether oneDNN's matrix product is the faster one on a processor.
 
     PyTorch's own products call MKL, which uses AVX-512 only on Intel's processors. On one of AMD's that has it, oneDNN
     was 1.0 to 2.2 times as fast for large products; on one without it, MKL was as fast for large products and up to 6
     times as fast for small ones (docs/performance.md).
+
+    Args:
+        vendor: as /proc/cpuinfo has it, e.g. AuthenticAMD.
+        instructions: the widest that PyTorch found, e.g. AVX2 or AVX512.
     """
     return vendor == "AuthenticAMD" and instructions.startswith("AVX512")
 

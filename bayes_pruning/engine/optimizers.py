@@ -12,7 +12,7 @@ from torch import Tensor
 
 Parameters = dict[str, Tensor]  # by name, each [members, *shape]
 MOMENTS = ("exp_avg", "exp_avg_sq")  # running means of the gradient and of its square
-BUFFER = "momentum_buffer"  # the sum of the gradients, each times the momentum once for each step since
+BUFFER = "momentum_buffer"  # of SGD: the sum of the gradients, each times the momentum once for each step since
 BETAS, EPS = (0.9, 0.999), 1e-8  # what the authors of Adam recommend
 
 
@@ -80,10 +80,16 @@ class Adam:
 
 
 class SGD:
-    """Stochastic gradient descent of all members, with momentum (Polyak, 1964) if it is above 0; else as `Adam`.
+    """Stochastic gradient descent of all members, with momentum (Polyak, 1964) if it is above 0.
+
+    Args:
+        parameters: changed in place; each [members, *shape].
+        learning_rate: of every member.
+        momentum: by what the buffer is multiplied in each step, from 0 to below 1.
+        one_by_one: whether each member takes its steps alone, so that its numbers do not depend on its index.
 
     Attributes:
-        moments: the buffer, which a step multiplies by the momentum, by name as `parameters`; empty without momentum.
+        moments: the buffer, by name as `parameters`; empty without momentum.
     """
 
     def __init__(

@@ -27,8 +27,10 @@ class Network:
     _kept: dict[tuple[object, ...], dict[str, Tensor]] = field(default_factory=dict)
 
     def gradient(self, examples: int | None = None) -> Mapping[str, Tensor]:
-        """Return the gradient of the mean training loss in nats, by prunable parameter: over all images, or over at
-        most so many `examples`, drawn from the run's stream.
+        """Return the gradient of the mean training loss in nats, by prunable parameter.
+
+        Args:
+            examples: over at most so many images, drawn from the run's stream; None for all.
         """
         key = ("gradient", examples)
         if key not in self._kept:

@@ -27,9 +27,14 @@ class Terms(NamedTuple):
 
 
 def terms(protocol: Protocol, log_likelihood: float | None, log_prior: float, images: int, weights: int) -> Terms:
-    """Return the terms of a log posterior under `protocol`, which says of each whether the sum counts or the mean.
+    """Return the terms of a log posterior under `protocol`.
 
-    Given are their sums in nats, over so many training images (None if that was not computed) and prunable weights.
+    Args:
+        protocol: says of each term whether the sum counts or the mean.
+        log_likelihood: summed over the training images, in nats; None if it was not computed.
+        log_prior: summed over the prunable weights, in nats.
+        images: in the training set.
+        weights: prunable ones.
     """
     likelihood = None if log_likelihood is None else scaled(log_likelihood, protocol.log_likelihood, images)
     return Terms(likelihood, scaled(log_prior, protocol.log_prior, weights))
