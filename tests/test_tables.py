@@ -193,6 +193,10 @@ def test_markdown_shows_the_cells(runs, as_mnist):
         expected = f"{mean:.4f} ± {sd:.4f} (2)<br>paper 0.9657, {mean - 0.9657:+.4f}<br>zeros {percent(zeros, 1)}"
         [row] = [line for line in text.splitlines() if line.split("|")[4:5] == [" 90% "] and "0.9657" in line]
         assert row.split("|")[6].strip() == expected
+        names = [[cell.strip() for cell in line.split("|")[1:4]] for line in text.splitlines() if "% |" in line]
+        once = [names[0], *[["", "", ""]] * 4]  # only a row's first line has its names and its unpruned network
+        assert names[0][:2] == ["MNIST", "FCN"]
+        assert names[:5] == once
         protocol = "regrow, previous, sum/sum, beta 0.5, prior N(0, 1^2)"
         assert f" (the network {network}; epoch 3, protocol: {protocol})\n" in text
     widths = {line.count("|") for line in markdown(as_mnist).splitlines() if line.startswith("|")}
