@@ -307,8 +307,8 @@ def test_whether_images_or_steps_bring_the_fcn_nearer(page: str) -> None:
     further = -at[24]["mnist"]
     for said in (
         f"more likely than with all, by {fewer[25]:.1f} nats at epoch 25 ({last[0]:.1f}, {last[1]:.1f} and "
-        f"{last[2]:.1f} with each seed alone, {least[25]['fewer images']:.1f} or more without any one of the six cells) "
-        f"and by {fewer[24]:.1f} at 24 ({before[0]:.1f}, {before[1]:.1f} and {before[2]:.1f}; "
+        f"{last[2]:.1f} with each seed alone, {least[25]['fewer images']:.1f} or more without any one of the six "
+        f"cells) and by {fewer[24]:.1f} at 24 ({before[0]:.1f}, {before[1]:.1f} and {before[2]:.1f}; "
         f"{least[24]['fewer images']:.1f} or more).",
         f"they are {same_steps[25]:.1f} and {same_steps[24]:.1f} nats more likely, "
         f"{least[25][FEWER[1]]:.1f} and {least[24][FEWER[1]]:.1f} or more without any one cell.",
