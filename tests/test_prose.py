@@ -410,10 +410,10 @@ def test_how_near_seed_2_is_to_the_two_others_in_the_cells_of_the_cnn(cnn: pd.Da
     fashion += product(["bayes_magnitude"], [0.5, 0.9])
     cifar = [("none", 0.0), ("bayes_magnitude", 0.9), *product(["bayes_random"], [0.25, 0.5, 0.75, 0.9])]
     most = {}
-    for name, title, earlier, cells, random in (
-        ("mnist", "MNIST", mnist, 13, "undecided"),
-        ("fashion_mnist", "Fashion-MNIST", fashion, 14, "holds"),
-        ("cifar10", "CIFAR-10", cifar, 15, "holds"),
+    for name, title, earlier, cells, random, beaten in (
+        ("mnist", "MNIST", mnist, 13, "undecided", ("undecided", 3)),
+        ("fashion_mnist", "Fashion-MNIST", fashion, 14, "holds", ("undecided", 5)),
+        ("cifar10", "CIFAR-10", cifar, 15, "holds", ("holds", 8)),  # by further seeds, prediction 54
     ):
         apart = (last[2][name] - (last[0][name] + last[1][name]) / 2).abs().drop(earlier)
         assert len(apart) == cells
@@ -422,7 +422,8 @@ def test_how_near_seed_2_is_to_the_two_others_in_the_cells_of_the_cnn(cnn: pd.Da
             finding("bayes_as_good_as_classic", f"Table 1: {title} CNN, bayes_{m}") for m in ("magnitude", "random")
         ]
         assert [claim["outcome"] for claim in claims] == ["holds", random]
-        assert finding("bayes_beats_unpruned", f"Table 1: {title} CNN")["outcome"] == "undecided"
+        beats = finding("bayes_beats_unpruned", f"Table 1: {title} CNN")
+        assert (beats["outcome"], beats["numbers"][0]["n"]) == beaten
     assert float(most["mnist"]) < 0.02
     assert float(most["fashion_mnist"]) < 0.03
     assert float(most["cifar10"]) < 0.06
