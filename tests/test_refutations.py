@@ -1153,8 +1153,8 @@ def test_what_further_seeds_of_two_cells_of_cifar10s_cnn_decide(page: str, monke
         "on CIFAR-10 its unpruned cell and Bayes random at 50% have nine.",
         "It holds by an interval of 98.3% too, which allows for three looks, without any one seed but one (without "
         "it the best cell is Bayes random at 75%, of which two seeds are left), and in each of the nine seeds.",
-        f"**But it hangs on the baseline**: the unpruned network overfits. Over its own best epoch, {peak} by the mean "
-        f"of the nine seeds, Bayes random at epoch 25 is {late}, and at its best epoch, {best}, {early_both}: undecided "
+        f"But it hangs on the baseline: the unpruned network overfits. Over its own best epoch, {peak} by the mean of "
+        f"the nine seeds, Bayes random at epoch 25 is {late}, and at its best epoch, {best}, {early_both}: undecided "
         "both times.",
     ):
         assert said in page
