@@ -567,6 +567,21 @@ def test_missing_runs_are_undecided_with_the_reason():
     assert by_place["random_fits_better", "Figure 4: MNIST FCN"].reason == "no runs of mnist fcn bayes_random 75%"
 
 
+def test_seeds_that_no_pair_has_are_undecided_with_the_reason():
+    apart = varied(levels("bayes_magnitude", RISING))
+    apart["seed"] += 3 * (apart["pruner"] != "none")
+    with pytest.raises(rules.Undecidable, match=r"^the runs compared share no seed$"):
+        verdict("magnitude_25_like_baseline", apart, "Figure 6")
+    each_alone = varied(levels("bayes_random", FALLING))
+    each_alone["seed"] += 3 * each_alone["target_sparsity"].rank(method="dense").astype(int)
+    with pytest.raises(rules.Undecidable, match=r"^the runs compared share no seed$"):
+        verdict("random_falls_with_sparsity", each_alone, "Figure 5")
+    with pytest.raises(rules.Undecidable, match=r"^a single unpruned seed$"):
+        verdict("pruning_moves_the_losses", three({}, {}, seeds=1), "Figure 4")
+    with pytest.raises(rules.Undecidable, match=r"^no seed has a slope$"):
+        above("slope", pd.Series([math.nan, math.nan]), 0)
+
+
 def turn(found):
     findings = verdicts.check(found)
     place = ("test_loss_turns_about_epoch_5", "Figure 4: MNIST FCN")

@@ -42,6 +42,8 @@ def asks_not(plan): return plan.sparsity
 
 def undeclared(seen, least: float = 0.5, *, names: list[str] | None = None): return True
 
+def of_a_stub(seen: "OfAStub", most: int = 3): return True
+
 @gate(reads_bayes_factor=False)
 def blind(seen): return True
 
@@ -199,6 +201,14 @@ def test_a_misspelt_key_or_an_option_of_another_type_is_one_sentence(
     assert named in str(caught.value)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("mine")
+def test_options_of_a_function_whose_types_can_not_be_looked_up_are_checked_by_name_alone() -> None:
+    gate_of_mine = ("pruner=magnitude", "pruner.gate=my_pruning.of_a_stub")
+    job_of(config_of(*gate_of_mine, "+pruner.gate_options.most=few"))
+    with pytest.raises(UserError, match="least=3"):
+        job_of(config_of(*gate_of_mine, "+pruner.gate_options.least=3"))
 
 
 def test_a_misspelt_field_is_named_rather_than_the_one_that_is_missing_then() -> None:

@@ -181,8 +181,9 @@ def test_ticks_of_a_symmetric_logarithmic_axis_are_as_far_from_zero_as_the_value
     assert sorted(axes.get_yticks()) == [-10_000, -1000, -100, -10, 0, 10]
 
 
-def test_a_loss_of_zero_has_no_logarithm():
+def test_a_loss_of_zero_or_beyond_all_numbers_has_no_logarithm():
     assert axis(loss_axis, 0.0, 50.0).get_yscale() == "linear"
+    assert axis(loss_axis, math.nan, math.inf).get_yscale() == "linear"  # all networks have diverged
 
 
 # ---- loss by sparsity

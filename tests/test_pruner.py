@@ -46,6 +46,11 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # as the grid and 
         ("pruner=magnitude", "seed=3", "pruner.selector=snip", "pruner.selector_options.examples=99", REGROW_NOTHING),
         {"selector": "snip", "selector_options": {"examples": 99}, "gate": "always", **KEPT},
     ),
+    "schedule": (  # it asks for the Bayes factors of several sparsities in an epoch
+        ("pruner=bayes_schedule", "pruner.schedule_options.end=4", REGROW_NOTHING),
+        {"selector": "evidence", "selector_options": {"draws": 1, "reliability": 0.25}, "scope": "global"}
+        | {"gate": "always", "schedule": "evidence", "schedule_options": {"start": 1, "end": 4}, **KEPT},
+    ),
 }
 
 

@@ -376,6 +376,13 @@ def test_publishing_does_not_write_over_another_file(runs, tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+def test_an_archive_is_no_folder_to_publish_from(runs, tmp_path):
+    publish(runs, tmp_path / "runs.parquet")
+    with pytest.raises(UserError, match=r"runs\.parquet is not a folder of run folders, which alone have the configs"):
+        publish(tmp_path / "runs.parquet", tmp_path / "again.parquet")
+    assert not (tmp_path / "again.parquet").exists()
+
+
 # ---- what is not finished, or damaged
 
 
@@ -600,6 +607,8 @@ def test_lengths_are_not_mixed():
     assert list(choose(frame, epochs=3)["run"]) == ["run1"]
     with pytest.raises(UserError, match="--epochs 4 fits no run: they have 3 or 25 epochs"):
         choose(frame, epochs=4)
+    with pytest.raises(UserError, match=r"^There is no finished run to choose from\.$"):
+        choose(frame.iloc[:0])
     baselines = made_frame(("none", {"log_prior": "mean"}, 0), ("none", {}, 0)).assign(epochs=[25, 3])
     assert len(of_protocol(baselines, FIXTURE_PROTOCOL)) == 2  # neither stands for the other
 

@@ -432,6 +432,11 @@ def test_a_checkpoint_of_another_version_is_refused(version: int, tmp_path: Path
         checkpoint.load(path, "0123456789")
 
 
+def test_a_checkpoint_that_can_not_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"^{tmp_path} can not be read \(Is a directory\)\.$"):
+        checkpoint.load(tmp_path, "0123456789")
+
+
 def test_a_checkpoint_holds_its_own_member_of_a_stack_alone(tmp_path: Path) -> None:
     stack = torch.zeros(1000, 100)
     checkpoint.save(tmp_path / "checkpoint.pt", "0123456789", [], [], {"parameters": {"1.weight": stack[3]}})

@@ -170,6 +170,15 @@ def test_missing_runs_are_missing_not_filled_in(frame):
     assert re.search(r"\| [+-]0\.\d{4} \(1\)<br>no interval \|", text)
 
 
+def test_a_bayes_method_minus_its_control_has_a_table_of_its_own_where_the_control_was_run(frame):
+    control = frame[frame["pruner"] == "random"].assign(pruner="matched_random")
+    without, with_it = (formats.sheets(runs, compared=True) for runs in (frame, pd.concat([frame, control])))
+    assert [sheet.key for sheet in with_it] == [*(sheet.key for sheet in without), "controls"]
+    twin, controls = (next(sheet for sheet in with_it if sheet.key == key) for key in ("comparison", "controls"))
+    assert controls.title.startswith("Each Bayes method minus its controls, which ask for no evidence (")
+    assert [(*cells[:4], cells[5]) for cells in twin.rows] == [tuple(cells) for cells in controls.rows]
+
+
 def test_a_researchers_own_pruner_gets_a_column(frame):
     own = frame[frame["pruner"] == "random"].assign(pruner="bayes_own")
     found = cells(own, table1.BEFORE)
