@@ -208,6 +208,8 @@ def network(kind: str) -> nn.Module:
     if kind == "relu in place":
         first, second = nn.ReLU(inplace=True), nn.ReLU(inplace=True)
         return nn.Sequential(nn.Flatten(), nn.Linear(36, 9), first, nn.Linear(9, 8), second, nn.Linear(8, 4))
+    if kind == "linear layer of rows":
+        return nn.Sequential(nn.Linear(6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(18, 4))
     if kind == "no linear layer":
         return nn.Sequential(nn.Conv2d(1, 4, 6), nn.Flatten())
     inner = networks.cnn(SHAPE, 4, [3, 5], 3, 7) if "cnn" in kind else networks.fcn(SHAPE, 4, [9, 8])
@@ -219,7 +221,11 @@ def pixels(count: int) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    "kind", ["fcn", "relu twice", "relu in place", "cnn", "wrapped fcn", "wrapped cnn", "no linear layer"]
+    "kind",
+    [
+        *("fcn", "relu twice", "relu in place", "cnn", "wrapped fcn", "wrapped cnn"),
+        *("linear layer of rows", "no linear layer"),
+    ],
 )
 def test_fisher_diagonal_is_the_expected_squared_gradient(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By definition: sum over images and classes of p_c (d log p_c / d w)^2, one gradient after the other."""

@@ -262,6 +262,7 @@ def test_a_frozen_weight_is_pruned_and_held_once_it_trains(data: Dataset) -> Non
     for epoch in (1, 2):
         train_epoch(model, optimizer, data, epoch)
         assert pruner.step(optimizer).sparsity == 0.8
+        pruner.load_state_dict(pruner.state_dict())
         weight.requires_grad_(True)
     assert weight.grad is not None
     train_epoch(model, optimizer, data, 3)
