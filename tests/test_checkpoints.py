@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import QUIET
+from conftest import QUIET, composed
 from faults.contents import contents
 
 from bayes_pruning.runs import train
-from bayes_pruning.runs.train import Clock, Intervals
+from bayes_pruning.runs.progress import Display
+from bayes_pruning.runs.train import Clock, Intervals, Job, job_of
 from bayes_pruning.training.trainer import Trainer
 
 RUN = ("dataset=mnist_5k", "model.hidden=[8]", "batch_size=100", "sparsity=0.9", "epochs=4", *QUIET)
@@ -43,6 +44,25 @@ def test_a_run_that_stops_in_time_goes_on_from_its_last_epoch(
     assert not command(*RUN, "checkpoint_seconds=1000", f"output_dir={output}")[0]
     assert epoch_of_checkpoint(output) == 4
     assert contents(output) == whole
+
+
+def test_runs_that_stopped_at_different_epochs_go_on_in_one_call_each_from_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def jobs(output: Path) -> list[Job]:
+        return [job_of(composed(*RUN, f"seed={seed}", f"output_dir={output}")) for seed in range(3)]
+
+    def train_all(stack: list[Job]) -> None:
+        assert len(train.train_stack(stack, Display("none", 0), Clock(None))) == len(stack)
+
+    train_all(jobs(tmp_path / "whole"))
+    for epochs, job in enumerate(jobs(tmp_path / "parts")):
+        with monkeypatch.context() as patch:
+            answers = iter([*[True] * epochs, False])
+            patch.setattr(Clock, "allows_epoch", lambda self, answers=answers: next(answers))
+            train_all([job])
+    train_all(jobs(tmp_path / "parts"))
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
 def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(
