@@ -413,7 +413,7 @@ def test_how_near_seed_2_is_to_the_two_others_in_the_cells_of_the_cnn(cnn: pd.Da
     for name, title, earlier, cells, random, beaten in (
         ("mnist", "MNIST", mnist, 13, "undecided", ("undecided", 3)),
         ("fashion_mnist", "Fashion-MNIST", fashion, 14, "holds", ("undecided", 5)),
-        ("cifar10", "CIFAR-10", cifar, 15, "holds", ("holds", 9)),  # by further seeds, prediction 54
+        ("cifar10", "CIFAR-10", cifar, 15, "holds", ("holds", 10)),  # by further seeds, prediction 54
     ):
         apart = (last[2][name] - (last[0][name] + last[1][name]) / 2).abs().drop(earlier)
         assert len(apart) == cells
