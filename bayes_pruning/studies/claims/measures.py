@@ -101,9 +101,9 @@ def beyond_seeds(runs: Cells, where: Where, pruner: str, metric: str) -> pd.Seri
     """
     unpruned = long_enough(runs, where.cell(UNPRUNED), metric).iloc[1:]
     pruned = (long_enough(runs, where.cell(pruner), metric).iloc[1:] / unpruned - 1).abs().mean()
-    between = [(unpruned[a] / unpruned[b] - 1).abs().mean() for a in unpruned for b in unpruned if a != b]
-    if not between:
+    if unpruned.shape[1] < 2:
         raise Undecidable("a single unpruned seed")
+    between = [(unpruned.drop(columns=b).div(unpruned[b], axis=0) - 1).abs().mean() for b in unpruned]
     return pruned - float(np.mean(between))
 
 
