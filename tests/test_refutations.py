@@ -876,6 +876,23 @@ def test_what_further_seeds_of_five_cells_of_the_fcn_decide(page: str, monkeypat
     assert (alone[worse].outcome, alone[spares].outcome) == (UNDECIDED, FAILS)
     assert [early[epoch][improves].outcome for epoch in early] == [FAILS, FAILS, FAILS, UNDECIDED, FAILS]
     assert strict[improves].outcome == alone[improves].outcome == UNDECIDED
+    at = of_fcn[of_fcn["dataset"] == "mnist"].set_index(["pruner", "target_sparsity", "epoch", "seed"])
+    unpruned = at.loc["none", 0.0]["test_accuracy"].unstack("seed")
+    peak = unpruned.mean(axis=1).idxmax()
+    over_best = [
+        statistics.paired_difference(at.loc[pruner, 0.9].loc[25, metric], unpruned.loc[peak])
+        for pruner, metric in (("bayes_random", "test_accuracy"), ("bayes_magnitude", "pruned_test_accuracy"))
+    ]
+    last_of_unpruned = unpruned.loc[25]
+    free = len(last_of_unpruned) - 1
+    widest = last_of_unpruned.std() * np.sqrt(free / scipy.stats.chi2.ppf(0.025, free)) * measures.PAIR_OF_SEEDS
+    with monkeypatch.context() as patch:
+        patch.setattr(measures, "tolerance", lambda runs, where: widest)
+        hanging = verdicts_of(of_fcn, claims)
+    assert hanging[worse].outcome == hanging[spares].outcome == UNDECIDED
+    with monkeypatch.context() as patch:
+        patch.setattr(measures, "tolerance", by_student)
+        assert {verdicts_of(of_fcn, claims)[check].outcome for check in (worse, spares)} == {FAILS}
     of_cifar = of_fcn[of_fcn["dataset"] == "cifar10"]
     first = [verdicts_of(of_cifar[of_cifar["seed"] < seeds], claims)[improves].outcome for seeds in range(15, 32)]
     assert first == [UNDECIDED] * 15 + [HOLDS] * 2
@@ -914,8 +931,11 @@ def test_what_further_seeds_of_five_cells_of_the_fcn_decide(page: str, monkeypat
             "25 alone: at 20, 21, 22 and 24 it fails, at 23 it is undecided",
         ),
         f"were judged with five, ten, fifteen, 45 and {count['mnist']} seeds. Both fail by intervals of 99% too, which "
-        "allow for five looks, and without any one of the seeds; by the new seeds alone the second fails and the first "
-        "is undecided. That Bayes magnitude has a lower test loss at 99 than at 90% on CIFAR-10 (Figure 18) is not "
+        "allow for five looks, without any one of the seeds, and against the best epoch of the unpruned network, "
+        f"{peak}, {over_best[0]} and {over_best[1]}; by the new seeds alone the second fails and the first is "
+        "undecided. But they hang on what counts as similar: at the upper end of the 95% interval of the unpruned "
+        f"network's deviation the limit would be -{widest:.4f}, and both would be undecided. That "
+        "Bayes magnitude has a lower test loss at 99 than at 90% on CIFAR-10 (Figure 18) is not "
         f"firm: it holds with {count['cifar10']} of the 50 seeds that were planned, {lower}, and with up to 29 it was "
         "undecided; by an interval of 99% and by the new seeds alone it is undecided, and as if 20, 21, 22 or 24 "
         "were the last epoch it fails.",
@@ -1070,9 +1090,9 @@ def test_what_seeds_3_and_4_of_the_other_cells_of_the_cnn_decide(page: str, monk
     left_out = [verdicts_of(of_cifar[of_cifar["seed"] != seed], claim)[dips].outcome for seed in seeds]
     assert left_out == [HOLDS, UNDECIDED, *[HOLDS] * (len(seeds) - 2)]
     dip = verdicts_of(of_cifar, claim)[dips].numbers[0]
-    told = (
-        f"holds, by a dip of {dip.mean:.4f} [{dip.low:.4f}, {dip.high:.4f}], limit {float(dip.wanted.split()[1]):.4f}"
-    )
+    limit = measures.PAIR_OF_SEEDS * of_cifar.query("pruner == 'none' and epoch == 25")["test_accuracy"].std()
+    assert dip.wanted == f"above {limit:.4g}"
+    told = f"holds, by a dip of {dip.mean:.4f} [{dip.low:.4f}, {dip.high:.4f}], limit {limit:.4f}"
     where = "22 to 25; undecided at 20 and 21, and without one of the five seeds"
     assert row("CIFAR-10 CNN: with random pruning the accuracy dips and then improves (Figure 19)", told, where) in page
     of_mnist = judged[(judged["dataset"] == "mnist") & (judged["model"] == "cnn")]
