@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 import synthetic
+from conftest import ROOT
 from fixtures import rewrite_summary
 from synthetic import PROTOCOL, assert_one_sentence_each, frame
 
@@ -373,7 +374,9 @@ def varied(found):
 
 
 def test_random_is_best_at_25():
-    assert outcome("random_best_at_25", varied(levels("bayes_random", FALLING)), "Figure 5", "test_accuracy") == HOLDS
+    best = verdict("random_best_at_25", varied(levels("bayes_random", FALLING)), "Figure 5", "test_accuracy")
+    assert best.outcome == HOLDS
+    assert [number.mean for number in best.numbers] == pytest.approx([0.02, 0.04, 0.06, 0.08], abs=1e-4)
     third_best = (0.86, 0.9, 0.87, 0.84, 0.82)
     found = varied(levels("bayes_random", third_best))
     assert outcome("random_best_at_25", found, "Figure 5", "test_accuracy") == FAILS
@@ -607,6 +610,26 @@ def test_findings_go_by_figure_then_table():
     assert numbers == sorted(numbers)
     assert set(range(4, 22)) == set(numbers)  # each of the paper's figures is held to something
     assert labels[len(numbers) :] == ["Table 1"] * (len(labels) - len(numbers))
+
+
+def test_every_claim_is_checked_where_the_published_ones_are():
+    """At the same figures, in the same words: else only the slow tests, which make all tables anew, would tell."""
+    published = json.loads((ROOT / "outputs" / "published" / "claims.json").read_text())["findings"]
+    said = [(f.claim, f.where, f.statement, f.rule) for f in verdicts.check(runs("mnist fcn none"))]
+    assert said == [(f["claim"], f["where"], f["statement"], f["rule"]) for f in published]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "n", "outcome", "text"),
+    [
+        (None, None, 1, HOLDS, "d: 0.1235 (above 0: holds)"),  # nothing random is in it
+        (None, None, 1, UNDECIDED, "d: 0.1235 no interval, n = 1 (above 0: undecided)"),
+        (None, None, 2, UNDECIDED, "d: 0.1235 no interval, n = 2 (above 0: undecided)"),
+        (0.1, 0.15, 3, HOLDS, "d: 0.1235 [0.1, 0.15], n = 3 (above 0: holds)"),
+    ],
+)
+def test_a_number_is_told_with_its_interval_if_it_has_one(low, high, n, outcome, text):
+    assert str(rules.Number("d", 0.12345, low, high, n, "above 0", outcome)) == text
 
 
 def test_markdown_and_json_say_the_same():
