@@ -839,8 +839,14 @@ def test_what_seeds_10_to_14_of_the_fcn_decide(page: str, monkeypatch: pytest.Mo
 def of_five_cells(rows: pd.DataFrame) -> pd.Series:
     """The cells of the FCN that get the seeds 15 to 59 on MNIST and 15 to 49 on CIFAR-10."""
     at_90 = rows["pruner"].isin(["bayes_random", "bayes_magnitude"]) & (rows["target_sparsity"] == 0.9)
-    chosen = (rows["pruner"] == "none") | at_90 | (rows["dataset"] == "cifar10")
-    return chosen & (rows["model"] == "fcn") & (rows["seed"] >= 15)
+    on_cifar10 = (rows["pruner"] == "bayes_magnitude") & (rows["dataset"] == "cifar10")
+    return ((rows["pruner"] == "none") | at_90 | on_cifar10) & (rows["model"] == "fcn") & (rows["seed"] >= 15)
+
+
+def of_best_sparsity(rows: pd.DataFrame) -> pd.Series:
+    """The cells of the FCN that get the seeds 25 to 79 on MNIST (and, not yet, 15 to 49 on CIFAR-10)."""
+    low = (rows["pruner"] == "bayes_random") & rows["target_sparsity"].isin([0.25, 0.5])
+    return low & (rows["model"] == "fcn") & (rows["seed"] >= rows["dataset"].map({"mnist": 25, "cifar10": 15}))
 
 
 @pytest.mark.slow
@@ -850,6 +856,7 @@ def test_what_further_seeds_of_five_cells_of_the_fcn_decide(page: str, monkeypat
     spares = ("sparse_without_losing_accuracy", "Table 1: MNIST FCN, bayes_magnitude")
     improves = ("magnitude_loss_improves_to_99", "Figure 18: CIFAR-10 FCN")
     judged, claims = study().judged, {claim: CLAIMS[claim] for claim, _ in (worse, spares, improves)}
+    judged = judged[~of_best_sparsity(judged)]
     new = of_five_cells(judged)
     seeds = judged[new].groupby(["dataset", "pruner", "target_sparsity"])["seed"].unique().map(sorted)
     count = {name: 15 + len(seeds[name].iloc[0]) for name in ("mnist", "cifar10")}
@@ -952,7 +959,7 @@ def test_what_seeds_15_to_24_of_the_fcn_on_mnist_decide(page: str, monkeypatch: 
     rises = ("bayes_factor_rises", "Figure 4: MNIST FCN, bayes_random")
     best = ("random_best_at_25", "Figure 5: MNIST FCN, test_accuracy")
     judged = study().judged
-    judged = judged[~of_five_cells(judged)]
+    judged = judged[~of_five_cells(judged) & ~of_best_sparsity(judged)]
     rows = judged[(judged["model"] == "fcn") & (judged["dataset"] == "mnist")]
     new = rows["seed"] >= 15
     assert rows[new].groupby(["pruner", "target_sparsity"])["seed"].unique().map(sorted).to_dict() == {
