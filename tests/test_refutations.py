@@ -851,7 +851,7 @@ def of_best_sparsity(rows: pd.DataFrame) -> pd.Series:
 
 @pytest.mark.slow
 def test_what_further_seeds_of_five_cells_of_the_fcn_decide(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prediction 57, also by intervals that allow for five looks, by the new seeds alone, and with each left out."""
+    """Prediction 57, also by intervals that allow for six looks, by the new seeds alone, and with each left out."""
     worse = ("random_worse_only_at_99", "Figure 5: MNIST FCN")
     spares = ("sparse_without_losing_accuracy", "Table 1: MNIST FCN, bayes_magnitude")
     improves = ("magnitude_loss_improves_to_99", "Figure 18: CIFAR-10 FCN")
@@ -874,10 +874,13 @@ def test_what_further_seeds_of_five_cells_of_the_fcn_decide(page: str, monkeypat
     left_out = [verdicts_of(of_fcn[of_fcn["seed"] != seed], claims) for seed in range(count["mnist"])]
     alone = verdicts_of(of_new, claims)
     with monkeypatch.context() as patch:
-        patch.setattr(statistics, "CONFIDENCE", 1 - 0.05 / 5)
+        patch.setattr(statistics, "CONFIDENCE", 1 - 0.05 / 6)
         strict = verdicts_of(of_fcn, claims)
     for check in (worse, spares):
-        assert {found[check].outcome for found in (*early.values(), *left_out, strict)} == {FAILS}
+        assert {found[check].outcome for found in (*left_out, strict)} == {FAILS}
+    assert {epoch for epoch in early if early[epoch][worse].outcome != FAILS} == {21}
+    assert early[21][worse].outcome == UNDECIDED
+    assert {found[spares].outcome for found in early.values()} == {FAILS}
     not_as_sparse = [epoch for epoch in early if early[epoch][spares].numbers[0].outcome == FAILS]
     assert not_as_sparse == [20, 22, 24]
     assert (alone[worse].outcome, alone[spares].outcome) == (UNDECIDED, FAILS)
@@ -896,7 +899,7 @@ def test_what_further_seeds_of_five_cells_of_the_fcn_decide(page: str, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(measures, "tolerance", lambda runs, where: widest)
         hanging = verdicts_of(of_fcn, claims)
-    assert hanging[worse].outcome == hanging[spares].outcome == UNDECIDED
+    assert (hanging[worse].outcome, hanging[spares].outcome) == (UNDECIDED, FAILS)
     with monkeypatch.context() as patch:
         patch.setattr(measures, "tolerance", by_student)
         assert {verdicts_of(of_fcn, claims)[check].outcome for check in (worse, spares)} == {FAILS}
@@ -910,6 +913,8 @@ def test_what_further_seeds_of_five_cells_of_the_fcn_decide(page: str, monkeypat
         return f"{found.mean:.4f} [{found.low:.4f}, {found.high:.4f}]"
 
     at_90, pruned, lower = told(worse, 3, "mnist"), told(spares, 1, "mnist"), told(improves, 0, "cifar10")
+    found = early[21][worse].numbers[3]
+    told_at_21 = f"[{found.low:.4f}, {found.high:.4f}], limit {float(found.wanted.split()[1]):.4f}"
     limit = f"limit {float(every[worse].numbers[3].wanted.split()[1]):.4f} ({count['mnist']} seeds)"
     last = judged[(judged["epoch"] == 25) & (judged["model"] == "fcn")].assign(new=new)
 
@@ -925,7 +930,7 @@ def test_what_further_seeds_of_five_cells_of_the_fcn_decide(page: str, monkeypat
         row(
             "MNIST FCN: random pruning becomes worse at 99% alone (Figure 5)",
             f"fails, since at 90% it has {at_90}, {limit}",
-            "all",
+            f"all but 21, {told_at_21}",
         ),
         row(
             "MNIST FCN: Bayes magnitude at 90% loses no accuracy (Table 1)",
@@ -937,14 +942,15 @@ def test_what_further_seeds_of_five_cells_of_the_fcn_decide(page: str, monkeypat
             f"holds, {lower} ({count['cifar10']} seeds)",
             "25 alone: at 20, 21, 22 and 24 it fails, at 23 it is undecided",
         ),
-        f"were judged with five, ten, fifteen, 45 and {count['mnist']} seeds. Both fail by intervals of 99% too, which "
-        "allow for five looks, without any one of the seeds, and against the best epoch of the unpruned network, "
+        f"were judged with five, ten, fifteen, 45, 46 and {count['mnist']} seeds. Both fail by intervals of 99.2% too, "
+        "which allow for six looks, without any one of the seeds, and against the best epoch of the unpruned network, "
         f"{peak}, {over_best[0]} and {over_best[1]}; by the new seeds alone the second fails and the first is "
-        "undecided. But they hang on what counts as similar: at the upper end of the 95% interval of the unpruned "
-        f"network's deviation the limit would be -{widest:.4f}, and both would be undecided. That "
+        "undecided. But the first hangs on what counts as similar: at the upper end of the 95% interval of the "
+        f"unpruned network's deviation the limit would be -{widest:.4f}, where the first would be undecided and the "
+        "second would fail; and as if 21 were the last epoch the first is undecided. That "
         "Bayes magnitude has a lower test loss at 99 than at 90% on CIFAR-10 (Figure 18) is not "
         f"firm: it holds with {count['cifar10']} of the 50 seeds that were planned, {lower}, and with up to 29 it was "
-        "undecided; by an interval of 99% and by the new seeds alone it is undecided, and as if 20, 21, 22 or 24 "
+        "undecided; by an interval of 99.2% and by the new seeds alone it is undecided, and as if 20, 21, 22 or 24 "
         "were the last epoch it fails.",
         f"{count['mnist']} seeds on MNIST and {count['cifar10']} on CIFAR-10: the two on MNIST fail, {at_90} and "
         f"{pruned}, the third holds as yet, {lower}, and nothing else changes; the new means are within {within} on "
