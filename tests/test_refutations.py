@@ -34,7 +34,7 @@ from bayes_pruning.results.paper import DATASETS, METHODS, SPARSITIES, paper_val
 from bayes_pruning.results.selection import choose, read_out
 from bayes_pruning.studies import details, exact_sparsity
 from bayes_pruning.studies.claims import measures, verdicts
-from bayes_pruning.studies.claims.rules import CLAIMS, FAILS, HOLDS, UNDECIDED, Claim, Verdict
+from bayes_pruning.studies.claims.rules import CLAIMS, FAILS, HOLDS, UNDECIDED, Claim, Number, Verdict, above
 from bayes_pruning.studies.likelihood import Cells, log_likelihood
 from bayes_pruning.studies.ranking import rank
 from bayes_pruning.studies.ranking_formats import EVERYWHERE
@@ -844,7 +844,7 @@ def of_five_cells(rows: pd.DataFrame) -> pd.Series:
 
 
 def of_best_sparsity(rows: pd.DataFrame) -> pd.Series:
-    """The cells of the FCN that get the seeds 25 to 79 on MNIST (and, not yet, 15 to 49 on CIFAR-10)."""
+    """The cells of the FCN that have the seeds 25 to 79 on MNIST (on CIFAR-10 they are to get 15 to 49)."""
     low = (rows["pruner"] == "bayes_random") & rows["target_sparsity"].isin([0.25, 0.5])
     return low & (rows["model"] == "fcn") & (rows["seed"] >= rows["dataset"].map({"mnist": 25, "cifar10": 15}))
 
@@ -885,7 +885,7 @@ def test_what_further_seeds_of_five_cells_of_the_fcn_decide(page: str, monkeypat
     assert not_as_sparse == [20, 22, 24]
     assert (alone[worse].outcome, alone[spares].outcome) == (UNDECIDED, FAILS)
     assert [early[epoch][improves].outcome for epoch in early] == [FAILS, FAILS, FAILS, UNDECIDED, FAILS]
-    assert strict[improves].outcome == alone[improves].outcome == UNDECIDED
+    assert {found[improves].outcome for found in (*left_out, strict, alone)} == {HOLDS}
     at = of_fcn[of_fcn["dataset"] == "mnist"].set_index(["pruner", "target_sparsity", "epoch", "seed"])
     unpruned = at.loc["none", 0.0]["test_accuracy"].unstack("seed")
     peak = unpruned.mean(axis=1).idxmax()
@@ -904,8 +904,8 @@ def test_what_further_seeds_of_five_cells_of_the_fcn_decide(page: str, monkeypat
         patch.setattr(measures, "tolerance", by_student)
         assert {verdicts_of(of_fcn, claims)[check].outcome for check in (worse, spares)} == {FAILS}
     of_cifar = of_fcn[of_fcn["dataset"] == "cifar10"]
-    first = [verdicts_of(of_cifar[of_cifar["seed"] < seeds], claims)[improves].outcome for seeds in range(15, 32)]
-    assert first == [UNDECIDED] * 15 + [HOLDS] * 2
+    first = [verdicts_of(of_cifar[of_cifar["seed"] < seeds], claims)[improves].outcome for seeds in range(15, 51)]
+    assert first == [UNDECIDED] * 15 + [HOLDS] * 21
 
     def told(check: tuple[str, str], number: int, name: str) -> str:
         found = every[check].numbers[number]
@@ -948,12 +948,11 @@ def test_what_further_seeds_of_five_cells_of_the_fcn_decide(page: str, monkeypat
         "undecided. But the first hangs on what counts as similar: at the upper end of the 95% interval of the "
         f"unpruned network's deviation the limit would be -{widest:.4f}, where the first would be undecided and the "
         "second would fail; and as if 21 were the last epoch the first is undecided. That "
-        "Bayes magnitude has a lower test loss at 99 than at 90% on CIFAR-10 (Figure 18) is not "
-        f"firm: it holds with {count['cifar10']} of the 50 seeds that were planned, {lower}, and with up to 29 it was "
-        "undecided; by an interval of 99.2% and by the new seeds alone it is undecided, and as if 20, 21, 22 or 24 "
-        "were the last epoch it fails.",
-        f"{count['mnist']} seeds on MNIST and {count['cifar10']} on CIFAR-10: the two on MNIST fail, {at_90} and "
-        f"{pruned}, the third holds as yet, {lower}, and nothing else changes; the new means are within {within} on "
+        "Bayes magnitude has a lower test loss at 99 than at 90% on CIFAR-10 (Figure 18) holds with "
+        f"{count['cifar10']} seeds by such an interval too, without any one of them, and by the new seeds alone; with "
+        "up to 29 it was undecided. But it hangs on the epoch: as if 20, 21, 22 or 24 were the last it fails.",
+        f"so it is: the two on MNIST fail, {at_90} and {pruned}, the third holds, {lower}, and nothing else "
+        f"changes; the new means are within {within} on "
         f"CIFAR-10, after pruning within {after:.4f} |",
     ):
         assert said in page
@@ -972,7 +971,7 @@ def test_what_seeds_15_to_24_of_the_fcn_on_mnist_decide(page: str, monkeypatch: 
         **{("bayes_random", sparsity): list(range(15, 25)) for sparsity in SPARSITIES[:3]},
         **{("random", sparsity): list(range(15, 25)) for sparsity in SPARSITIES},
     }
-    assert "on MNIST random pruning and Bayes random at 25, 50 and 75% have 25, " in page
+    assert "on MNIST random pruning and Bayes random at 75% have 25, Bayes random at 25 and 50% 80, " in page
     of_fcn = judged[judged["model"] == "fcn"]
     every, before = verdicts_on_the_fcn(of_fcn), verdicts_on_the_fcn(of_fcn[of_fcn["seed"] < 15])
     changed = {check: found.outcome for check, found in every.items() if found.outcome != before[check].outcome}
@@ -1003,8 +1002,8 @@ def test_what_seeds_15_to_24_of_the_fcn_on_mnist_decide(page: str, monkeypatch: 
         f", and fifteen, {told(before[rises], 1, 15)}; with five it held | all but 20 |",
         "it does by an interval of 98.75% too, which allows for four looks, without any one of the 25 seeds, and by "
         f"the ten new seeds alone, {told(alone[rises], 1, 10)}. That 25% is the best sparsity of Bayes random there "
-        f"(Figure 5) stays undecided with 25 seeds, by {told_best} over 50%; as if 21, 22 or 24 were the last "
-        "epoch it holds.",
+        f"(Figure 5) was undecided with 25 seeds, by {told_best} over 50%; as if 21, 22 or 24 were the last "
+        "epoch it held.",
         "of the FCN one is decided, that the Bayes factor rises (holds), and the other is not, "
         f"{told_best}, and nothing else changes;",
     ):
@@ -1013,6 +1012,62 @@ def test_what_seeds_15_to_24_of_the_fcn_on_mnist_decide(page: str, monkeypatch: 
     means = last.groupby(["target_sparsity", "new"])["test_accuracy"].mean().unstack()
     within = (means[True] - means[False])[[0.25, 0.5]].abs().max()
     assert f"random pruning is within {within:.4f} |" in page
+
+
+@pytest.mark.slow
+def test_what_80_seeds_of_bayes_random_say_of_its_best_sparsity(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prediction 58 on MNIST, also by intervals that allow for five looks, by the new seeds alone, each left out."""
+    best = ("random_best_at_25", "Figure 5: MNIST FCN, test_accuracy")
+    judged, claims = study().judged, {best[0]: CLAIMS[best[0]]}
+    new = of_best_sparsity(judged)
+    assert judged[new].groupby(["dataset", "target_sparsity"])["seed"].unique().map(sorted).to_dict() == {
+        ("mnist", sparsity): [*range(25, 80)] for sparsity in (0.25, 0.5)
+    }
+    every, before = verdicts_of(judged), verdicts_of(judged[~new])
+    changed = {check: found.outcome for check, found in every.items() if found.outcome != before[check].outcome}
+    assert (changed, before[best].outcome) == ({best: HOLDS}, UNDECIDED)
+    rows = judged[(judged["model"] == "fcn") & (judged["dataset"] == "mnist")]
+    early = {epoch: verdicts_of(read_out(rows, epoch), claims)[best] for epoch in range(20, 25)}
+    left_out = [verdicts_of(rows[rows["seed"] != seed], claims)[best] for seed in range(80)]
+    growing = [
+        verdicts_of(rows[rows["seed"] < seeds], claims)[best].outcome for seeds in (5, 10, 15, *range(25, 81, 5))
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(statistics, "CONFIDENCE", 1 - 0.05 / 5)
+        strict = verdicts_of(rows, claims)[best]
+    assert {found.outcome for found in (strict, *left_out)} == {HOLDS}
+    assert {epoch: found.outcome for epoch, found in early.items() if found.outcome != HOLDS} == {23: UNDECIDED}
+    assert growing == [UNDECIDED] * 9 + [HOLDS] * 6
+    last = rows[(rows["epoch"] == 25) & (rows["pruner"] == "bayes_random")]
+    accuracies = last.pivot(index="seed", columns="target_sparsity", values="test_accuracy")[[0.25, 0.5]]
+    better = accuracies[0.25] - accuracies[0.5]
+    [alone] = above("of the new seeds alone", better[better.index >= 25], 0, 4).numbers
+    assert alone.outcome == HOLDS
+    older, newer = accuracies[accuracies.index < 25], accuracies[accuracies.index >= 25]
+    assert (newer.std() / older.std() - 1).abs().max() < 1 / 3
+    similar = every["magnitude_25_like_baseline", "Figure 6: MNIST FCN"].numbers[0].wanted.split()[-1]
+
+    def told(found: Number) -> str:
+        return f"{found.mean:.4f} [{found.low:.4f}, {found.high:.4f}]"
+
+    at_23 = early[23].numbers[0]
+    for said in (
+        row(
+            "MNIST FCN: 25% is the best sparsity of random pruning (Figure 5)",
+            f"holds, over 50% by {told(every[best].numbers[0])} (80 seeds)",
+            f"all but 23, [{at_23.low:.4f}, {at_23.high:.4f}]",
+        ),
+        "With five, ten and fifteen it was undecided too; with 80 it holds by an interval of 99% too, which allows for "
+        f"five looks, without any one of the seeds, and over 50% by the 55 new ones alone, {told(alone)}; in the order "
+        "of the seeds, five at a time, it holds from 55 on. 25% is "
+        f"better than 50% in {(better > 0).sum()} of the 80 seeds and worse in {(better < 0).sum()}, and by a quarter "
+        f"of the {float(similar):.4f} that counts as similar.",
+        f"MNIST: it holds, {told(every[best].numbers[0])}, and nothing else changes; the new means are within "
+        f"{(newer.mean() - older.mean()).abs().max():.4f}, the deviations within a tenth or less. CIFAR-10 was not "
+        "run |",
+    ):
+        assert said in page
+    assert round(every[best].numbers[0].mean / float(similar), 2) in (0.24, 0.25)
 
 
 def test_how_many_checks_more_seeds_would_decide(page: str) -> None:
