@@ -1044,7 +1044,7 @@ def test_what_80_seeds_of_bayes_random_say_of_its_best_sparsity(page: str, monke
     [alone] = above("of the new seeds alone", better[better.index >= 25], 0, 4).numbers
     assert alone.outcome == HOLDS
     older, newer = accuracies[accuracies.index < 25], accuracies[accuracies.index >= 25]
-    assert (newer.std() / older.std() - 1).abs().max() < 1 / 3
+    wider = (newer.std() / older.std() - 1).abs().max()
     similar = every["magnitude_25_like_baseline", "Figure 6: MNIST FCN"].numbers[0].wanted.split()[-1]
 
     def told(found: Number) -> str:
@@ -1063,8 +1063,7 @@ def test_what_80_seeds_of_bayes_random_say_of_its_best_sparsity(page: str, monke
         f"better than 50% in {(better > 0).sum()} of the 80 seeds and worse in {(better < 0).sum()}, and by a quarter "
         f"of the {float(similar):.4f} that counts as similar.",
         f"MNIST: it holds, {told(every[best].numbers[0])}, and nothing else changes; the new means are within "
-        f"{(newer.mean() - older.mean()).abs().max():.4f}, the deviations within a tenth or less. CIFAR-10 was not "
-        "run |",
+        f"{(newer.mean() - older.mean()).abs().max():.4f}, the deviations within {wider:.0%}. CIFAR-10 was not run |",
     ):
         assert said in page
     assert round(every[best].numbers[0].mean / float(similar), 2) in (0.24, 0.25)
